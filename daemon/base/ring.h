@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A bounded queue of byte strings in shared memory, one writer and one reader in two processes. The writer never
+ * waits: what does not fit is counted. Either side may die and be replaced; what was put is there for the next reader.
+ */
+#ifndef MAILWARD_RING_H
+#define MAILWARD_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RING_BYTES (8u << 20) /* a power of two */
+
+struct ring {
+	uint64_t head;	   /* bytes ever put; the writer's */
+	uint64_t lost;	   /* strings ever refused for want of room; the writer's */
+	uint64_t watchers; /* the reader's: somebody wants every decision, not the denials alone */
+	uint64_t reserved[5];
+	uint64_t tail; /* bytes ever taken; the reader's */
+	uint64_t reserved2[7];
+	uint8_t bytes[RING_BYTES];
+};
+
+/* The parts are written one behind the other as one string. false: no room, counted in lost. The reader's fields are
+ * read as hostile: they can make the ring seem full or empty, nothing else. */
+struct ring_part {
+	const void *bytes;
+	size_t size;
+};
+bool ring_put(struct ring *ring, const struct ring_part *parts, size_t count);
+
+/* Copies the oldest string into out; returns its size, 0: empty. A string larger than size, or a length that cannot
+ * be, empties the ring and returns 0. */
+size_t ring_take(struct ring *ring, void *out, size_t size);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The policy as a finished table: fixed size, no pointers, so that it can lie in a sealed memfd and be mapped by the
+ * gate. Made by policy_text.h; judged here. No system calls, no globals.
+ */
+#ifndef MAILWARD_POLICY_H
+#define MAILWARD_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared.h"
+#include "store.h"
+#include "verdict.h"
+#include "wire.h"
+
+#define POLICY_MAGIC 0x4d57504f4c303031ULL
+#define POLICY_FILES_MAX 32
+#define POLICY_FILE_SIZE 256
+#define POLICY_PATH_SIZE 4096
+#define MAIL_SOFTWARE_MAX 16
+#define MAIL_ROOTS_MAX 16
+
+enum watch_mode { MODE_OFF = 0, MODE_OBSERVE, MODE_ENFORCE, MODES };
+#define MODE_NAMES                                                                                                     \
+	{                                                                                                              \
+		"off", "observe", "enforce"                                                                            \
+	}
+
+/* Which line says so. file: index in policy.files; line: from 1. A default is said by the line of its watch. */
+struct policy_place {
+	uint16_t file;
+	uint16_t reserved;
+	uint32_t line;
+};
+
+/* `report` of the policy file is ANSWER_ALLOW, `deny` and (until quarantine exists) `quarantine` ANSWER_DENY. */
+struct policy_action {
+	uint8_t answer; /* enum answer */
+	uint8_t is_default;
+	uint8_t reserved[6];
+	struct policy_place place;
+};
+
+enum policy_case { CASE_INFECTED = 0, CASE_TIMEOUT, CASE_LIMIT, CASE_ENCRYPTED, CASE_ERROR, CASE_DOWN, POLICY_CASES };
+
+struct policy_watch {
+	char path[POLICY_PATH_SIZE]; /* absolute, no trailing slash, no "." or ".." */
+	struct policy_place place;
+	uint8_t store;	      /* enum store */
+	uint8_t mode;	      /* enum watch_mode */
+	uint8_t ignore_marks; /* marks = cached */
+	uint8_t reserved[5];
+	uint64_t deadline_ns;
+	struct policy_action actions[POLICY_CASES];
+};
+
+struct policy_mail_software {
+	char name[64];
+	char roots[MAIL_ROOTS_MAX][1024];
+	uint32_t root_count;
+	struct policy_place place;
+};
+
+struct policy {
+	uint64_t magic;
+	uint64_t number; /* set by the keeper: 1, 2, ... with each policy that was taken */
+	uint32_t size;	 /* sizeof(struct policy) */
+	uint32_t file_count, watch_count, mail_software_count;
+	uint8_t allow_root_filesystem;
+	uint8_t reserved[7];
+	struct scanner_settings scanner; /* worker_uid is the keeper's to fill in */
+	char files[POLICY_FILES_MAX][POLICY_FILE_SIZE];
+	struct policy_watch watches[WATCHES_MAX];
+	struct policy_mail_software mail_software[MAIL_SOFTWARE_MAX];
+};
+
+/* Is this memory a policy that can be used without further checks (magic, size, every count, enum and string)? */
+bool policy_is_sound(const struct policy *policy);
+
+/* The watch that is answerable for this absolute path: the one with the longest path that is the path itself or a
+ * folder above it. -1: none. Watches that are off count too (they switch off a part of a larger watch). */
+int policy_match(const struct policy *policy, const char *path);
+
+/* The watch whose answers are strictest: for a file that is inside something, nobody can say what. candidates: a bit
+ * for each watch (bit i of candidates[i / 64]). -1: no candidate. */
+int policy_strictest(const struct policy *policy, uint64_t candidates);
+
+/* The answer of a watch to a verdict, and the line that says so (*place_out). Takes the store's rules into account:
+ * where store_may_hold() is false, or the watch does not enforce, *would_out is true and the answer only would be. */
+enum answer policy_answer(const struct policy_watch *watch, const struct verdict *verdict,
+			  struct policy_place *place_out, bool *would_out);
+/* The answer while no gate runs. */
+enum answer policy_answer_down(const struct policy_watch *watch);
+
+/* "file:line" into out. */
+void policy_place_text(const struct policy *policy, struct policy_place place, char *out, size_t size);
+
+enum policy_case policy_case_of(const struct verdict *verdict);
+
+#endif

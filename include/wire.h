@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Frames between processes: one fixed-size struct and at most one descriptor, over SOCK_SEQPACKET (base/frame.h).
+ * Every socket has one frame struct for each direction. Whoever receives checks size, kind and ranges as hostile;
+ * a wrong frame may cost the sender its socket and nothing else.
+ *
+ *   keeper  <-> each child   struct leash_frame          beats, settings, the policy, sockets to peers
+ *   gate    <-> loader       struct nursery_frame        new workers, the hasher, definitions; kill
+ *   gate    <-> worker       struct scan_request/_reply
+ *   gate    <-> hasher       struct hash_request/_reply
+ *   gate    <-> recorder     struct explain_request/_reply
+ *   tool    <-> keeper       struct keeper_request/_reply     (RUNTIME/keeper.sock)
+ *   tool    <-> recorder     struct recorder_request, struct row_frame   (RUNTIME/recorder.sock)
+ */
+#ifndef MAILWARD_WIRE_H
+#define MAILWARD_WIRE_H
+
+#include "verdict.h"
+
+#define WIRE_VERSION 1
+#define KEEPER_SOCKET "keeper.sock"
+#define RECORDER_SOCKET "recorder.sock"
+
+/*
+ * Descriptors that a child finds open when it starts; every other one is closed before exec. The keeper moves them to
+ * these numbers. FD_LEASH is there for each; the rest as noted.
+ */
+enum start_fd {
+	FD_LEASH = 3,	     /* all: struct leash_frame, to the keeper */
+	FD_STATUS_PAGE,	     /* gate, recorder (read-only there): memfd of struct status_page */
+	FD_GATE_NOTES,	     /* gate: memfd of struct gate_notes */
+	FD_RECORD_RING,	     /* gate, recorder: memfd of base/ring.h */
+	FD_RECORD_BELL,	     /* gate, recorder: eventfd; written by the gate after a record */
+	FD_PERMISSION_GROUP, /* gate: fanotify, FAN_CLASS_CONTENT */
+	FD_CLOSED_GROUP,     /* gate: fanotify, FAN_CLASS_NOTIF, events with descriptors: FAN_CLOSE_WRITE */
+	FD_MOVES_GROUP,	     /* gate: fanotify, FAN_CLASS_NOTIF, events with file handles: moves, links, new names */
+	FD_PROC,	     /* gate, recorder: directory /proc */
+	FD_LISTENER,	     /* recorder: listening SOCK_SEQPACKET socket */
+	FD_STATE_DIR,	     /* recorder: directory STATE/recorder, its own */
+	FD_DEFINITIONS,	     /* loader: directory of the definitions, or not open when there is none */
+	FD_OWN_DIR,	     /* loader: directory RUNTIME/loader, its own */
+	FD_START_END
+};
+
+/* ---- keeper <-> child ---- */
+enum leash_kind {
+	/* child to keeper */
+	LEASH_BEAT = 1, /* alive; the gate and the loader: a standstill of 1.5 s / 2 s (loading: 60 s) ends them */
+	LEASH_READY,	/* gate: all marks that can stand do; loader: see nursery; recorder: serving; value unused */
+	LEASH_IN_FORCE, /* gate: the policy with this value as its number is in force; text: empty or what fell short */
+	LEASH_MISSING,	/* gate: watch number `value` has lost its directory; please resolve it again */
+	LEASH_LOADING,	/* loader: definitions are being loaded (beats may be 60 s apart until LEASH_LOADED) */
+	LEASH_LOADED,	/* loader: done; value: signatures, 0 = no definitions; text: version, or why there are none */
+	LEASH_SERVING,	/* loader: a worker has passed its canary; value: workers serving */
+	LEASH_BEFORE,	/* recorder, once: counts[h] = denials h hours ago, value: released_unjudged so far */
+	LEASH_LOG,	/* any: text is one line for the log */
+	/* policy reader to keeper */
+	LEASH_POLICY, /* fd: sealed memfd of struct policy; value: warnings */
+	LEASH_ROOT,   /* fd: O_RDONLY directory of a root; value: index of the watch; in the order of the watches */
+	LEASH_WATCH_WITHOUT, /* value: index of a watch that has no root; text: why */
+	LEASH_POLICY_END,    /* all sent */
+	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
+	/* keeper to child */
+	LEASH_START, /* loader: settings in `scanner`; first frame */
+	LEASH_PEER,  /* fd: gate: socket to the loader (value LOADER) or recorder; loader, recorder: to the gate */
+	LEASH_STOP,  /* end in order: the gate answers what waits by on-down first */
+	LEASH_NOTE,  /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
+	LEASH_KINDS
+};
+enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };
+
+struct scanner_settings {
+	uint64_t max_file_size; /* bytes */
+	uint64_t max_scan_size; /* bytes, of all layers together */
+	uint32_t max_files;	/* members of one archive */
+	uint32_t max_depth;	/* nested layers */
+	uint32_t scan_time_ms;	/* libclamav's own limit; the gate's kill comes 1 s after it */
+	uint32_t workers;
+	uint32_t worker_uid; /* and gid; of workers and the hasher */
+	uint32_t loader_uid; /* and gid */
+};
+
+#define LEASH_TEXT 1024
+struct leash_frame {
+	uint32_t version; /* WIRE_VERSION */
+	uint32_t kind;	  /* enum leash_kind */
+	uint64_t value;
+	uint32_t watch;	 /* LEASH_NOTE */
+	uint32_t answer; /* LEASH_NOTE: enum answer */
+	struct scanner_settings scanner;
+	uint32_t counts[24];
+	char text[LEASH_TEXT]; /* zero-terminated */
+};
+
+/* ---- gate <-> loader ---- */
+enum nursery_kind {
+	NURSERY_WORKER = 1,  /* to the gate; fd: socket of a worker that passed its canary; id: its pid */
+	NURSERY_HASHER,	     /* to the gate; fd: socket of the hasher; id: its pid */
+	NURSERY_DEFINITIONS, /* to the gate: definitions, signatures (0 = none); every worker that follows has them */
+	NURSERY_KILL,	     /* to the loader: id: pid of a worker or hasher, SIGKILL it and replace it */
+	NURSERY_KINDS
+};
+struct nursery_frame {
+	uint32_t version;
+	uint32_t kind;
+	int32_t id;
+	uint32_t reserved;
+	uint64_t definitions; /* identity of the loaded set: equal only for equal files; 0 = none */
+	uint64_t signatures;
+};
+
+/* ---- gate <-> worker. The fd of the request is the file, O_RDONLY; its offset is anything. ---- */
+enum framing { FRAMING_NONE = 0, FRAMING_POSTFIX_QUEUE, FRAMINGS };
+struct scan_request {
+	uint32_t version;
+	uint32_t framing; /* enum framing: what is to be taken off before scanning */
+	uint64_t case_id; /* comes back in the reply */
+};
+struct scan_reply {
+	uint32_t version;
+	uint32_t last; /* 1: this worker ends after this reply (finding, message of the engine, 50 cases) */
+	uint64_t case_id;
+	struct verdict verdict;
+	char detail[160];     /* for explain: which limit, which type, the engine's message; printable ASCII */
+	char queue_id[32];    /* [A-Za-z0-9] from the topmost Received line with an id, or empty */
+	char message_id[256]; /* printable ASCII without space, or empty */
+};
+
+struct hash_request {
+	uint32_t version;
+	uint32_t reserved;
+	uint64_t case_id;
+};
+struct hash_reply {
+	uint32_t version;
+	uint32_t ok; /* 1: digest is of all bytes; 0: could not read */
+	uint64_t case_id;
+	uint8_t digest[32]; /* SHA-256 */
+};
+
+/* ---- gate <-> recorder. fd of the request: O_PATH ---- */
+struct explain_request {
+	uint32_t version;
+	uint32_t reserved;
+	uint64_t id;
+};
+enum explain_state {
+	EXPLAIN_OUTSIDE = 0,
+	EXPLAIN_KNOWN,
+	EXPLAIN_UNKNOWN,
+	EXPLAIN_JUDGING,
+	EXPLAIN_UNHELD,
+	EXPLAIN_STATES
+};
+struct explain_reply {
+	uint32_t version;
+	uint32_t state; /* enum explain_state; UNKNOWN: an open would wait for a scan; UNHELD: never held (store, mode,
+			   control file, empty) */
+	uint64_t id;
+	uint32_t answer; /* enum answer: what an open would get now; NONE where a scan decides */
+	uint32_t watch;	 /* index in the policy; UINT32_MAX: outside */
+	struct verdict verdict;
+	uint64_t judged_ns; /* CLOCK_REALTIME when the verdict was made, 0: never */
+	char watch_path[1024];
+	char policy[320]; /* "file:line" of the line that decides */
+	char detail[160];
+};
+
+/* ---- tool <-> keeper ---- */
+enum keeper_verb { KEEPER_STATUS = 1, KEEPER_RELOAD, KEEPER_VERBS };
+struct keeper_request {
+	uint32_t version;
+	uint32_t verb;
+};
+struct keeper_reply {
+	uint32_t version;
+	uint32_t verb;
+	int32_t result; /* 0, or 2: text says why (reload) */
+	uint32_t more;	/* 1: another reply follows (one per complaint) */
+	char text[LEASH_TEXT];
+	/* KEEPER_STATUS: the descriptor is the status page, read-only */
+};
+
+/* ---- tool <-> recorder ---- */
+enum recorder_verb { RECORDER_BLOCKED = 1, RECORDER_FOLLOW, RECORDER_WATCH, RECORDER_EXPLAIN, RECORDER_VERBS };
+struct recorder_request {
+	uint32_t version;
+	uint32_t verb;
+	int64_t since_ns; /* CLOCK_REALTIME, 0: all */
+	uint32_t uid;	  /* UINT32_MAX: any */
+	uint32_t reason;  /* 0 any; 1000 = infected, 1001 = exec-never, else enum verdict_reason */
+	char path[4096];  /* this path, or below it; empty: any. Zero-terminated bytes */
+			  /* RECORDER_EXPLAIN: the descriptor is the file, O_PATH */
+};
+#define RECORDER_REASON_INFECTED 1000
+#define RECORDER_REASON_EXEC_NEVER 1001
+
+enum row_kind { ROW_RECORD = 1, ROW_GAP, ROW_EXPLAIN, ROW_END, ROW_KINDS };
+struct row_frame {
+	uint32_t version;
+	uint32_t kind;	 /* enum row_kind; ROW_GAP: count records were lost at time_ns; ROW_END: no more (blocked) */
+	int64_t time_ns; /* CLOCK_REALTIME of the first */
+	uint64_t count;
+	uint64_t wait_ns; /* the longest of them */
+	uint32_t access;  /* enum access_kind */
+	uint32_t answer;  /* enum answer; DENY with would != 0: would-deny */
+	uint32_t would;
+	uint32_t pid;
+	uint32_t uid;	/* UINT32_MAX: not known */
+	uint32_t phase; /* enum record_phase, record.h */
+	struct verdict verdict;
+	uint32_t path_size; /* bytes in path, which may hold any byte but zero */
+	uint32_t exe_size;
+	char user[64];
+	char watch[1024];
+	char policy[320];
+	char queue_id[32];
+	char message_id[256];
+	char detail[160];
+	char exe[1024];
+	char path[8192];
+	struct explain_reply explain; /* ROW_EXPLAIN */
+};
+
+#endif
