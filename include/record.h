@@ -13,12 +13,12 @@
 
 enum record_phase {
 	PHASE_KNOWN = 0, /* a verdict was there */
-	PHASE_SCAN,	 /* the access waited for its scan */
-	PHASE_DEADLINE,	 /* its deadline passed */
-	PHASE_BUSY,	 /* no room to wait */
-	PHASE_KERNEL,	 /* the kernel refused it before the gate could see it (a lease, no descriptors) */
-	PHASE_DOWN,	 /* answered for a gate that had ended */
-	PHASE_CLOSE,	 /* no access: a scan after a write ended with this */
+	PHASE_SCAN,      /* the access waited for its scan */
+	PHASE_DEADLINE,  /* its deadline passed */
+	PHASE_BUSY,      /* no room to wait */
+	PHASE_KERNEL,    /* the kernel refused it before the gate could see it (a lease, no descriptors) */
+	PHASE_DOWN,      /* answered for a gate that had ended */
+	PHASE_CLOSE,     /* no access: a scan after a write ended with this */
 	PHASES
 };
 #define PHASE_NAMES                                                                                                    \
@@ -41,17 +41,17 @@ enum record_text {
 struct record {
 	int64_t time_ns;  /* CLOCK_REALTIME at the answer */
 	uint64_t wait_ns; /* from the gate's read of the event to its answer */
-	uint64_t dev;	  /* st_dev as makedev() packs it */
+	uint64_t dev;     /* st_dev as makedev() packs it */
 	uint64_t ino;
 	uint32_t pid; /* in the gate's pid namespace; 0: outside it */
 	uint32_t uid; /* effective; UINT32_MAX: not known */
 	uint32_t watch_index;
-	uint8_t access;	 /* enum access_kind */
-	uint8_t answer;	 /* enum answer */
-	uint8_t would;	 /* 1: the answer would have been this one, had the watch been enforcing */
-	uint8_t phase;	 /* enum record_phase */
+	uint8_t access;  /* enum access_kind */
+	uint8_t answer;  /* enum answer */
+	uint8_t would;   /* 1: the answer would have been this one, had the watch been enforcing */
+	uint8_t phase;   /* enum record_phase */
 	uint8_t verdict; /* enum verdict_kind */
-	uint8_t reason;	 /* enum verdict_reason */
+	uint8_t reason;  /* enum verdict_reason */
 	uint16_t sizes[RECORD_TEXTS];
 	uint16_t reserved[3];
 };

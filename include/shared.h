@@ -39,22 +39,22 @@ struct process_entry {
 struct watch_entry {
 	char path[1024]; /* cut where longer */
 	char file_system[32];
-	char why[160];	 /* empty where covered */
+	char why[160];   /* empty where covered */
 	uint8_t covered; /* 1: yes */
-	uint8_t store;	 /* enum store */
-	uint8_t mode;	 /* enum watch_mode */
-	uint8_t marks;	 /* 1: ignore marks are in use on its file system */
+	uint8_t store;   /* enum store */
+	uint8_t mode;    /* enum watch_mode */
+	uint8_t marks;   /* 1: ignore marks are in use on its file system */
 	uint8_t reserved[4];
 };
 
 struct keeper_part {
-	uint64_t started_ns;		 /* CLOCK_REALTIME */
-	uint64_t policy_number;		 /* of the policy in force; 0: none yet */
+	uint64_t started_ns;             /* CLOCK_REALTIME */
+	uint64_t policy_number;          /* of the policy in force; 0: none yet */
 	uint64_t definitions_signatures; /* 0: none */
-	uint64_t definitions_time_ns;	 /* CLOCK_REALTIME of the newest definition file */
-	uint64_t definitions_known;	 /* 1: the loader has said whether there are any */
-	uint64_t workers_serving;	 /* workers that have passed their canary */
-	uint64_t answered_for_gate;	 /* accesses answered by the keeper for a dead gate */
+	uint64_t definitions_time_ns;    /* CLOCK_REALTIME of the newest definition file */
+	uint64_t definitions_known;      /* 1: the loader has said whether there are any */
+	uint64_t workers_serving;        /* workers that have passed their canary */
+	uint64_t answered_for_gate;      /* accesses answered by the keeper for a dead gate */
 	uint64_t released_unjudged;
 	uint64_t blocked_before[24];   /* denials in earlier runs, by hour before start */
 	char definitions_version[128]; /* or why there are none */
@@ -66,7 +66,7 @@ struct keeper_part {
 };
 
 struct gate_part {
-	uint64_t turn;	      /* see above: watches and watch_count */
+	uint64_t turn;        /* see above: watches and watch_count */
 	uint64_t marks_stand; /* 1: every watch that can be covered is */
 	uint64_t waiting;     /* accesses read and not answered */
 	uint64_t cases;
@@ -74,18 +74,18 @@ struct gate_part {
 	uint64_t allowed;
 	uint64_t denied;
 	uint64_t would_deny;
-	uint64_t known;		    /* answered from memory */
-	uint64_t scans;		    /* verdicts from workers */
-	uint64_t same_content;	    /* verdicts by SHA-256 */
-	uint64_t fetched_ahead;	    /* scans begun at close after write */
+	uint64_t known;             /* answered from memory */
+	uint64_t scans;             /* verdicts from workers */
+	uint64_t same_content;      /* verdicts by SHA-256 */
+	uint64_t fetched_ahead;     /* scans begun at close after write */
 	uint64_t not_fetched_ahead; /* closes that could not be followed up (overflow) */
-	uint64_t flushes;	    /* moves and links that took ignore marks back */
+	uint64_t flushes;           /* moves and links that took ignore marks back */
 	uint64_t kernel_refused;    /* read() errors: the kernel refused the open itself */
 	uint64_t busy;
 	uint64_t deadlines_passed;
 	uint64_t records_lost;
 	uint64_t worker_deaths;
-	uint64_t loop_ns;	     /* CLOCK_MONOTONIC of the gate's latest turn of its loop */
+	uint64_t loop_ns;            /* CLOCK_MONOTONIC of the gate's latest turn of its loop */
 	uint64_t denied_hour[24];    /* ring: index (CLOCK_REALTIME hour) % 24 */
 	uint64_t denied_hour_is[24]; /* which hour that is */
 	uint64_t wait_under_ms[8];   /* histogram of waits: <1 <10 <100 <1000 <5000 <10000 <60000 more, ms */
@@ -97,7 +97,7 @@ struct gate_part {
 struct status_page {
 	uint64_t magic;
 	uint32_t version; /* WIRE_VERSION */
-	uint32_t size;	  /* sizeof(struct status_page) */
+	uint32_t size;    /* sizeof(struct status_page) */
 	struct keeper_part keeper;
 	struct gate_part gate;
 };

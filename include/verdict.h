@@ -34,9 +34,9 @@ enum access_kind { ACCESS_OPEN = 0, ACCESS_EXEC, ACCESS_KINDS };
 #define SIGNATURE_SIZE 128 /* with its terminating zero; longer names are cut */
 
 struct verdict {
-	uint8_t kind;			/* enum verdict_kind */
-	uint8_t reason;			/* enum verdict_reason */
-	uint8_t reserved[6];		/* zero */
+	uint8_t kind;                   /* enum verdict_kind */
+	uint8_t reason;                 /* enum verdict_reason */
+	uint8_t reserved[6];            /* zero */
 	char signature[SIGNATURE_SIZE]; /* infected only; printable ASCII, zero-terminated */
 };
 

@@ -26,19 +26,19 @@
  * these numbers. FD_LEASH is there for each; the rest as noted.
  */
 enum start_fd {
-	FD_LEASH = 3,	     /* all: struct leash_frame, to the keeper */
-	FD_STATUS_PAGE,	     /* gate, recorder (read-only there): memfd of struct status_page */
-	FD_GATE_NOTES,	     /* gate: memfd of struct gate_notes */
-	FD_RECORD_RING,	     /* gate, recorder: memfd of base/ring.h */
-	FD_RECORD_BELL,	     /* gate, recorder: eventfd; written by the gate after a record */
+	FD_LEASH = 3,        /* all: struct leash_frame, to the keeper */
+	FD_STATUS_PAGE,      /* gate, recorder (read-only there): memfd of struct status_page */
+	FD_GATE_NOTES,       /* gate: memfd of struct gate_notes */
+	FD_RECORD_RING,      /* gate, recorder: memfd of base/ring.h */
+	FD_RECORD_BELL,      /* gate, recorder: eventfd; written by the gate after a record */
 	FD_PERMISSION_GROUP, /* gate: fanotify, FAN_CLASS_CONTENT */
 	FD_CLOSED_GROUP,     /* gate: fanotify, FAN_CLASS_NOTIF, events with descriptors: FAN_CLOSE_WRITE */
-	FD_MOVES_GROUP,	     /* gate: fanotify, FAN_CLASS_NOTIF, events with file handles: moves, links, new names */
-	FD_PROC,	     /* gate, recorder: directory /proc */
-	FD_LISTENER,	     /* recorder: listening SOCK_SEQPACKET socket */
-	FD_STATE_DIR,	     /* recorder: directory STATE/recorder, its own */
-	FD_DEFINITIONS,	     /* loader: directory of the definitions, or not open when there is none */
-	FD_OWN_DIR,	     /* loader: directory RUNTIME/loader, its own */
+	FD_MOVES_GROUP,      /* gate: fanotify, FAN_CLASS_NOTIF, events with file handles: moves, links, new names */
+	FD_PROC,             /* gate, recorder: directory /proc */
+	FD_LISTENER,         /* recorder: listening SOCK_SEQPACKET socket */
+	FD_STATE_DIR,        /* recorder: directory STATE/recorder, its own */
+	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
+	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
 	FD_START_END
 };
 
@@ -46,14 +46,14 @@ enum start_fd {
 enum leash_kind {
 	/* child to keeper */
 	LEASH_BEAT = 1, /* alive; the gate and the loader: a standstill of 1.5 s / 2 s (loading: 60 s) ends them */
-	LEASH_READY,	/* gate: all marks that can stand do; loader: see nursery; recorder: serving; value unused */
+	LEASH_READY,    /* gate: all marks that can stand do; loader: see nursery; recorder: serving; value unused */
 	LEASH_IN_FORCE, /* gate: the policy with this value as its number is in force; text: empty or what fell short */
-	LEASH_MISSING,	/* gate: watch number `value` has lost its directory; please resolve it again */
-	LEASH_LOADING,	/* loader: definitions are being loaded (beats may be 60 s apart until LEASH_LOADED) */
-	LEASH_LOADED,	/* loader: done; value: signatures, 0 = no definitions; text: version, or why there are none */
-	LEASH_SERVING,	/* loader: a worker has passed its canary; value: workers serving */
-	LEASH_BEFORE,	/* recorder, once: counts[h] = denials h hours ago, value: released_unjudged so far */
-	LEASH_LOG,	/* any: text is one line for the log */
+	LEASH_MISSING,  /* gate: watch number `value` has lost its directory; please resolve it again */
+	LEASH_LOADING,  /* loader: definitions are being loaded (beats may be 60 s apart until LEASH_LOADED) */
+	LEASH_LOADED,   /* loader: done; value: signatures, 0 = no definitions; text: version, or why there are none */
+	LEASH_SERVING,  /* loader: a worker has passed its canary; value: workers serving */
+	LEASH_BEFORE,   /* recorder, once: counts[h] = denials h hours ago, value: released_unjudged so far */
+	LEASH_LOG,      /* any: text is one line for the log */
 	/* policy reader to keeper */
 	LEASH_POLICY, /* fd: sealed memfd of struct policy; value: warnings */
 	LEASH_ROOT,   /* fd: O_RDONLY directory of a root; value: index of the watch; in the order of the watches */
@@ -72,9 +72,9 @@ enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };
 struct scanner_settings {
 	uint64_t max_file_size; /* bytes */
 	uint64_t max_scan_size; /* bytes, of all layers together */
-	uint32_t max_files;	/* members of one archive */
-	uint32_t max_depth;	/* nested layers */
-	uint32_t scan_time_ms;	/* libclamav's own limit; the gate's kill comes 1 s after it */
+	uint32_t max_files;     /* members of one archive */
+	uint32_t max_depth;     /* nested layers */
+	uint32_t scan_time_ms;  /* libclamav's own limit; the gate's kill comes 1 s after it */
 	uint32_t workers;
 	uint32_t worker_uid; /* and gid; of workers and the hasher */
 	uint32_t loader_uid; /* and gid */
@@ -83,9 +83,9 @@ struct scanner_settings {
 #define LEASH_TEXT 1024
 struct leash_frame {
 	uint32_t version; /* WIRE_VERSION */
-	uint32_t kind;	  /* enum leash_kind */
+	uint32_t kind;    /* enum leash_kind */
 	uint64_t value;
-	uint32_t watch;	 /* LEASH_NOTE */
+	uint32_t watch;  /* LEASH_NOTE */
 	uint32_t answer; /* LEASH_NOTE: enum answer */
 	struct scanner_settings scanner;
 	uint32_t counts[24];
@@ -95,9 +95,9 @@ struct leash_frame {
 /* ---- gate <-> loader ---- */
 enum nursery_kind {
 	NURSERY_WORKER = 1,  /* to the gate; fd: socket of a worker that passed its canary; id: its pid */
-	NURSERY_HASHER,	     /* to the gate; fd: socket of the hasher; id: its pid */
+	NURSERY_HASHER,      /* to the gate; fd: socket of the hasher; id: its pid */
 	NURSERY_DEFINITIONS, /* to the gate: definitions, signatures (0 = none); every worker that follows has them */
-	NURSERY_KILL,	     /* to the loader: id: pid of a worker or hasher, SIGKILL it and replace it */
+	NURSERY_KILL,        /* to the loader: id: pid of a worker or hasher, SIGKILL it and replace it */
 	NURSERY_KINDS
 };
 struct nursery_frame {
@@ -158,7 +158,7 @@ struct explain_reply {
 			   control file, empty) */
 	uint64_t id;
 	uint32_t answer; /* enum answer: what an open would get now; NONE where a scan decides */
-	uint32_t watch;	 /* index in the policy; UINT32_MAX: outside */
+	uint32_t watch;  /* index in the policy; UINT32_MAX: outside */
 	struct verdict verdict;
 	uint64_t judged_ns; /* CLOCK_REALTIME when the verdict was made, 0: never */
 	char watch_path[1024];
@@ -176,7 +176,7 @@ struct keeper_reply {
 	uint32_t version;
 	uint32_t verb;
 	int32_t result; /* 0, or 2: text says why (reload) */
-	uint32_t more;	/* 1: another reply follows (one per complaint) */
+	uint32_t more;  /* 1: another reply follows (one per complaint) */
 	char text[LEASH_TEXT];
 	/* KEEPER_STATUS: the descriptor is the status page, read-only */
 };
@@ -187,7 +187,7 @@ struct recorder_request {
 	uint32_t version;
 	uint32_t verb;
 	int64_t since_ns; /* CLOCK_REALTIME, 0: all */
-	uint32_t uid;	  /* UINT32_MAX: any */
+	uint32_t uid;     /* UINT32_MAX: any */
 	uint32_t reason;  /* 0 any; 1000 = infected, 1001 = exec-never, else enum verdict_reason */
 	char path[4096];  /* this path, or below it; empty: any. Zero-terminated bytes */
 			  /* RECORDER_EXPLAIN: the descriptor is the file, O_PATH */
@@ -198,7 +198,7 @@ struct recorder_request {
 enum row_kind { ROW_RECORD = 1, ROW_GAP, ROW_EXPLAIN, ROW_END, ROW_KINDS };
 struct row_frame {
 	uint32_t version;
-	uint32_t kind;	 /* enum row_kind; ROW_GAP: count records were lost at time_ns; ROW_END: no more (blocked) */
+	uint32_t kind;   /* enum row_kind; ROW_GAP: count records were lost at time_ns; ROW_END: no more (blocked) */
 	int64_t time_ns; /* CLOCK_REALTIME of the first */
 	uint64_t count;
 	uint64_t wait_ns; /* the longest of them */
@@ -206,7 +206,7 @@ struct row_frame {
 	uint32_t answer;  /* enum answer; DENY with would != 0: would-deny */
 	uint32_t would;
 	uint32_t pid;
-	uint32_t uid;	/* UINT32_MAX: not known */
+	uint32_t uid;   /* UINT32_MAX: not known */
 	uint32_t phase; /* enum record_phase, record.h */
 	struct verdict verdict;
 	uint32_t path_size; /* bytes in path, which may hold any byte but zero */

@@ -36,7 +36,7 @@ void loop_remove(struct loop *loop, struct loop_handler *handler);
 /* Waits at most timeout_ms (-1: for ever), calls the handlers that are ready. Returns how many. */
 int loop_turn(struct loop *loop, int timeout_ms);
 
-uint64_t now_ns(void);	/* CLOCK_MONOTONIC */
+uint64_t now_ns(void);  /* CLOCK_MONOTONIC */
 uint64_t wall_ns(void); /* CLOCK_REALTIME */
 
 #endif

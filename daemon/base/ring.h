@@ -13,8 +13,8 @@
 #define RING_BYTES (8u << 20) /* a power of two */
 
 struct ring {
-	uint64_t head;	   /* bytes ever put; the writer's */
-	uint64_t lost;	   /* strings ever refused for want of room; the writer's */
+	uint64_t head;     /* bytes ever put; the writer's */
+	uint64_t lost;     /* strings ever refused for want of room; the writer's */
 	uint64_t watchers; /* the reader's: somebody wants every decision, not the denials alone */
 	uint64_t reserved[5];
 	uint64_t tail; /* bytes ever taken; the reader's */

@@ -48,8 +48,8 @@ enum policy_case { CASE_INFECTED = 0, CASE_TIMEOUT, CASE_LIMIT, CASE_ENCRYPTED, 
 struct policy_watch {
 	char path[POLICY_PATH_SIZE]; /* absolute, no trailing slash, no "." or ".." */
 	struct policy_place place;
-	uint8_t store;	      /* enum store */
-	uint8_t mode;	      /* enum watch_mode */
+	uint8_t store;        /* enum store */
+	uint8_t mode;         /* enum watch_mode */
 	uint8_t ignore_marks; /* marks = cached */
 	uint8_t reserved[5];
 	uint64_t deadline_ns;
@@ -66,7 +66,7 @@ struct policy_mail_software {
 struct policy {
 	uint64_t magic;
 	uint64_t number; /* set by the keeper: 1, 2, ... with each policy that was taken */
-	uint32_t size;	 /* sizeof(struct policy) */
+	uint32_t size;   /* sizeof(struct policy) */
 	uint32_t file_count, watch_count, mail_software_count;
 	uint8_t allow_root_filesystem;
 	uint8_t reserved[7];

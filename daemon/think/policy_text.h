@@ -25,7 +25,7 @@ __attribute__((format(printf, 5, 6))) void complain(struct complaints *complaint
 struct policy_source {
 	const char *name; /* for messages */
 	const char *text; /* zero-terminated */
-	size_t size;	  /* without the terminating zero; a zero byte inside is an error */
+	size_t size;      /* without the terminating zero; a zero byte inside is an error */
 };
 
 /* The file and its drop-ins, in the order of their names, together. false: complaints has errors and *policy is not
