@@ -87,14 +87,9 @@ static void refuse_word(struct parse *parse, cfg_t *block, const char *word)
 		return;
 	}
 	list_words(block, known, sizeof(known));
-	if (strcmp(word, "include") == 0)
-		complain(parse->complaints, false, parse->file, (unsigned)block->line,
-			 "there is no 'include': put further files into the folder <policy file>.d, with names that "
-			 "end in .conf");
-	else
-		complain(parse->complaints, false, parse->file, (unsigned)block->line,
-			 "unknown word '%s'%s%s; known here: %s", word, block->title ? " in a block " : "",
-			 block->title ? block->name : "", known);
+	complain(parse->complaints, false, parse->file, (unsigned)block->line,
+		 "unknown word '%s'%s%s; known here: %s", word, block->title ? " in a block " : "",
+		 block->title ? block->name : "", known);
 }
 
 /* libconfuse's messages are in the user's language and quote our tags, so only the word they are about is taken. All
@@ -282,7 +277,7 @@ static bool copy_path(struct parse *parse, struct policy_word word, const char *
 		part += length;
 	}
 	if (reason) {
-		complain(parse->complaints, false, parse->file, word.line, "the path %s%s%s%s%s", what,
+		complain(parse->complaints, false, parse->file, word.line, "the path %s%s%.400s%s%s", what,
 			 word.text[0] ? " '" : "", word.text, word.text[0] ? "' " : " ", reason);
 		return false;
 	}

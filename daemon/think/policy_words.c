@@ -27,7 +27,8 @@ struct reading {
 	unsigned line, assignment;
 	enum expects expects;
 	unsigned depth, opened[DEPTH_MAX]; /* lines of the blocks that are open */
-	char name[NAME_LENGTH_MAX + 1];	   /* the word that the statement began with */
+	char name[NAME_LENGTH_MAX + 1];	   /* the word that the statement began with, and its line */
+	unsigned name_line;
 	bool failed;
 };
 
@@ -75,8 +76,9 @@ static void take_name(struct reading *reading, const char *text, size_t length, 
 		good = is_lower_or_digit((unsigned char)text[i]) || text[i] == '-';
 	if (!good) {
 		text_quote(shown, sizeof(shown), text, length < NAME_LENGTH_MAX ? length : NAME_LENGTH_MAX);
-		if (length >= 2 && text[0] == '/' && (text[1] == '/' || text[1] == '*'))
-			mistake(reading, "a comment begins with # and ends with its line");
+		if (text[0] == '/' && !quoted)
+			mistake(reading, "a statement begins with a word, as in watch \"/path\" { }; a comment begins with "
+					 "# and ends with its line");
 		else
 			mistake(reading, "a statement begins with a word, not with %s%s%s", quoted ? "the string \"" : "'",
 				shown, quoted ? "\"; is a comma missing before it, or a quote too many?" : "'");
@@ -84,8 +86,21 @@ static void take_name(struct reading *reading, const char *text, size_t length, 
 	}
 	memcpy(reading->name, text, length);
 	reading->name[length] = 0;
+	reading->name_line = reading->line;
+	if (strcmp(reading->name, "include") == 0) {
+		mistake(reading, "there is no 'include': put further files into the folder <policy file>.d, with names "
+				 "that end in .conf");
+		return;
+	}
 	fprintf(reading->out, "%s ", reading->name);
 	reading->expects = EXPECTS_AFTER_NAME;
+}
+
+static void no_block(struct reading *reading)
+{
+	reading->line = reading->name_line;
+	mistake(reading, "'%s' needs an equal sign before its value (%s = ...), or a block after its title (%s ... { })",
+		reading->name, reading->name, reading->name);
 }
 
 /* A word or a string, whichever of them: what it is depends on what stands before it. */
@@ -101,8 +116,7 @@ static void take_text(struct reading *reading, const char *text, size_t length, 
 		reading->expects = EXPECTS_BLOCK;
 		return;
 	case EXPECTS_BLOCK:
-		mistake(reading, "after '%s' and one string a block belongs: %s \"...\" { }", reading->name,
-			reading->name);
+		no_block(reading);
 		return;
 	case EXPECTS_VALUE:
 		put_value(reading, text, length);
@@ -149,6 +163,10 @@ static void close_brace(struct reading *reading)
 	if (reading->expects == EXPECTS_ITEM || reading->expects == EXPECTS_SEPARATOR) {
 		fputs("} ", reading->out);
 		reading->expects = EXPECTS_STATEMENT;
+		return;
+	}
+	if (reading->expects == EXPECTS_BLOCK) {
+		no_block(reading);
 		return;
 	}
 	if (reading->expects != EXPECTS_STATEMENT) {
