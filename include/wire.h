@@ -39,6 +39,7 @@ enum start_fd {
 	FD_STATE_DIR,        /* recorder: directory STATE/recorder, its own */
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
+	FD_POLICY,           /* policy reader, when the roots of the policy in force are to be found again: that policy */
 	FD_START_END
 };
 
@@ -57,7 +58,7 @@ enum leash_kind {
 	/* policy reader to keeper */
 	LEASH_POLICY, /* fd: sealed memfd of struct policy; value: warnings */
 	LEASH_ROOT,   /* fd: O_RDONLY directory of a root; value: index of the watch; in the order of the watches */
-	LEASH_WATCH_WITHOUT, /* value: index of a watch that has no root; text: why */
+	LEASH_WATCH_WITHOUT, /* value: index of a watch that has no root; or, after its roots, that lacks a part; text: why */
 	LEASH_POLICY_END,    /* all sent */
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */
