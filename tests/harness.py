@@ -36,6 +36,7 @@ Host(suite, file_system="tmpfs"|"ext4"|"overlay", watches=None, policy=None, def
     .start(wait=True, programs=None, limits={"NOFILE": (soft, hard)}, env=None, timeout=60)
                  programs: folder with mailwardd and mailward-scanner (see .programs_with)
     .programs_with(scanner=PATH) -> folder with a copy of mailwardd, mailward and that scanner
+    .stand_in(*words) uses tests/fake/stand_in.c as the scanner; .behave(*words) changes what it does (see there)
     .stop() -> seconds; raises if it took over 2 s + 5 s slack or left a process.  .kill(): SIGKILL to all, at once
     .restart_all() what a service manager does after .daemon has ended
     .daemon      Popen of the keeper; .log() what it wrote
@@ -45,6 +46,8 @@ Host(suite, file_system="tmpfs"|"ext4"|"overlay", watches=None, policy=None, def
     .workers() .hasher()   pids of the loader's children, by /proc
     .blocked(*args) -> rows of `blocked --json`
     .wait(what, condition, timeout=15) -> value of condition() once it is true, else raises
+    .read(path) -> the bytes, or None where the open was denied with EPERM (in the suite's own process: for loops)
+    .openers(count, *paths, processes=4) -> Openers: .wait() -> [Attempt(start, end, errno, bytes, path)]; see there
     .probe(verb, *args) -> Result; rc 0 allowed, 1 denied by us (EPERM), 2 could not try, 3 denied by another errno;
                  .bytes: how many bytes of content were got. See probe.c for the verbs.
 
@@ -55,6 +58,7 @@ Safety: a suite never runs in the machine's own mount namespace, never watches a
 Host, and a watchdog process that was forked first kills every daemon by its pid at the limit, or when the suite ends.
 """
 import atexit
+import errno
 import json
 import os
 import resource
@@ -435,6 +439,20 @@ class Host:
                 f.write("%s:0:*:%s\n" % (name, content.hex()))
         os.chmod(self.definitions + "/mailward-test.ndb", 0o644)
 
+    def stand_in(self, *words):
+        """Programs whose scanner is tests/fake/stand_in.c; .behave() says what it does."""
+        self.programs = self.programs_with(helper("stand_in"))
+        self.behave(*words)
+        return self.programs
+
+    def behave(self, *words):
+        """The stand-in reads its behaviour anew at each request."""
+        path = self.programs + "/behaviour"
+        with open(path + ".new", "w") as f:
+            f.write("".join(word + "\n" for word in words))
+        os.chmod(path + ".new", 0o644)
+        os.rename(path + ".new", path)
+
     def programs_with(self, scanner):
         folder = tempfile.mkdtemp(dir=self.base + "/bin")
         os.chmod(folder, 0o755)
@@ -639,9 +657,60 @@ class Host:
     def wait_waiting(self, count, timeout=30):
         return self.wait("%d accesses wait" % count, lambda: self.counter("waiting") >= count, timeout)
 
+    @staticmethod
+    def read(path):
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except PermissionError as error:
+            if error.errno == errno.EPERM:
+                return None
+            raise
+        try:
+            return os.read(fd, 1 << 20)
+        finally:
+            os.close(fd)
+
+    def openers(self, count, *paths, processes=4):
+        return Openers(self.suite, count, paths, processes)
+
     def probe(self, *args, timeout=60):
         return self.suite.run([helper("probe")] + [os.fsencode(a) if isinstance(a, str) else
                                                    a if isinstance(a, bytes) else str(a) for a in args], timeout=timeout)
+
+
+class Attempt:
+    """One open. Times are of time.monotonic(); error: errno, 0 where it was allowed; bytes: of content that were read."""
+
+    def __init__(self, line, paths):
+        start, end, error, size, path = line.split()
+        self.start, self.end, self.error, self.bytes = float(start), float(end), int(error), int(size)
+        self.path = paths[int(path)]
+        self.waited = self.end - self.start
+
+
+class Openers:
+    """Many threads of `probe openers`, each of which opens one of the paths and reads it."""
+
+    def __init__(self, suite, count, paths, processes):
+        self.paths = paths
+        self.out = tempfile.TemporaryFile()
+        self.process = suite.popen([helper("probe"), "openers", str(count), str(processes)] + list(paths),
+                                   stdin=subprocess.DEVNULL, stdout=self.out, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def wait(self, timeout=90):
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            kill_tree(self.process.pid)
+            self.process.wait()
+            raise Failure("openers still wait after %d s" % timeout)
+        self.out.seek(0)
+        lines = self.out.read().decode().splitlines()
+        return [Attempt(line, self.paths) for line in lines if line[:1].isdigit()]
 
 
 def distribution(values):

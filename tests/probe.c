@@ -185,22 +185,25 @@ static int by_splice(char **a)
 	return result_of(n < 0 ? errno : 0);
 }
 
+/* Into a nameless file beside it: the call works on one file system only. */
 static int by_copy_file_range(char **a)
 {
-	int fd = open_path(a[0], O_RDONLY), out = memfd_create("copy", MFD_CLOEXEC);
-	struct stat st;
+	char folder[4096];
+	int fd = open_path(a[0], O_RDONLY), out;
+	char *slash;
 	ssize_t n;
 
 	if (fd < 0)
 		return result_of(errno);
+	snprintf(folder, sizeof(folder), "./%s", a[0]);
+	slash = strrchr(folder, '/');
+	*slash = 0;
+	out = open_path(a[0][0] == '/' ? folder + 2 : folder, O_TMPFILE | O_RDWR);
+	if (out < 0)
+		return not_tried("O_TMPFILE");
 	n = copy_file_range(fd, NULL, out, NULL, 4096, 0);
-	if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP)) {
-		/* other file system: to a nameless file beside it */
-		out = open_path(".", O_TMPFILE | O_RDWR);
-		n = out < 0 ? -1 : copy_file_range(fd, NULL, out, NULL, 4096, 0);
-		if (n < 0 && fstat(fd, &st) == 0)
-			return not_tried("copy_file_range");
-	}
+	if (n < 0 && errno == EXDEV)
+		return not_tried("copy_file_range");
 	got = n > 0 ? (size_t)n : 0;
 	return result_of(n < 0 ? errno : 0);
 }

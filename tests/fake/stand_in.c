@@ -4,7 +4,8 @@
  * by two strings alone, and do what the file `behaviour` beside the program says, read anew at each request. Words in
  * it, one a line:
  *
- *   hold         no worker answers while this word is there
+ *   hold         no worker reads its file while this word is there
+ *   hold-late    no worker answers while this word is there; the file was read and judged before
  *   delay MS     each answer comes so much later
  *   dead         workers never answer, not even when the word is gone
  *   deaf         the loader neither beats nor reads
@@ -190,6 +191,8 @@ static void answer(int sock, const struct scan_request *request, int fd)
 		return;
 	}
 	judge(fd, &reply);
+	while (behaves("hold-late", NULL, 0))
+		pause_ms(20);
 	(void)send(sock, &reply, sizeof(reply), MSG_NOSIGNAL);
 }
 
