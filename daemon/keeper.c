@@ -79,7 +79,7 @@ static bool take_limits(struct keeper *keeper)
 	keeper->nofile = limit.rlim_max < NOFILE_MOST ? (unsigned)limit.rlim_max : NOFILE_MOST;
 	limit.rlim_cur = keeper->nofile;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	keeper->clients.most = keeper->nofile < NOFILE_FEW ? CLIENTS_MAX / 4 : CLIENTS_MAX;
+	keeper->callers.most = keeper->nofile < NOFILE_FEW ? CALLERS_MAX / 4 : CALLERS_MAX;
 	return true;
 }
 
@@ -193,10 +193,10 @@ static bool take_loop(struct keeper *keeper)
 {
 	int mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), error;
 
-	keeper->clients.status_page = keeper->page_read_only_fd;
-	keeper->clients.reload = policies_reload;
-	keeper->clients.owner = keeper;
-	error = clients_open(&keeper->clients, &keeper->loop, keeper->keeper_listener);
+	keeper->callers.status_page = keeper->page_read_only_fd;
+	keeper->callers.reload = policies_reload;
+	keeper->callers.owner = keeper;
+	error = callers_open(&keeper->callers, &keeper->loop, keeper->keeper_listener);
 	if (!error)
 		error = loop_add(&keeper->loop, &keeper->mounts, mounts, EPOLLPRI);
 	if (!error)
@@ -384,7 +384,7 @@ static void keeper_loop(struct keeper *keeper)
 		forgive_own_pause(keeper, now);
 		parts_tick(keeper, now);
 		policies_tick(keeper, now);
-		clients_tick(&keeper->clients, now);
+		callers_tick(&keeper->callers, now);
 		ready_tick(keeper, now);
 		watchdog_tick(keeper, now);
 		if (keeper->stop != STOP_NOT)

@@ -7,7 +7,7 @@
 #define MAILWARD_KEEPER_PARTS_H
 
 #include "children.h"
-#include "clients.h"
+#include "callers.h"
 #include "keeper.h"
 #include "loop.h"
 #include "places.h"
@@ -78,7 +78,7 @@ struct keeper {
 	const struct keeper_options *options;
 	struct loop loop;
 	struct loop_handler signals, mounts;
-	struct clients clients;
+	struct callers callers;
 	struct part parts[PARTS];
 	struct policies policies;
 	struct sweep_count unreported; /* rows that the recorder has still to get */
@@ -125,7 +125,7 @@ void policies_init(struct keeper *keeper);
 /* Settings of the loader that is started now. */
 struct scanner_settings policies_scanner(const struct policies *policies);
 void policies_tick(struct keeper *keeper, uint64_t now);
-uint64_t policies_reload(void *keeper); /* clients.h */
+uint64_t policies_reload(void *keeper); /* callers.h */
 void policies_reader_frame(struct keeper *keeper, struct leash_frame *frame, int fd);
 void policies_reader_ended(struct keeper *keeper, const char *how);
 /* The gate: has been started, takes a policy, says it is in force. */

@@ -377,7 +377,7 @@ static void reload_done(struct keeper *keeper, int result, const char *text)
 	snprintf(failed, sizeof(keeper->page->keeper.reload_failed), "%s", result ? replies[0].text : "");
 	if (result)
 		log_line("reload failed; the policy in force stays");
-	clients_answer(&keeper->clients, policies->round, replies, count);
+	callers_answer(&keeper->callers, policies->round, replies, count);
 	service_tell("READY=1");
 }
 
