@@ -52,7 +52,8 @@ enum leash_kind {
 	LEASH_LOADING,  /* loader: definitions are being loaded (beats may be 60 s apart until LEASH_LOADED) */
 	LEASH_LOADED,   /* loader: done; value: signatures, 0 = no definitions; text: version, or why there are none */
 	LEASH_SERVING,  /* loader: a worker has passed its canary; value: workers serving */
-	LEASH_BEFORE,   /* recorder, once: counts[h] = denials h hours ago, value: released_unjudged so far */
+	LEASH_BEFORE,   /* recorder, once: counts[h] = denials h hours before the keeper's start, value: released_unjudged
+			   so far, watch: those of the last 24 h */
 	LEASH_LOG,      /* any: text is one line for the log */
 	/* policy reader to keeper */
 	LEASH_POLICY, /* fd: sealed memfd of struct policy; value: warnings */
