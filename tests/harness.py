@@ -640,10 +640,10 @@ class Host:
         return children
 
     def workers(self):
-        return [pid for pid, name in self.loader_children() if "hash" not in name]
+        return [pid for pid, name in self.loader_children() if name.endswith("mailward-worker")]
 
     def hasher(self):
-        return next((pid for pid, name in self.loader_children() if "hash" in name), None)
+        return next((pid for pid, name in self.loader_children() if name.endswith("mailward-hasher")), None)
 
     def blocked(self, *args):
         return self.tool_json("blocked", *args)

@@ -107,8 +107,8 @@ static void send_with_descriptors(int sock, const void *frame, size_t size, int 
 	(void)sendmsg(sock, &message, MSG_NOSIGNAL);
 }
 
-/* Each lie says `clean` where it says something. true: the honest reply goes out too. */
-static bool reply_lie(int sock, const char *kind, struct scan_reply *reply)
+/* Each lie says `clean` where it says something. */
+static void reply_lie(int sock, const char *kind, struct scan_reply *reply)
 {
 	static char giant[150000];
 	size_t size = sizeof(*reply);
@@ -143,10 +143,10 @@ static bool reply_lie(int sock, const char *kind, struct scan_reply *reply)
 	else if (!strcmp(kind, "giant-frame")) {
 		memcpy(giant, reply, sizeof(*reply));
 		(void)send(sock, giant, sizeof(giant), MSG_NOSIGNAL);
-		return false;
+		return;
 	} else if (!strcmp(kind, "descriptors")) {
 		send_with_descriptors(sock, reply, sizeof(*reply), 12);
-		return false;
+		return;
 	} else if (!strcmp(kind, "other-cases")) {
 		/* clean for every case that may be with somebody else now */
 		uint64_t own = reply->case_id;
@@ -155,28 +155,32 @@ static bool reply_lie(int sock, const char *kind, struct scan_reply *reply)
 			if (id != own)
 				(void)send(sock, reply, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 		}
-		return false;
+		return;
 	} else if (!strcmp(kind, "flood")) {
 		reply->case_id += 100000;
 		for (int i = 0; i < 20000; i++)
 			if (send(sock, reply, size, MSG_NOSIGNAL) < 0)
 				break;
-		return false;
+		return;
 	} else if (!strcmp(kind, "crash"))
 		abort();
 	else if (!strcmp(kind, "leave"))
 		_exit(0);
 	else if (!strcmp(kind, "silence"))
-		return false;
+		return;
 	(void)send(sock, reply, size, MSG_NOSIGNAL);
-	return false;
 }
 
 static void answer(int sock, const struct scan_request *request, int fd)
 {
 	struct scan_reply reply = {.version = WIRE_VERSION, .case_id = request->case_id};
-	char start[64] = "", word[32], *end;
+	char start[64] = "", word[32];
 
+	if (pread(fd, start, sizeof(start) - 1, 0) > 4 && !strncmp(start, "lie:", 4)) {
+		start[4 + strcspn(start + 4, " \n")] = 0;
+		reply_lie(sock, start + 4, &reply);
+		return;
+	}
 	while (behaves("hold", NULL, 0))
 		pause_ms(20);
 	if (behaves("dead", NULL, 0))
@@ -184,12 +188,6 @@ static void answer(int sock, const struct scan_request *request, int fd)
 			pause();
 	if (behaves("delay", word, sizeof(word)))
 		pause_ms(atol(word));
-	if (pread(fd, start, sizeof(start) - 1, 0) > 4 && !strncmp(start, "lie:", 4)) {
-		end = start + 4 + strcspn(start + 4, " \n");
-		*end = 0;
-		reply_lie(sock, start + 4, &reply);
-		return;
-	}
 	judge(fd, &reply);
 	while (behaves("hold-late", NULL, 0))
 		pause_ms(20);
