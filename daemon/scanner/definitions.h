@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The folder of the definitions: which files of it the engine loads, and whether they are still the same. */
+#ifndef MAILWARD_DEFINITIONS_H
+#define MAILWARD_DEFINITIONS_H
+
+#include <stdint.h>
+
+#include "wire.h"
+
+struct definitions {
+	unsigned files;    /* that libclamav takes for databases; 0: none */
+	uint64_t identity; /* of their names, sizes and times, the engine's version and the settings that change
+			      verdicts; never 0 where there are files */
+	uint64_t newest_s; /* CLOCK_REALTIME seconds of the newest file's change */
+};
+
+/* directory is borrowed. 0, or -errno (the folder is gone or may not be read: then none). */
+int definitions_look(int directory, const char *engine_version, const struct scanner_settings *settings,
+		     struct definitions *out);
+
+#endif

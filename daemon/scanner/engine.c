@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "engine.h"
+
+#include <clamav.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "charsets.h"
+#include "formats.h"
+#include "log.h"
+
+#define CANARY_BYTES 40
+#define CANARY_NAME "Mailward.Canary"
+#define CANARY_FILE "canary.ndb"
+#define LEVELS 128 /* of nested layers that are followed; max_depth is below it */
+
+struct engine {
+	struct cl_engine *clam;
+	struct cl_scan_options options;
+	unsigned char canary[CANARY_BYTES];
+	void (*alive)(void *owner);
+	void *owner;
+	unsigned calls;
+};
+
+/* One layer that is being looked at. */
+struct level {
+	enum format_members members;
+	bool tiny;	/* may hold nothing worth a layer (a stream of 5 bytes) */
+	bool announced; /* members were announced at all */
+	bool pending;	/* the latest one has not come as a layer */
+	bool expected;	/* one that is larger than 5 bytes was announced */
+	unsigned below; /* layers that came from it */
+	char type[40];
+};
+
+/* libclamav's callbacks have a context, its messages have none that can be relied on; a worker has one scan at a
+ * time. */
+static struct scan {
+	struct findings *findings;
+	unsigned depth; /* levels in use */
+	struct level levels[LEVELS];
+} *scanning;
+
+static char load_message[FINDING_SIZE]; /* the first error while loading */
+
+static void on_message(enum cl_msg severity, const char *full, const char *message, void *context)
+{
+	(void)full;
+	(void)context;
+	if (severity < CL_MSG_WARN)
+		return;
+	if (scanning)
+		findings_message(scanning->findings, message);
+	else if (severity >= CL_MSG_ERROR && !load_message[0])
+		text_printable(load_message, sizeof(load_message), message);
+}
+
+static void on_name(int fd, const char *name, void *context)
+{
+	(void)fd;
+	(void)context;
+	if (scanning && name)
+		findings_name(scanning->findings, name);
+}
+
+static void unopened(const struct level *level)
+{
+	const char *type = strncmp(level->type, "CL_TYPE_", 8) ? level->type : level->type + 8;
+
+	if (!scanning->findings->unsupported[0])
+		snprintf(scanning->findings->unsupported, FINDING_SIZE, "%s that does not open", type);
+}
+
+/* A layer has been looked at: did everything come out of it that it promised? */
+static void level_end(struct level *level)
+{
+	switch (level->members) {
+	case MEMBERS_NONE:
+		break;
+	case MEMBERS_SOME:
+		if (!level->below && !level->tiny)
+			unopened(level);
+		break;
+	case MEMBERS_ANNOUNCED:
+		if (level->pending || (!level->announced && !level->below && !level->tiny))
+			unopened(level);
+		break;
+	case MEMBERS_LISTED:
+		if (!level->below && (level->expected || !level->announced))
+			unopened(level);
+		break;
+	}
+}
+
+/* A gzip stream says at its end how long it was; a 7z archive at its start how long its list is. */
+static bool layer_is_tiny(const char *type, const unsigned char *bytes, size_t size)
+{
+	if (!strcmp(type, "CL_TYPE_GZ") && size >= 18)
+		return bytes[size - 4] <= 5 && !bytes[size - 3] && !bytes[size - 2] && !bytes[size - 1];
+	if (!strcmp(type, "CL_TYPE_7Z") && size >= 32)
+		return !memcmp(bytes + 20, "\0\0\0\0\0\0\0", 8);
+	return false;
+}
+
+static cl_error_t on_layer(int fd, const char *type, const char **ancestors, size_t parent_size, const char *name,
+			   size_t size, const char *buffer, uint32_t level_number, uint32_t attributes, void *context)
+{
+	struct level *level;
+	const char *kind;
+
+	(void)fd, (void)ancestors, (void)parent_size, (void)name, (void)level_number, (void)attributes, (void)context;
+	if (!scanning)
+		return CL_CLEAN;
+	scanning->findings->layers++;
+	if (scanning->depth > 0) {
+		scanning->levels[scanning->depth - 1].below++;
+		scanning->levels[scanning->depth - 1].pending = false;
+	}
+	if (!buffer || !type) {
+		findings_error(scanning->findings, REASON_IO_ERROR, "a layer could not be read");
+		type = "";
+		size = 0;
+	}
+	kind = size ? format_unsupported(type, (const unsigned char *)buffer, size, engine_opens_rar()) : NULL;
+	if (kind && !scanning->findings->unsupported[0])
+		text_printable(scanning->findings->unsupported, FINDING_SIZE, kind);
+	if (scanning->depth == LEVELS) {
+		findings_error(scanning->findings, REASON_ENGINE_ERROR, "too many nested layers");
+		return CL_BREAK;
+	}
+	level = &scanning->levels[scanning->depth++];
+	*level = (struct level){.members = format_members(type),
+				.tiny = size && layer_is_tiny(type, (const unsigned char *)buffer, size)};
+	text_printable(level->type, sizeof(level->type), type);
+	return CL_CLEAN;
+}
+
+static cl_error_t on_layer_end(int fd, int result, const char *name, void *context)
+{
+	(void)fd, (void)result, (void)name, (void)context;
+	if (scanning && scanning->depth > 0)
+		level_end(&scanning->levels[--scanning->depth]);
+	return CL_CLEAN;
+}
+
+static cl_error_t on_member(const char *container, unsigned long packed, const char *name, unsigned long size,
+			    int encrypted, unsigned int position, void *context)
+{
+	struct level *level;
+
+	(void)container, (void)packed, (void)name, (void)position, (void)context;
+	if (!scanning || scanning->depth == 0)
+		return CL_CLEAN;
+	level = &scanning->levels[scanning->depth - 1];
+	if (level->members == MEMBERS_ANNOUNCED && level->pending)
+		unopened(level);
+	level->announced = true;
+	level->pending = level->members == MEMBERS_ANNOUNCED && size > 5 && !encrypted;
+	level->expected = level->expected || (size > 5 && !encrypted);
+	return CL_CLEAN;
+}
+
+static void loading(struct engine *engine)
+{
+	if (engine->alive)
+		engine->alive(engine->owner);
+}
+
+static int on_signature(const char *type, const char *name, unsigned int custom, void *context)
+{
+	struct engine *engine = context;
+
+	(void)type, (void)name, (void)custom;
+	if ((++engine->calls & 1023) == 0)
+		loading(engine);
+	return 0;
+}
+
+static cl_error_t on_progress(size_t total, size_t done, void *context)
+{
+	(void)total, (void)done;
+	loading(context);
+	return CL_SUCCESS;
+}
+
+int engine_start(void)
+{
+	charsets_open();
+	cl_set_clcb_msg(on_message);
+	return cl_init(CL_INIT_DEFAULT) == CL_SUCCESS ? 0 : -EIO;
+}
+
+const char *engine_version(void)
+{
+	return cl_retver();
+}
+
+bool engine_opens_rar(void)
+{
+	static const int *have_rar;
+	static bool looked;
+
+	if (!looked) /* set by cl_init() when it found libclamunrar_iface; there is no public word for it */
+		have_rar = dlsym(RTLD_DEFAULT, "have_rar");
+	looked = true;
+	return have_rar && *have_rar;
+}
+
+static int settings_apply(struct cl_engine *clam, const struct scanner_settings *settings)
+{
+	const struct {
+		enum cl_engine_field field;
+		long long value;
+	} numbers[] = {
+		{CL_ENGINE_MAX_FILESIZE, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_SCANSIZE, (long long)settings->max_scan_size},
+		{CL_ENGINE_MAX_FILES, settings->max_files},
+		{CL_ENGINE_MAX_RECURSION, settings->max_depth},
+		{CL_ENGINE_MAX_SCANTIME, settings->scan_time_ms},
+		{CL_ENGINE_DISABLE_CACHE, 1}, /* it keeps what was "clean" for want of room */
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (cl_engine_set_num(clam, numbers[i].field, numbers[i].value) != CL_SUCCESS)
+			return -EINVAL;
+	return 0;
+}
+
+static struct engine *engine_new(const struct scanner_settings *settings)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+
+	if (!engine)
+		return NULL;
+	engine->clam = cl_engine_new();
+	if (!engine->clam || settings_apply(engine->clam, settings) < 0) {
+		engine_free(engine);
+		return NULL;
+	}
+	engine->options = (struct cl_scan_options){
+		.general = CL_SCAN_GENERAL_ALLMATCHES | CL_SCAN_GENERAL_HEURISTICS,
+		.parse = ~0u,
+		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX | CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE |
+			     CL_SCAN_HEURISTIC_ENCRYPTED_DOC | CL_SCAN_HEURISTIC_PHISHING_SSL_MISMATCH |
+			     CL_SCAN_HEURISTIC_PHISHING_CLOAK,
+	};
+	cl_engine_set_clcb_virus_found(engine->clam, on_name);
+	cl_engine_set_clcb_file_inspection(engine->clam, on_layer);
+	cl_engine_set_clcb_post_scan(engine->clam, on_layer_end);
+	cl_engine_set_clcb_meta(engine->clam, on_member);
+	cl_engine_set_clcb_sigload(engine->clam, on_signature, engine);
+	cl_engine_set_clcb_sigload_progress(engine->clam, on_progress, engine);
+	cl_engine_set_clcb_engine_compile_progress(engine->clam, on_progress, engine);
+	return engine;
+}
+
+void engine_free(struct engine *engine)
+{
+	if (!engine)
+		return;
+	if (engine->clam)
+		cl_engine_free(engine->clam);
+	free(engine);
+}
+
+/* libclamav takes signatures from files alone. */
+static int canary_load(struct engine *engine, int own_dir)
+{
+	char line[64 + 2 * CANARY_BYTES], path[64];
+	unsigned int count = 0;
+	int length, fd, result;
+
+	if (getrandom(engine->canary, sizeof(engine->canary), 0) != sizeof(engine->canary))
+		return CL_EREAD;
+	length = snprintf(line, sizeof(line), CANARY_NAME ":0:*:");
+	for (int i = 0; i < CANARY_BYTES; i++)
+		length += snprintf(line + length, sizeof(line) - (size_t)length, "%02x", engine->canary[i]);
+	line[length++] = '\n';
+	unlinkat(own_dir, CANARY_FILE, 0);
+	fd = openat(own_dir, CANARY_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return CL_ECREAT;
+	result = write(fd, line, (size_t)length) == length ? CL_SUCCESS : CL_EWRITE;
+	close(fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/" CANARY_FILE, own_dir);
+	if (result == CL_SUCCESS)
+		result = (int)cl_load(path, engine->clam, &count, CL_DB_STDOPT);
+	unlinkat(own_dir, CANARY_FILE, 0);
+	return result == CL_SUCCESS && count != 1 ? CL_EMALFDB : result;
+}
+
+/* "daily 27500, main 62, bytecode 335", as far as there are such files; else the identity in short. */
+static void version_name(int definitions_fd, struct engine_report *report)
+{
+	static const char *const parts[] = {"daily", "main", "bytecode"};
+	char path[64];
+	size_t used = 0;
+
+	report->text[0] = 0;
+	for (size_t i = 0; i < 2 * sizeof(parts) / sizeof(parts[0]); i++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s.%s", definitions_fd, parts[i / 2],
+			 i % 2 ? "cld" : "cvd");
+		struct cl_cvd *head = access(path, R_OK) == 0 ? cl_cvdhead(path) : NULL;
+		if (!head)
+			continue;
+		used += (size_t)snprintf(report->text + used, sizeof(report->text) - used, "%s%s %u", used ? ", " : "",
+					 parts[i / 2], head->version);
+		cl_cvdfree(head);
+	}
+	if (!used)
+		snprintf(report->text, sizeof(report->text), "%08llx",
+			 (unsigned long long)report->definitions.identity & 0xffffffffu);
+}
+
+static void load_failed(struct engine_report *report, const char *what, int code)
+{
+	snprintf(report->text, sizeof(report->text), "%s: %s%s%s", what, cl_strerror((cl_error_t)code),
+		 load_message[0] ? ": " : "", load_message);
+}
+
+static bool load_all(struct engine *engine, int definitions_fd, int own_dir, struct engine_report *report)
+{
+	char path[64];
+	unsigned int signatures = 0;
+	int code;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", definitions_fd);
+	code = (int)cl_load(path, engine->clam, &signatures, CL_DB_STDOPT);
+	report->signatures = signatures;
+	if (code != CL_SUCCESS) {
+		load_failed(report, "the definitions cannot be loaded", code);
+		return false;
+	}
+	if (signatures == 0) {
+		snprintf(report->text, sizeof(report->text), "there is no signature in the definitions");
+		return false;
+	}
+	code = canary_load(engine, own_dir);
+	if (code != CL_SUCCESS) {
+		load_failed(report, "the canary cannot be loaded", code);
+		report->definitions.identity = 0; /* no fault of the definitions: try again */
+		return false;
+	}
+	code = (int)cl_engine_compile(engine->clam);
+	if (code != CL_SUCCESS) {
+		load_failed(report, "the definitions cannot be compiled", code);
+		return false;
+	}
+	version_name(definitions_fd, report);
+	return true;
+}
+
+struct engine *engine_load(const struct scanner_settings *settings, int definitions_fd, int own_dir,
+			   void (*alive)(void *owner), void *owner, struct engine_report *report)
+{
+	struct engine *engine;
+	struct definitions after;
+	int result = definitions_look(definitions_fd, engine_version(), settings, &report->definitions);
+
+	report->signatures = 0;
+	load_message[0] = 0;
+	if (result < 0 || report->definitions.files == 0) {
+		snprintf(report->text, sizeof(report->text), "%s",
+			 result < 0 ? "the folder of the definitions cannot be read"
+				    : "there are no definitions in the folder");
+		return NULL;
+	}
+	engine = engine_new(settings);
+	if (!engine) {
+		snprintf(report->text, sizeof(report->text), "the engine does not take these limits, or no memory");
+		return NULL;
+	}
+	engine->alive = alive;
+	engine->owner = owner;
+	if (!load_all(engine, definitions_fd, own_dir, report)) {
+		engine_free(engine);
+		return NULL;
+	}
+	if (definitions_look(definitions_fd, engine_version(), settings, &after) < 0 ||
+	    after.identity != report->definitions.identity) {
+		snprintf(report->text, sizeof(report->text), "the definitions changed while they were being loaded");
+		report->definitions.identity = 0;
+		engine_free(engine);
+		return NULL;
+	}
+	return engine;
+}
+
+void engine_settle(struct engine *engine)
+{
+	unsigned seed = 0;
+
+	cl_engine_set_str(engine->clam, CL_ENGINE_TMPDIR, "/");
+	if (getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
+		srand(seed);
+}
+
+static void code_note(struct findings *findings, int code)
+{
+	switch ((cl_error_t)code) {
+	case CL_CLEAN:
+		break;
+	case CL_VIRUS:
+		if (!findings->infected[0] && !findings->limit[0] && !findings->encrypted[0])
+			findings_error(findings, REASON_ENGINE_ERROR, "a finding without a name");
+		break;
+	case CL_ETIMEOUT:
+		findings_name(findings, "Heuristics.Limits.Exceeded.MaxScanTime");
+		break;
+	case CL_EMAXREC:
+		findings_name(findings, "Heuristics.Limits.Exceeded.MaxRecursion");
+		break;
+	case CL_EMAXSIZE:
+		findings_name(findings, "Heuristics.Limits.Exceeded.MaxScanSize");
+		break;
+	case CL_EMAXFILES:
+		findings_name(findings, "Heuristics.Limits.Exceeded.MaxFiles");
+		break;
+	case CL_EOPEN:
+	case CL_ECREAT:
+	case CL_EUNLINK:
+	case CL_ESTAT:
+	case CL_EREAD:
+	case CL_ESEEK:
+	case CL_EWRITE:
+	case CL_EDUP:
+	case CL_EACCES:
+	case CL_ETMPFILE:
+	case CL_ETMPDIR:
+	case CL_EMAP:
+		findings_error(findings, REASON_IO_ERROR, cl_strerror((cl_error_t)code));
+		break;
+	default: /* no verdict: libclamav's own words, of which newer ones may have more */
+		findings_error(findings, REASON_ENGINE_ERROR, cl_strerror((cl_error_t)code));
+		break;
+	}
+}
+
+void engine_scan(struct engine *engine, int fd, struct findings *findings)
+{
+	static struct scan scan;
+	struct cl_scan_options options = engine->options;
+	const char *name = NULL;
+	unsigned long scanned = 0;
+	int code;
+
+	scan.findings = findings;
+	scan.depth = 0;
+	scanning = &scan;
+	code = (int)cl_scandesc_callback(fd, NULL, &name, &scanned, engine->clam, &options, NULL);
+	while (scan.depth > 0)
+		level_end(&scan.levels[--scan.depth]);
+	scanning = NULL;
+	if (name) /* as a rule the callback had it; then this changes nothing */
+		findings_name(findings, name);
+	code_note(findings, code);
+}
+
+static int file_of(const char *text, size_t size)
+{
+	int fd = open("/canary", O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	if (fd < 0)
+		return -1;
+	unlink("/canary");
+	if (write(fd, text, size) != (ssize_t)size) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static size_t base64(char *out, const unsigned char *bytes, size_t size)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	size_t used = 0;
+
+	for (size_t i = 0; i + 3 <= size; i += 3) { /* size is a multiple of 3 */
+		out[used++] = digits[bytes[i] >> 2];
+		out[used++] = digits[(bytes[i] & 3) << 4 | bytes[i + 1] >> 4];
+		out[used++] = digits[(bytes[i + 1] & 15) << 2 | bytes[i + 2] >> 6];
+		out[used++] = digits[bytes[i + 2] & 63];
+	}
+	out[used] = 0;
+	return used;
+}
+
+static bool canary_scan(struct engine *engine, const unsigned char *bytes, size_t size, struct verdict *verdict)
+{
+	char mail[512], text[4 * CANARY_BYTES], detail[FINDING_SIZE + 32];
+	struct findings findings = {0};
+	int length, fd;
+
+	base64(text, bytes, size);
+	length = snprintf(mail, sizeof(mail),
+			  "From: <canary@localhost>\nMIME-Version: 1.0\nContent-Type: application/octet-stream\n"
+			  "Content-Transfer-Encoding: base64\nSubject: canary\n\n%s\n",
+			  text);
+	fd = file_of(mail, (size_t)length);
+	if (fd < 0)
+		return false;
+	engine_scan(engine, fd, &findings);
+	close(fd);
+	judge(&findings, verdict, detail, sizeof(detail));
+	return true;
+}
+
+const char *engine_canary(struct engine *engine)
+{
+	unsigned char bytes[CANARY_BYTES + 2] = {0};
+	struct verdict verdict;
+
+	memcpy(bytes, engine->canary, sizeof(engine->canary));
+	if (!canary_scan(engine, bytes, sizeof(bytes), &verdict))
+		return "its file system takes no file";
+	if (verdict.kind != VERDICT_INFECTED || strncmp(verdict.signature, CANARY_NAME, strlen(CANARY_NAME)))
+		return "the canary was not found";
+	bytes[0] ^= 0xff;
+	if (!canary_scan(engine, bytes, sizeof(bytes), &verdict))
+		return "its file system takes no file";
+	if (verdict.kind != VERDICT_CLEAN)
+		return "a harmless mail was not clean";
+	return NULL;
+}

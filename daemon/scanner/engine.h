@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * libclamav behind a door: engine.c alone includes clamav.h. The loader loads (and never scans: the state of a scan
+ * would be the same in all workers); a worker scans what it is given by descriptor, never by path.
+ */
+#ifndef MAILWARD_ENGINE_H
+#define MAILWARD_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "definitions.h"
+#include "judge.h"
+#include "wire.h"
+
+struct engine; /* signatures, limits, and a random canary signature of its own */
+
+/* Once, before anything else: libclamav, its messages, and glibc's charset modules, which no worker could load. 0, or
+ * -EIO with why on the log's standard error. */
+int engine_start(void);
+const char *engine_version(void); /* of libclamav */
+bool engine_opens_rar(void);
+
+struct engine_report {
+	struct definitions definitions;
+	uint64_t signatures; /* the canary not counted */
+	char text[256];      /* version; after a failure one sentence why */
+};
+
+/* Loads and compiles everything in definitions_fd; writes the canary signature into own_dir for a moment. alive() is
+ * called often while it lasts. NULL: report->text says why, report->definitions what was tried (0 files: there is
+ * nothing to load). */
+struct engine *engine_load(const struct scanner_settings *settings, int definitions_fd, int own_dir,
+			   void (*alive)(void *owner), void *owner, struct engine_report *report);
+void engine_free(struct engine *engine);
+
+/* In a worker, inside the box, once: files are unpacked in "/", randomness is its own. */
+void engine_settle(struct engine *engine);
+
+/* Scans the whole of fd and adds to findings, which the caller zeroed. */
+void engine_scan(struct engine *engine, int fd, struct findings *findings);
+
+/* A mail that holds the canary, and a plain one, through the whole engine. NULL: the first was found, the second was
+ * not; else what is wrong. */
+const char *engine_canary(struct engine *engine);
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "formats.h"
+
+#include <stdint.h>
+#include <string.h>
+
+struct magic {
+	const char *name;
+	size_t offset, length;
+	const char *bytes;
+};
+#define MAGIC(name, offset, bytes) {name, offset, sizeof(bytes) - 1, bytes}
+
+/* Sources: the formats' own descriptions and file(1)'s magic. Self-extracting forms are caught by the same bytes
+ * where the engine hands the archive inside as a layer of its own. */
+static const struct magic shut[] = {
+	MAGIC("zstd", 0, "\x28\xb5\x2f\xfd"),
+	MAGIC("zstd dictionary", 0, "\x37\xa4\x30\xec"),
+	MAGIC("lz4", 0, "\x04\x22\x4d\x18"),
+	MAGIC("lz4", 0, "\x02\x21\x4c\x18"),
+	MAGIC("lzip", 0, "LZIP"),
+	MAGIC("lzop", 0, "\x89LZO\0\r\n\x1a\n"),
+	MAGIC("lrzip", 0, "LRZI"),
+	MAGIC("rzip", 0, "RZIP"),
+	MAGIC("lzfse", 0, "bvx2"),
+	MAGIC("lzfse", 0, "bvxn"),
+	MAGIC("pbzx", 0, "pbzx"),
+	MAGIC("snappy", 0, "\xff\x06\0\0sNaPpY"),
+	MAGIC("compress", 0, "\x1f\x9d"),
+	MAGIC("pack", 0, "\x1f\x1e"),
+	MAGIC("freeze", 0, "\x1f\x9f"),
+	MAGIC("SCO compress", 0, "\x1f\xa0"),
+	MAGIC("ACE", 7, "**ACE**"),
+	MAGIC("ZOO", 20, "\xdc\xa7\xc4\xfd"),
+	MAGIC("StuffIt", 0, "StuffIt (c)1997-"),
+	MAGIC("StuffIt", 0, "StuffIt!"),
+	MAGIC("StuffIt", 10, "rLau"),
+	MAGIC("WIM", 0, "MSWIM\0\0\0"),
+	MAGIC("WIM", 0, "WLPWM\0\0\0"),
+	MAGIC("zpaq", 0, "7kSt\xa0\x31\x83\xd3"),
+	MAGIC("zpaq", 0, "zPQ"),
+	MAGIC("ar", 0, "!<arch>\n"),
+	MAGIC("RPM", 0, "\xed\xab\xee\xdb"),
+	MAGIC("squashfs", 0, "hsqs"),
+	MAGIC("squashfs", 0, "sqsh"),
+	MAGIC("cramfs", 0, "\x45\x3d\xcd\x28"),
+	MAGIC("VHD", 0, "conectix"),
+	MAGIC("VHDX", 0, "vhdxfile"),
+	MAGIC("VMDK", 0, "KDMV"),
+	MAGIC("qcow", 0, "QFI\xfb"),
+	MAGIC("UHarc", 0, "UHA"),
+	MAGIC("InstallShield 3 archive", 0, "\x13\x5d\x65\x8c"),
+	MAGIC("age", 0, "age-encryption.org/v1"),
+	MAGIC("MSZIP", 0, "SZ \x88\xf0\x27\x33\xd1"),
+	MAGIC("KWAJ", 0, "KWAJ\x88\xf0\x27\xd1"),
+};
+
+static uint32_t le16(const unsigned char *bytes)
+{
+	return bytes[0] | (uint32_t)bytes[1] << 8;
+}
+
+static bool type_is(const char *type, const char *name)
+{
+	return !strncmp(type, "CL_TYPE_", 8) && !strcmp(type + 8, name);
+}
+
+/* What libclamav's unz() can do: stored, imploded, deflated, deflate64, bzip2. 99 is AES: reported as encrypted. */
+static bool zip_method_opens(uint32_t method)
+{
+	return method == 0 || method == 6 || method == 8 || method == 9 || method == 12 || method == 99;
+}
+
+static const char *zip_method_name(uint32_t method)
+{
+	switch (method) {
+	case 1:
+		return "zip method 1 (shrunk)";
+	case 14:
+		return "zip method 14 (LZMA)";
+	case 20:
+	case 93:
+		return "zip method 93 (zstd)";
+	case 95:
+		return "zip method 95 (xz)";
+	case 98:
+		return "zip method 98 (PPMd)";
+	}
+	return "zip method";
+}
+
+/* Every local and central header, wherever it lies: libclamav looks for both, too. The version that a member needs
+ * (below 10.0) and the two flag bits that are never used tell a header from four bytes that happen to be there. */
+static const char *zip_unsupported(const unsigned char *bytes, size_t size)
+{
+	const unsigned char *at = bytes, *end = bytes + size;
+
+	while ((at = memmem(at, (size_t)(end - at), "PK", 2)) && end - at >= 30) {
+		bool local = at[2] == 3 && at[3] == 4, central = at[2] == 1 && at[3] == 2;
+		const unsigned char *fields = at + (local ? 4 : 6); /* version needed, flags, method */
+		if ((local || central) && le16(fields) < 100 && !(le16(fields + 2) & 0x1000) &&
+		    !zip_method_opens(le16(fields + 4)))
+			return zip_method_name(le16(fields + 4));
+		at += 2;
+	}
+	return NULL;
+}
+
+/* delharc, in libclamav, opens lh0, lh4-lh7, lhx, lzs, lz4, lz5 and pm0; lhd is a folder. */
+static const char *lha_unsupported(const unsigned char *bytes, size_t size)
+{
+	static const char *const opens[] = {"-lh0-", "-lh1-", "-lh4-", "-lh5-", "-lh6-", "-lh7-",
+					    "-lhx-", "-lhd-", "-lzs-", "-lz4-", "-lz5-", "-pm0-"};
+	bool looks = size >= 21 && bytes[2] == '-' && bytes[6] == '-' &&
+		     ((bytes[3] == 'l' && (bytes[4] == 'h' || bytes[4] == 'z')) || (bytes[3] == 'p' && bytes[4] == 'm'));
+
+	if (!looks)
+		return NULL;
+	for (size_t i = 0; i < sizeof(opens) / sizeof(opens[0]); i++)
+		if (!memcmp(bytes + 2, opens[i], 5))
+			return NULL;
+	return "LHA method";
+}
+
+/* ARC has only a first byte to go by: the method must be one that exists, the name a name, the sizes fit. */
+static bool is_arc(const unsigned char *bytes, size_t size)
+{
+	size_t length = 0;
+
+	if (size < 29 || bytes[0] != 0x1a || bytes[1] == 0 || bytes[1] > 9)
+		return false;
+	while (length < 13 && bytes[2 + length])
+		if (bytes[2 + length++] <= ' ')
+			return false;
+	return length > 0 && length < 13 &&
+	       (le16(bytes + 15) | (uint64_t)le16(bytes + 17) << 16) <= size; /* the packed size */
+}
+
+/* A raw LZMA stream (.lzma): properties below 225, a dictionary of 2^n or 2^n + 2^(n-1), a size that is plausible. */
+static bool is_lzma(const unsigned char *bytes, size_t size)
+{
+	uint32_t dictionary;
+	bool unknown = true;
+
+	if (size < 14 || bytes[0] != 0x5d || bytes[13] != 0)
+		return false;
+	dictionary = le16(bytes + 1) | le16(bytes + 3) << 16;
+	for (int i = 5; i < 13; i++)
+		unknown = unknown && bytes[i] == 0xff;
+	if (dictionary < 4096 || ((dictionary & (dictionary - 1)) && (dictionary & (dictionary - 1)) != dictionary / 3 * 2))
+		return false;
+	return unknown || (bytes[10] == 0 && bytes[11] == 0 && bytes[12] == 0);
+}
+
+/* zstd and lz4 allow any number of skippable frames before the first real one. */
+static size_t skippable_frames(const unsigned char *bytes, size_t size)
+{
+	size_t at = 0;
+
+	while (size - at >= 8 && (bytes[at] & 0xf0) == 0x50 && !memcmp(bytes + at + 1, "\x2a\x4d\x18", 3)) {
+		uint64_t length = 8 + (le16(bytes + at + 4) | (uint64_t)le16(bytes + at + 6) << 16);
+		if (length > size - at)
+			return at;
+		at += (size_t)length;
+	}
+	return at;
+}
+
+const char *format_unsupported(const char *type, const unsigned char *bytes, size_t size, bool rar)
+{
+	size_t skipped = skippable_frames(bytes, size);
+
+	if (!rar && type_is(type, "RAR"))
+		return "RAR";
+	for (size_t i = 0; i < sizeof(shut) / sizeof(shut[0]); i++) {
+		const struct magic *magic = &shut[i];
+		if (magic->offset + magic->length <= size &&
+		    !memcmp(bytes + magic->offset, magic->bytes, magic->length))
+			return magic->name;
+	}
+	if (skipped > 0 && size - skipped >= 4)
+		return !memcmp(bytes + skipped, "\x04\x22\x4d\x18", 4) ? "lz4" : "zstd";
+	if (is_arc(bytes, size))
+		return "ARC";
+	if (is_lzma(bytes, size))
+		return "lzma";
+	if (!rar && memmem(bytes, size, "Rar!\x1a\x07", 6))
+		return "RAR";
+	if (type_is(type, "ZIP") || type_is(type, "ZIPSFX") || !strncmp(type, "CL_TYPE_OOXML", 13) ||
+	    type_is(type, "MSEXE"))
+		return zip_unsupported(bytes, size);
+	return lha_unsupported(bytes, size);
+}
+
+enum format_members format_members(const char *type)
+{
+	static const char *const some[] = {"GZ", "BZ", "XZ", "MSSZDD", "BINHEX", "ALZ", "LHA_LZH"};
+	static const char *const announced[] = {"7Z", "ARJ", "MSCAB", "RAR", "EGG"};
+	static const char *const listed[] = {"ZIP"};
+
+	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+		if (type_is(type, some[i]))
+			return MEMBERS_SOME;
+	for (size_t i = 0; i < sizeof(announced) / sizeof(announced[0]); i++)
+		if (type_is(type, announced[i]))
+			return MEMBERS_ANNOUNCED;
+	for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++)
+		if (type_is(type, listed[i]))
+			return MEMBERS_LISTED;
+	return MEMBERS_NONE;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * From what was noticed during one scan to a verdict. libclamav's own "clean" means only that nothing was found in what
+ * was looked at (facts: every limit, a full temporary folder and a lack of descriptors end in it), so clean is what is
+ * left when nothing at all was noticed. Pure: no system calls, no libclamav.
+ */
+#ifndef MAILWARD_JUDGE_H
+#define MAILWARD_JUDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "verdict.h"
+
+#define FINDING_SIZE 96
+struct findings {
+	unsigned layers;                /* that the engine began to look at */
+	char infected[SIGNATURE_SIZE];  /* the first name that is neither a limit nor encryption */
+	char limit[FINDING_SIZE];       /* "MaxFileSize"; the first */
+	char error[FINDING_SIZE];       /* the engine's first message, or its return code in words */
+	char unsupported[FINDING_SIZE]; /* the first kind that could not be opened */
+	char encrypted[FINDING_SIZE];   /* "Zip"; the first */
+	uint8_t error_reason;           /* REASON_IO_ERROR or REASON_ENGINE_ERROR, with `error` */
+};
+
+/* Sorts a name that the engine reports into infected, limit or encrypted. */
+void findings_name(struct findings *findings, const char *name);
+
+/* A warning or error of the engine. Returns false where it is known to be harmless, and then notes nothing. */
+bool findings_message(struct findings *findings, const char *message);
+
+/* An error other than a message, in words. */
+void findings_error(struct findings *findings, enum verdict_reason reason, const char *text);
+
+/* infected, else the strictest of what was noticed: limit, error, unsupported, encrypted; else clean, if a layer was
+ * looked at. `detail` says what decided. */
+void judge(const struct findings *findings, struct verdict *verdict, char *detail, size_t detail_size);
+
+/* Copies text, cut to fit; what is not printable ASCII becomes '?', line ends at the end go. */
+void text_printable(char *out, size_t size, const char *text);
+
+#endif

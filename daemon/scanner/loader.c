@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "loader.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "frame.h"
+#include "log.h"
+#include "nest.h"
+
+#define BEAT_NS 250000000u
+#define LOOK_NS 2000000000u
+#define TURN_NS 20000000u /* how often the loop turns while definitions are being loaded */
+
+struct loader {
+	struct scanner_settings settings;
+	struct loop loop;
+	struct loop_handler leash, gate, signals;
+	int gate_fd;
+	struct nest nest;
+	struct engine *engine;
+	struct engine_report report; /* of the engine in use, or why there is none */
+	uint64_t tried;	   /* identity that was loaded, or failed; 0: the folder was empty or gone */
+	uint64_t seen;	   /* at the latest look */
+	bool has_folder, looked;
+	uint64_t beat_ns, look_ns, turn_ns;
+};
+
+static void say(struct loader *loader, enum leash_kind kind, uint64_t value, const char *text)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value};
+
+	if (kind == LEASH_LOADED) {
+		frame.counts[0] = (uint32_t)loader->report.definitions.newest_s;
+		frame.counts[1] = (uint32_t)(loader->report.definitions.newest_s >> 32);
+	}
+	snprintf(frame.text, sizeof(frame.text), "%s", text);
+	frame_send(FD_LEASH, &frame, sizeof(frame), -1);
+}
+
+static void beat(struct loader *loader)
+{
+	uint64_t now = now_ns();
+
+	if (now - loader->beat_ns < BEAT_NS)
+		return;
+	loader->beat_ns = now;
+	say(loader, LEASH_BEAT, 0, "");
+}
+
+static _Noreturn void stop(struct loader *loader, int code)
+{
+	nest_end(&loader->nest);
+	_exit(code);
+}
+
+/* ---- what comes in ---- */
+
+static void gate_close(struct loader *loader)
+{
+	if (loader->gate_fd < 0)
+		return;
+	loop_remove(&loader->loop, &loader->gate);
+	close(loader->gate_fd);
+	loader->gate_fd = -1;
+	nest_gate(&loader->nest, -1);
+}
+
+static void gate_ready(void *owner, uint32_t events)
+{
+	struct loader *loader = owner;
+	struct nursery_frame frame;
+	int fd = -1, result = frame_receive(loader->gate_fd, &frame, sizeof(frame), &fd);
+
+	(void)events;
+	if (fd >= 0)
+		close(fd);
+	if (result == -EAGAIN)
+		return;
+	if (result < 0 || frame.version != WIRE_VERSION || frame.kind != NURSERY_KILL)
+		gate_close(loader); /* it ended; or a gate that sends such frames is none */
+	else
+		nest_kill(&loader->nest, frame.id);
+}
+
+static void gate_take(struct loader *loader, int fd)
+{
+	gate_close(loader);
+	loader->gate_fd = fd;
+	loader->gate = (struct loop_handler){.ready = gate_ready, .owner = loader, .fd = -1};
+	if (loop_add(&loader->loop, &loader->gate, fd, EPOLLIN) < 0)
+		stop(loader, 1);
+	nest_gate(&loader->nest, fd);
+}
+
+static void leash_ready(void *owner, uint32_t events)
+{
+	struct loader *loader = owner;
+	struct leash_frame frame;
+	int fd = -1, result = frame_receive(FD_LEASH, &frame, sizeof(frame), &fd);
+
+	(void)events;
+	if (result == -EAGAIN)
+		return;
+	if (result < 0 || frame.version != WIRE_VERSION)
+		stop(loader, result == -EPIPE ? 0 : 1); /* the keeper is gone */
+	if (frame.kind == LEASH_PEER && frame.value == PEER_GATE && fd >= 0) {
+		gate_take(loader, fd);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (frame.kind == LEASH_STOP)
+		stop(loader, 0);
+}
+
+static void signal_ready(void *owner, uint32_t events)
+{
+	struct loader *loader = owner;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(loader->signals.fd, &info, sizeof(info)) == sizeof(info))
+		if (info.ssi_signo != SIGCHLD)
+			stop(loader, 0);
+	nest_reap(&loader->nest);
+}
+
+/* ---- what the nest says ---- */
+
+static void on_serving(void *owner, unsigned workers)
+{
+	say(owner, LEASH_SERVING, workers, "");
+}
+
+static void loaded_say(struct loader *loader)
+{
+	char text[LEASH_TEXT];
+	size_t used = (size_t)snprintf(text, sizeof(text), "%s", loader->report.text);
+
+	for (int i = 0; i < 2; i++)
+		if (loader->nest.trouble[i][0])
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "; %s", loader->nest.trouble[i]);
+	say(loader, LEASH_LOADED, loader->report.signatures, text);
+}
+
+static void on_trouble(void *owner, const char *text)
+{
+	struct loader *loader = owner;
+
+	say(loader, LEASH_LOG, 0, text[0] ? text : "children start again");
+	if (loader->nest.known)
+		loaded_say(loader);
+}
+
+/* ---- definitions ---- */
+
+/* Called often by the engine while it loads: workers of the old definitions go on being replaced meanwhile. */
+static void on_loading(void *owner)
+{
+	struct loader *loader = owner;
+	uint64_t now = now_ns();
+
+	if (now - loader->turn_ns < TURN_NS)
+		return;
+	loader->turn_ns = now;
+	loop_turn(&loader->loop, 0);
+	nest_tend(&loader->nest);
+	beat(loader);
+}
+
+/* There is nothing to load, or it does not load: what is in use stays, if there is anything. */
+static void definitions_refused(struct loader *loader, const struct engine_report *report)
+{
+	char text[LEASH_TEXT];
+
+	if (loader->engine) {
+		snprintf(text, sizeof(text), "the old definitions stay in use: %s", report->text);
+		say(loader, LEASH_LOG, 0, text);
+	} else {
+		loader->report = *report;
+		loader->report.signatures = 0;
+		nest_definitions(&loader->nest, NULL, 0, 0);
+	}
+	loaded_say(loader);
+}
+
+static void definitions_load(struct loader *loader)
+{
+	struct engine_report report = {0};
+	struct engine *engine, *old = loader->engine;
+
+	say(loader, LEASH_LOADING, 0, "");
+	engine = engine_load(&loader->settings, FD_DEFINITIONS, FD_OWN_DIR, on_loading, loader, &report);
+	loader->tried = report.definitions.identity;
+	if (!engine) {
+		definitions_refused(loader, &report);
+		return;
+	}
+	loader->report = report;
+	loader->engine = engine;
+	nest_definitions(&loader->nest, engine, report.definitions.identity, report.signatures);
+	engine_free(old);
+	loaded_say(loader);
+}
+
+/* Every two seconds: has the folder changed? While something is loaded, it must have come to rest first. */
+static void definitions_check(struct loader *loader)
+{
+	struct engine_report report = {.text = "there is no folder of definitions"};
+	uint64_t now = now_ns(), before = loader->seen;
+
+	if (loader->looked && now - loader->look_ns < LOOK_NS)
+		return;
+	loader->look_ns = now;
+	if (loader->has_folder && definitions_look(FD_DEFINITIONS, engine_version(), &loader->settings,
+						   &report.definitions) == 0) {
+		if (report.definitions.files == 0)
+			snprintf(report.text, sizeof(report.text), "there are no definitions in the folder");
+	} else if (loader->has_folder) {
+		snprintf(report.text, sizeof(report.text), "the folder of the definitions cannot be read");
+	}
+	loader->seen = report.definitions.identity;
+	if (loader->looked && loader->seen == loader->tried)
+		return;
+	if (loader->engine && loader->seen != before)
+		return;
+	loader->looked = true;
+	if (report.definitions.files > 0) {
+		definitions_load(loader);
+		return;
+	}
+	loader->tried = 0;
+	definitions_refused(loader, &report);
+}
+
+/* ---- start ---- */
+
+static bool settings_are_sane(const struct scanner_settings *settings)
+{
+	return settings->workers >= 1 && settings->workers <= WORKERS_MAX && settings->worker_uid != 0 &&
+	       settings->loader_uid != 0 && settings->worker_uid != settings->loader_uid &&
+	       settings->max_file_size > 0 && settings->max_scan_size > 0 && settings->max_scan_size < 1ull << 40 &&
+	       settings->max_files > 0 && settings->max_depth > 0 && settings->max_depth <= 100 &&
+	       settings->scan_time_ms > 0;
+}
+
+static int settings_receive(struct scanner_settings *settings)
+{
+	struct pollfd leash = {.fd = FD_LEASH, .events = POLLIN};
+	struct leash_frame frame;
+	int fd = -1, result;
+
+	do {
+		poll(&leash, 1, -1);
+		result = frame_receive(FD_LEASH, &frame, sizeof(frame), &fd);
+	} while (result == -EAGAIN);
+	if (fd >= 0)
+		close(fd);
+	if (result < 0)
+		return result;
+	if (frame.version != WIRE_VERSION || frame.kind != LEASH_START || !settings_are_sane(&frame.scanner))
+		return -EPROTO;
+	*settings = frame.scanner;
+	return 0;
+}
+
+/* Root goes; what forking boxed workers takes stays: namespaces and mounts, other uids, and their end. The working
+ * directory is where workers hang their file systems, each in its own mount namespace. */
+static const char *rights_drop(const struct scanner_settings *settings, pid_t parent)
+{
+	int adjust = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (adjust >= 0) { /* the keeper's -1000 was inherited; the scanner is what should go first */
+		if (write(adjust, "300", 3) != 3)
+			log_line("oom_score_adj could not be set");
+		close(adjust);
+	}
+	if (fchdir(FD_OWN_DIR) < 0)
+		return "its own directory";
+	if (unshare(CLONE_NEWNET) < 0)
+		return "a network namespace without network";
+	capng_clear(CAPNG_SELECT_ALL);
+	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_KILL, -1);
+	if (capng_change_id((int)settings->loader_uid, (int)settings->loader_uid,
+			    CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) != 0)
+		return "another uid";
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return "no new privileges";
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+		return "its parent";
+	return NULL;
+}
+
+static int signals_open(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+		return -1;
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static const char *loader_open(struct loader *loader)
+{
+	int signal_fd = signals_open();
+
+	loader->nest.loop = &loader->loop;
+	loader->nest.settings = &loader->settings;
+	loader->nest.serving = on_serving;
+	loader->nest.troubled = on_trouble;
+	loader->nest.owner = loader;
+	loader->nest.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	nest_open(&loader->nest);
+	loader->leash = (struct loop_handler){.ready = leash_ready, .owner = loader, .fd = -1};
+	loader->signals = (struct loop_handler){.ready = signal_ready, .owner = loader, .fd = -1};
+	if (loader->nest.null_fd < 0 || signal_fd < 0 || loop_open(&loader->loop) < 0 ||
+	    loop_add(&loader->loop, &loader->leash, FD_LEASH, EPOLLIN) < 0 ||
+	    loop_add(&loader->loop, &loader->signals, signal_fd, EPOLLIN) < 0)
+		return "descriptors";
+	return NULL;
+}
+
+static void descriptors_close(void)
+{
+	close_range(FD_LEASH + 1, FD_DEFINITIONS - 1, 0);
+	close_range(FD_START_END, ~0u, 0);
+}
+
+int loader_run(void)
+{
+	static struct loader loader;
+	const char *wrong;
+	pid_t parent = getppid();
+
+	log_open("mailward-loader");
+	prctl(PR_SET_NAME, "mailward-loader", 0, 0, 0);
+	loader.gate_fd = -1;
+	descriptors_close();
+	if (settings_receive(&loader.settings) < 0) {
+		log_line("no usable settings came from the keeper");
+		return 1;
+	}
+	loader.has_folder = fcntl(FD_DEFINITIONS, F_GETFD) >= 0;
+	wrong = rights_drop(&loader.settings, parent);
+	if (!wrong)
+		wrong = loader_open(&loader);
+	if (!wrong && engine_start() < 0)
+		wrong = "libclamav";
+	if (wrong) {
+		log_line("cannot start: %s: %s", wrong, strerror(errno));
+		return 1;
+	}
+	nest_tend(&loader.nest); /* the hasher, before there is anything in memory */
+	for (;;) {
+		definitions_check(&loader);
+		int wait = nest_tend(&loader.nest);
+		beat(&loader);
+		loop_turn(&loader.loop, wait);
+	}
+}

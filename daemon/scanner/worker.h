@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One worker: enters the box, finds the canary, then scans what the gate sends until it has done WORKER_CASES, found
+ * something, or heard the engine complain. Whatever it parsed may own it, so it has nothing, and does not last. */
+#ifndef MAILWARD_WORKER_H
+#define MAILWARD_WORKER_H
+
+#include <stdint.h>
+
+#include "box.h"
+#include "engine.h"
+#include "wire.h"
+
+#define WORKER_CASES 50
+
+/* From a fresh child to the loader, once: it may serve, or why not. */
+struct child_report {
+	uint32_t ready;
+	char text[124];
+};
+
+enum child_exit {
+	CHILD_ENDED = 0,     /* in order: its cases are done, the gate has closed, a finding, a message */
+	CHILD_BAD_FRAME = 1, /* the gate sent what no gate sends */
+	CHILD_CANARY = 2,    /* it does not find what it must */
+	/* from 64 on: enum box_layer */
+};
+
+/* Both: box->keep[0] is the socket to the gate, box->keep[1] the one for the report. They never return. */
+_Noreturn void worker_run(const struct box *box, struct engine *engine, const struct scanner_settings *settings);
+_Noreturn void hasher_run(const struct box *box, const struct scanner_settings *settings);
+
+/* The common beginning: into the box, or out with the layer as exit code. */
+void child_enter(const struct box *box);
+/* Tells the loader, and closes that socket. */
+void child_report(bool ready, const char *text);
+/* Waits for one frame of the gate; 0 or ends the process. */
+void child_receive(void *frame, size_t size, int *fd);
+
+#define CHILD_GATE BOX_FIRST_FD
+#define CHILD_LOADER (BOX_FIRST_FD + 1)
+
+#endif
