@@ -532,7 +532,7 @@ static int open_folder(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The mount that an open folder lies on, from the kernel and not from its name. */
+/* The mount that an open folder lies on, from the kernel and not from its name. NULL: not told, or not listed. */
 static const struct mount_entry *mount_of(const struct mounts *mounts, int fd)
 {
 	struct statx status;
@@ -561,7 +561,7 @@ static void explain_error(int error, const char *type, char *out, size_t size)
 static int open_root(const struct policy *policy, const struct policy_watch *watch, const struct mounts *mounts,
 		     const char *path, char *why, size_t size)
 {
-	const struct mount_entry *mount = mounts_find(mounts, path);
+	const struct mount_entry *mount = mounts_find(mounts, path), *opened;
 	enum refusal refusal = mount_refusal(policy, watch, mounts, mount);
 	int fd;
 
@@ -575,7 +575,9 @@ static int open_root(const struct policy *policy, const struct policy_watch *wat
 		explain_error(fd, mount ? mount->type : "", why, size);
 		return fd;
 	}
-	mount = mount_of(mounts, fd);
+	opened = mount_of(mounts, fd);
+	if (opened)
+		mount = opened;
 	refusal = mount_refusal(policy, watch, mounts, mount);
 	if (refusal == REFUSED_NOT)
 		return fd;
@@ -603,7 +605,7 @@ static bool open_own_root(const struct policy *policy, const struct mounts *moun
 	const struct mount_entry *mount = mounts_find(mounts, watch->path);
 	int fd = open_root(policy, watch, mounts, watch->path, roots->why[index], sizeof(roots->why[index]));
 
-	if (mount)
+	if (mount && fd != -ENOENT)
 		snprintf(roots->file_system[index], sizeof(roots->file_system[index]), "%s", mount->type);
 	if (fd < 0)
 		return false;
