@@ -627,7 +627,7 @@ static void open_nested_root(const struct policy *policy, const struct mounts *m
 	if (fd >= 0)
 		roots_add(roots, index, fd);
 	else if (fd != -ENOENT)
-		snprintf(roots->why[index], sizeof(roots->why[index]), "not all of it: %.60s %s", mount->point, reason);
+		snprintf(roots->why[index], sizeof(roots->why[index]), "not all of it: %.60s %.80s", mount->point, reason);
 }
 
 void policy_roots_open(const struct policy *policy, const struct mounts *mounts, struct policy_roots *roots)
