@@ -62,7 +62,7 @@ static void *map_fd(int fd, size_t size, int protection)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static void take_policy(struct gate *gate, int fd)
+static void take_policy(struct gate *gate, uint64_t number, int fd)
 {
 	const struct policy *policy = fd < 0 ? NULL : map_fd(fd, sizeof(struct policy), PROT_READ);
 
@@ -74,6 +74,7 @@ static void take_policy(struct gate *gate, int fd)
 			munmap((void *)policy, sizeof(*policy));
 		return;
 	}
+	gate->staged_number = number;
 	coverage_stage(gate, policy);
 }
 
@@ -97,7 +98,7 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 	frame->text[sizeof(frame->text) - 1] = 0;
 	switch (frame->kind) {
 	case LEASH_POLICY:
-		take_policy(gate, fd);
+		take_policy(gate, frame->value, fd);
 		return;
 	case LEASH_ROOT:
 		if (fd >= 0)
@@ -109,7 +110,7 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 	case LEASH_POLICY_END:
 		coverage_commit(gate);
 		if (gate->policy)
-			tell_keeper(LEASH_IN_FORCE, gate->policy->number);
+			tell_keeper(LEASH_IN_FORCE, gate->staged_number);
 		break;
 	case LEASH_PEER:
 		take_peer(gate, frame->value, fd);
