@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -194,13 +193,9 @@ static uint32_t others(uint32_t nofile)
 
 static int take_groups(struct gate *gate)
 {
-	struct rlimit files;
-	uint32_t nofile;
+	uint32_t nofile = gate->notes->nofile;
 	int result, bell;
 
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return -errno;
-	nofile = files.rlim_cur > NOTES_MAX ? NOTES_MAX : (uint32_t)files.rlim_cur;
 	result = accesses_open(&gate->accesses, FD_PERMISSION_GROUP, gate->notes, nofile, others(nofile));
 	if (result == 0)
 		result = fresh_open(&gate->fresh, FD_CLOSED_GROUP, nofile / 32, &bell);
