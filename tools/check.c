@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "output.h"
 #include "policy_files.h"
+#include "policy_roots.h"
 
 #define DEFAULT_POLICY "/etc/mailward/mailward.conf"
 #define POSTCONF_TIME_MS 5000
@@ -344,18 +345,15 @@ static void print_object(FILE *out, const char *file, bool good, enum limit_stat
 /* ---- the verb ---- */
 
 /* What of each watch would not be guarded now. */
-static void look_at_roots(void)
+static void look_at_roots(const struct mounts *mounts)
 {
-	struct mounts mounts;
-
-	if (host_mounts(&mounts) < 0)
-		return;
-	policy_roots_open(&policy, &mounts, &roots);
-	mounts_free(&mounts);
+	policy_roots_open(&policy, mounts, &roots);
 	policy_roots_close(&roots);
 	for (uint32_t i = 0; i < policy.watch_count; i++) {
 		const struct policy_watch *watch = &policy.watches[i];
-		if (roots.why[i][0] && watch->mode != MODE_OFF)
+		if (watch->mode == MODE_OFF)
+			snprintf(roots.why[i], sizeof(roots.why[i]), "mode = off");
+		else if (roots.why[i][0])
 			complain(&complaints, true, policy.files[watch->place.file], watch->place.line,
 				 "the watch \"%.400s\" is not covered now: %s", watch->path, roots.why[i]);
 	}
@@ -365,13 +363,18 @@ static int check_policy(const struct options *options, const char *file, FILE *o
 {
 	enum limit_state state = LIMIT_NOT_TOLD;
 	uint64_t limit = 0;
-	bool good = policy_load(&policy, file, &complaints);
+	struct mounts mounts;
+	bool good;
 
+	if (host_mounts(&mounts) < 0)
+		return trouble("/proc/self/mountinfo cannot be read: mount /proc");
+	good = policy_load(&policy, file, &complaints) && policy_settle(&policy, &mounts, &complaints);
 	if (good) {
-		look_at_roots();
+		look_at_roots(&mounts);
 		state = message_size_limit(&limit);
 		compare_limits(file, state, limit);
 	}
+	mounts_free(&mounts);
 	if (options->json) {
 		print_object(out, file, good, state, limit);
 	} else {
