@@ -35,8 +35,8 @@ static bool file_is_trusted(const char *name, const struct stat *status, struct 
 		return false;
 	}
 	if (status->st_uid != 0)
-		complain(complaints, true, name, 1, "belongs to uid %u: mailwardd takes it from root only, chown root it",
-			 status->st_uid);
+		complain(complaints, true, name, 1,
+			 "belongs to uid %u: mailwardd takes it from root only, chown root it", status->st_uid);
 	if (status->st_size > (off_t)POLICY_FILE_BYTES) {
 		complain(complaints, false, name, 1, "is larger than 1M: shorten it");
 		return false;
@@ -123,8 +123,8 @@ static void texts_add(struct texts *texts, const char *name, struct complaints *
 	}
 	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
-		complain(complaints, false, name, 1, "cannot be opened (%s): write the policy there, or name another file",
-			 strerror(errno));
+		complain(complaints, false, name, 1,
+			 "cannot be opened (%s): write the policy there, or name another file", strerror(errno));
 		return;
 	}
 	texts_take(texts, name, fd, complaints);

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LINKS_MAX 40	    /* as the kernel's own limit */
+#define LINKS_MAX 40        /* as the kernel's own limit */
 #define ANSWER_TIME_MS 2000 /* for a remote file system to answer at all */
 
 int host_mounts(struct mounts *mounts)
@@ -211,10 +211,11 @@ static void refuse_mount(const struct policy *policy, const struct policy_watch 
 			 mount ? mount->type : "not listed in mountinfo");
 	complain(complaints, false, policy->files[watch->place.file], watch->place.line, "the watch \"%.400s\" %s%s",
 		 watch->path, text,
-		 refusal == REFUSED_ROOT ? ", and marking it would hold every open of this host: put "
-					   "`allow-root-filesystem = yes` at the top, or give the watch a file system of "
-					   "its own"
-					 : "");
+		 refusal == REFUSED_ROOT
+			 ? ", and marking it would hold every open of this host: put "
+			   "`allow-root-filesystem = yes` at the top, or give the watch a file system of "
+			   "its own"
+			 : "");
 }
 
 static void refuse_same_watch(const struct policy *policy, uint32_t index, struct complaints *complaints)
@@ -245,7 +246,8 @@ static void settle_watch(struct policy *policy, uint32_t index, const struct mou
 	state = real_path(mounts, path, &error);
 	if (state == PATH_ERROR) {
 		complain(complaints, false, file, watch->place.line,
-			 "the watch \"%.400s\" cannot be looked at (%s): name a folder, or a path that does not exist yet",
+			 "the watch \"%.400s\" cannot be looked at (%s): name a folder, or a path that does not exist "
+			 "yet",
 			 watch->path, strerror(error));
 		return;
 	}
@@ -403,7 +405,8 @@ static void open_nested_root(const struct policy *policy, const struct mounts *m
 	if (fd >= 0)
 		roots_add(roots, index, fd);
 	else if (fd != -ENOENT)
-		snprintf(roots->why[index], sizeof(roots->why[index]), "not all of it: %.60s %.80s", mount->point, reason);
+		snprintf(roots->why[index], sizeof(roots->why[index]), "not all of it: %.60s %.80s", mount->point,
+			 reason);
 }
 
 void policy_roots_open(const struct policy *policy, const struct mounts *mounts, struct policy_roots *roots)

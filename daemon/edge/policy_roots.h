@@ -26,7 +26,7 @@ struct policy_root {
 struct policy_roots {
 	size_t count;
 	struct policy_root list[ROOTS_MAX]; /* in the order of the watches */
-	char why[WATCHES_MAX][160];	    /* empty: all is there; else what is missing of this watch */
+	char why[WATCHES_MAX][160];         /* empty: all is there; else what is missing of this watch */
 	char file_system[WATCHES_MAX][32];  /* type, empty where not known */
 };
 

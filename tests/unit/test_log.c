@@ -29,7 +29,7 @@ static void control_characters_and_backslashes_are_shown(void)
 {
 	quoted_is("a\nb\r\tc\033[2J", "a\\x0ab\\x0d\\x09c\\x1b[2J");
 	quoted_is("\x7f\\", "\\x7f\\x5c");
-	quoted_is("\\x41", "\\x5cx41"); /* nobody can write an escape of his own */
+	quoted_is("\\x41", "\\x5cx41");                        /* nobody can write an escape of his own */
 	quoted_is("\xc2\x80\xc2\x9b", "\\xc2\\x80\\xc2\\x9b"); /* C1: another way to begin an escape sequence */
 }
 
@@ -45,20 +45,22 @@ static void bytes_that_are_not_utf8_are_shown(void)
 {
 	quoted_is("\xff\xfe", "\\xff\\xfe");
 	quoted_is("\x80", "\\x80");
-	quoted_is("\xc3", "\\xc3");			       /* cut */
-	quoted_is("\xe2\x82", "\\xe2\\x82");		       /* cut */
-	quoted_is("\xc3(", "\\xc3(");			       /* no second byte */
-	quoted_is("\xc0\xaf", "\\xc0\\xaf");		       /* overlong / */
-	quoted_is("\xe0\x80\xaf", "\\xe0\\x80\\xaf");	       /* overlong / */
+	quoted_is("\xc3", "\\xc3");                            /* cut */
+	quoted_is("\xe2\x82", "\\xe2\\x82");                   /* cut */
+	quoted_is("\xc3(", "\\xc3(");                          /* no second byte */
+	quoted_is("\xc0\xaf", "\\xc0\\xaf");                   /* overlong / */
+	quoted_is("\xe0\x80\xaf", "\\xe0\\x80\\xaf");          /* overlong / */
 	quoted_is("\xf0\x80\x80\xaf", "\\xf0\\x80\\x80\\xaf"); /* overlong / */
-	quoted_is("\xed\xa0\x80", "\\xed\\xa0\\x80");	       /* a surrogate */
+	quoted_is("\xed\xa0\x80", "\\xed\\xa0\\x80");          /* a surrogate */
 	quoted_is("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"); /* beyond Unicode */
 	quoted_is("\xf8\x88\x80\x80\x80", "\\xf8\\x88\\x80\\x80\\x80");
 }
 
 static void characters_that_turn_or_break_lines_are_shown(void)
 {
-	quoted_is("a\xe2\x80\xae" "b", "a\\xe2\\x80\\xaeb");	/* right-to-left override */
+	quoted_is("a\xe2\x80\xae"
+		  "b",
+		  "a\\xe2\\x80\\xaeb");                                          /* right-to-left override */
 	quoted_is("\xe2\x81\xa6\xe2\x81\xa9", "\\xe2\\x81\\xa6\\xe2\\x81\\xa9"); /* isolates */
 	quoted_is("\xe2\x80\xa8\xe2\x80\xa9", "\\xe2\\x80\\xa8\\xe2\\x80\\xa9"); /* line and paragraph separator */
 	quoted_is("\xd8\x9c\xe2\x80\x8e\xe2\x80\x8f", "\\xd8\\x9c\\xe2\\x80\\x8e\\xe2\\x80\\x8f");

@@ -51,7 +51,8 @@ static void a_bind_mount_shares_the_file_system(void)
 	table(host);
 	CU_ASSERT_TRUE(mounts_share(mounts_find(&mounts, "/srv/bound"), mounts_find(&mounts, "/")));
 	CU_ASSERT_FALSE(mounts_share(mounts_find(&mounts, "/var/vmail"), mounts_find(&mounts, "/")));
-	CU_ASSERT_FALSE(mounts_share(mounts_find(&mounts, "/proc"), mounts_find(&mounts, "/mnt/sp ace\ttab\\back\nline")));
+	CU_ASSERT_FALSE(
+		mounts_share(mounts_find(&mounts, "/proc"), mounts_find(&mounts, "/mnt/sp ace\ttab\\back\nline")));
 	CU_ASSERT_TRUE(mounts_share(NULL, NULL));
 	CU_ASSERT_FALSE(mounts_share(NULL, mounts_find(&mounts, "/")));
 }
@@ -99,7 +100,8 @@ static void in_a_chroot_the_root_may_not_be_listed(void)
 static void broken_lines_are_left_out(void)
 {
 	table("\n\n28 1 254:0 / / rw - ext4 /dev/vda rw\nnonsense\n1 2 3\n30 28 x:y / /a rw - tmpfs a rw\n"
-	      "31 28 0:1 / /b rw\n32 28 0:1 / relative rw - tmpfs a rw\n33 28 0:2 / /c rw -\n34 28 0:3 / /d rw - tmpfs");
+	      "31 28 0:1 / /b rw\n32 28 0:1 / relative rw - tmpfs a rw\n33 28 0:2 / /c rw -\n34 28 0:3 / /d rw - "
+	      "tmpfs");
 	CU_ASSERT_EQUAL(mounts.count, 2);
 	CU_ASSERT_EQUAL(at("/d"), 34);
 	table("");
@@ -116,8 +118,8 @@ static void a_ring_of_mounts_ends(void)
 
 static void remote_and_kernel_file_systems_are_known_by_type(void)
 {
-	static const char *const remote[] = {"nfs", "nfs4", "cifs", "smb3", "fuse", "fuseblk", "fuse.sshfs", "9p",
-					     "virtiofs", "autofs", "ceph", NULL};
+	static const char *const remote[] = {"nfs",        "nfs4", "cifs",     "smb3",   "fuse", "fuseblk",
+					     "fuse.sshfs", "9p",   "virtiofs", "autofs", "ceph", NULL};
 	static const char *const local[] = {"ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "fused", "nfsd4", NULL};
 	static const char *const kernel[] = {"proc", "sysfs", "cgroup2", "devpts", "bpf", NULL};
 	struct mount_entry mount = {0};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/edge/policy_roots.c daemon/think/mounts.c daemon/think/policy_text.c daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
-// libs: libconfuse
+// objects: daemon/edge/policy_roots.c daemon/think/mounts.c daemon/think/policy_text.c daemon/think/policy_values.c
+// daemon/think/policy_watch.c daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c libs: libconfuse
 /* Real folders under a temporary one, and made-up mounts on them. No root is needed. */
 #include <CUnit/Basic.h>
 #include <limits.h>
@@ -52,8 +52,8 @@ static void mounts_are(const char *more)
 	char text[4 * PATH_MAX], lines[2 * PATH_MAX];
 
 	snprintf(lines, sizeof(lines), more, here);
-	snprintf(text, sizeof(text), "28 1 254:0 / / rw - ext4 /dev/vda rw\n30 28 0:30 / %s rw - tmpfs none rw\n%s", here,
-		 lines);
+	snprintf(text, sizeof(text), "28 1 254:0 / / rw - ext4 /dev/vda rw\n30 28 0:30 / %s rw - tmpfs none rw\n%s",
+		 here, lines);
 	mounts_free(&mounts);
 	CU_ASSERT_EQUAL_FATAL(mounts_parse(&mounts, strdup(text)), 0);
 }
@@ -138,8 +138,13 @@ static void links_are_followed_to_the_real_path(void)
 {
 	static const struct {
 		const char *name, *real;
-	} cases[] = {{"/absolute", "/v"}, {"/relative", "/v"}, {"/up", "/v"}, {"/chain", "/v"},
-		     {"/absolute/inner", "/v/inner"}, {"/relative/nowhere/x", "/v/nowhere/x"}, {"/dangling", "/gone"}};
+	} cases[] = {{"/absolute", "/v"},
+		     {"/relative", "/v"},
+		     {"/up", "/v"},
+		     {"/chain", "/v"},
+		     {"/absolute/inner", "/v/inner"},
+		     {"/relative/nowhere/x", "/v/nowhere/x"},
+		     {"/dangling", "/gone"}};
 
 	mounts_are("");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -222,7 +227,8 @@ static void what_is_not_there_gets_no_root_and_a_reason(void)
 static void a_folder_that_appears_on_the_file_system_of_the_root_gets_a_reason_not_a_root(void)
 {
 	begin();
-	/* In truth `here` lies on the mount that mountinfo tells of it; as the file system of / nothing else is needed. */
+	/* In truth `here` lies on the mount that mountinfo tells of it; as the file system of / nothing else is needed.
+	 */
 	mounts_free(&mounts);
 	CU_ASSERT_EQUAL_FATAL(host_mounts(&mounts), 0);
 	if (!mounts_share(mounts_find(&mounts, here), mounts_find(&mounts, "/"))) {
@@ -272,8 +278,8 @@ static int make_tree(void)
 
 static void remove_tree(void)
 {
-	static const char *const names[] = {"/loop",	 "/to-root", "/dangling", "/chain", "/up",
-					    "/relative", "/absolute", "/file",	  NULL};
+	static const char *const names[] = {"/loop",     "/to-root",  "/dangling", "/chain", "/up",
+					    "/relative", "/absolute", "/file",     NULL};
 
 	for (size_t i = 0; names[i]; i++)
 		unlink(path(names[i]));
