@@ -285,7 +285,8 @@ static void loader_loaded(struct part *part, const struct leash_frame *frame)
 	part->restart.limit_ns = LOADER_SILENCE;
 	shown->definitions_signatures = frame->value;
 	shown->definitions_time_ns = frame->time_ns;
-	snprintf(shown->definitions_version, sizeof(shown->definitions_version), "%s", frame->text);
+	snprintf(shown->definitions_version, sizeof(shown->definitions_version), "%.*s",
+		 (int)sizeof(shown->definitions_version) - 1, frame->text);
 	__atomic_store_n(&shown->definitions_known, 1, __ATOMIC_RELEASE);
 	if (frame->value)
 		log_line("definitions: %" PRIu64 " signatures, %s", frame->value, frame->text);

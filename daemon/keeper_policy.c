@@ -374,7 +374,8 @@ static void reload_done(struct keeper *keeper, int result, const char *text)
 						   .more = i + 1 < count};
 		snprintf(replies[i].text, sizeof(replies[i].text), "%s", text ? text : policies->complaints[i]);
 	}
-	snprintf(failed, sizeof(keeper->page->keeper.reload_failed), "%s", result ? replies[0].text : "");
+	snprintf(failed, sizeof(keeper->page->keeper.reload_failed), "%.*s",
+		 (int)sizeof(keeper->page->keeper.reload_failed) - 1, result ? replies[0].text : "");
 	if (result)
 		log_line("reload failed; the policy in force stays");
 	callers_answer(&keeper->callers, policies->round, replies, count);

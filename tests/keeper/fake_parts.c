@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Stand-ins for gate, recorder and policy reader, linked with the real keeper. What they do is written in the "policy",
- * a file of lines; the gate and the recorder find it as the path of the first watch:
+ * a file of words with semicolons between; the gate finds it as the name of the policy's first file:
  *
  *   complain TEXT        the reader complains instead of sending a policy
  *   slow-reader          the reader never answers
@@ -11,7 +11,8 @@
  *   workers N            scanner settings
  *   gate WORD...         hold (never in force), silent (no beats), die (at once), liar (wrong frame), read (reads one
  *                        permission event and keeps it), mark DIR
- *   recorder WORD...     silent, die, liar
+ *
+ * The recorder finds its words in the file STATE/recorder/behave: silent, die, liar.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,16 +48,16 @@ static int tell(enum leash_kind kind, uint64_t value, const char *text, int fd)
 	return frame_send(FD_LEASH, &frame, sizeof(frame), fd);
 }
 
-/* The rest of the line that begins with this word, or NULL. */
+/* The rest of the phrase that begins with this word, or NULL. */
 static const char *line_of(const char *word)
 {
-	static char line[512];
+	static char line[POLICY_FILE_SIZE];
 	size_t length = strlen(word);
 
-	for (const char *at = table.watches[0].path; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
-		if (strncmp(at, word, length) != 0 || (at[length] != ' ' && at[length] != '\n' && at[length] != 0))
+	for (const char *at = table.files[0]; at; at = strchr(at, ';') ? strchr(at, ';') + 1 : NULL) {
+		if (strncmp(at, word, length) != 0 || !strchr(" ;", at[length]))
 			continue;
-		snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
+		snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, ";"), at);
 		return line[length] ? line + length + 1 : line + length;
 	}
 	return NULL;
@@ -81,6 +82,27 @@ static void send_roots(void)
 	tell(LEASH_POLICY_END, 0, "", -1);
 }
 
+static void table_fill(void)
+{
+	const char *text = line_of("workers");
+
+	table.magic = POLICY_MAGIC;
+	table.size = sizeof(table);
+	table.file_count = table.watch_count = 1;
+	table.scanner = (struct scanner_settings){.workers = text ? (unsigned)atoi(text) : 4,
+						  .max_file_size = 1 << 20,
+						  .max_scan_size = 1 << 20,
+						  .max_files = 10,
+						  .max_depth = 10,
+						  .scan_time_ms = 1000};
+	strcpy(table.watches[0].path, "/fake");
+	table.watches[0].place.line = 1;
+	table.watches[0].mode = MODE_ENFORCE;
+	table.watches[0].deadline_ns = 1000000000;
+	for (int i = 0; i < POLICY_CASES; i++)
+		table.watches[0].actions[i] = (struct policy_action){.answer = ANSWER_DENY, .place.line = 1};
+}
+
 int policy_reader_run(int argc, char **argv)
 {
 	const char *text;
@@ -93,7 +115,7 @@ int policy_reader_run(int argc, char **argv)
 		return 0;
 	}
 	fd = open(argv[1], O_RDONLY);
-	if (fd < 0 || read(fd, table.watches[0].path, sizeof(table.watches[0].path) - 1) < 0) {
+	if (fd < 0 || read(fd, table.files[0], sizeof(table.files[0]) - 1) < 0) {
 		tell(LEASH_COMPLAINT, 0, "can't read the policy", -1);
 		return 1;
 	}
@@ -107,23 +129,11 @@ int policy_reader_run(int argc, char **argv)
 		tell(LEASH_COMPLAINT, 0, "and another complaint", -1);
 		return 0;
 	}
-	table.magic = POLICY_MAGIC;
-	table.size = sizeof(table);
-	table.watch_count = 1;
-	text = line_of("workers");
-	table.scanner = (struct scanner_settings){.workers = text ? (unsigned)atoi(text) : 4,
-						  .max_file_size = 1 << 20,
-						  .max_scan_size = 1 << 20};
+	table_fill();
 	fd = pages_sealed_copy("policy", &table, sizeof(table));
 	tell(LEASH_POLICY, 0, "", fd);
 	send_roots();
 	return 0;
-}
-
-/* The stand-in's tables hold a script where a path should be. */
-bool policy_is_sound(const struct policy *policy)
-{
-	return policy->magic == POLICY_MAGIC && policy->size == sizeof(*policy);
 }
 
 /* ---- gate ---- */
@@ -174,8 +184,11 @@ static void gate_frame(struct gate_fake *gate)
 	if (error)
 		_exit(error == -EAGAIN ? 6 : 0);
 	if (frame.kind == LEASH_POLICY) {
-		if (pread(fd, &table, sizeof(table), 0) != (ssize_t)sizeof(table) || table.number != frame.value)
+		const struct policy *policy = mmap(NULL, sizeof(*policy), PROT_READ, MAP_SHARED, fd, 0);
+		if (policy == MAP_FAILED || policy->number != frame.value)
 			_exit(7);
+		table = *policy;
+		munmap((void *)policy, sizeof(*policy));
 	} else if (frame.kind == LEASH_POLICY_END) {
 		gate_in_force(gate, &frame);
 	} else if (frame.kind == LEASH_ROOT || frame.kind == LEASH_WATCH_WITHOUT) {
