@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c
-// daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c libs: libconfuse
+// objects: daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
+// libs: libconfuse
 /*
  * Any bytes as a policy. What is taken must be sound, what is refused must say why; nothing may crash or leak. A zero
  * byte in the input divides it into two files, so that repeats across files are reached too.
