@@ -279,7 +279,8 @@ static void take_tree(struct parse *parse, cfg_t *tree)
 	for (unsigned i = 0; i < cfg_size(tree, "mail-software"); i++)
 		take_mail_software(parse, cfg_getnsec(tree, "mail-software", i));
 	for (unsigned i = 0; i < cfg_size(tree, "watch"); i++)
-		policy_take_watch(&parse->at, parse->policy, cfg_getnsec(tree, "watch", i));
+		if (!policy_take_watch(&parse->at, parse->policy, cfg_getnsec(tree, "watch", i)))
+			break;
 }
 
 static void take_source(struct parse *parse, const char *source_text, size_t size)

@@ -130,7 +130,7 @@ static void refuse_repeated_watch(const struct policy_reading *at, const struct 
 	}
 }
 
-void policy_take_watch(const struct policy_reading *at, struct policy *policy, cfg_t *block)
+bool policy_take_watch(const struct policy_reading *at, struct policy *policy, cfg_t *block)
 {
 	struct policy_word title = policy_word_of(cfg_title(block));
 	struct policy_watch *watch;
@@ -138,13 +138,13 @@ void policy_take_watch(const struct policy_reading *at, struct policy *policy, c
 	if (policy->watch_count == WATCHES_MAX) {
 		refuse(at, title.line, "too many watches: %d is the limit; watch a folder above several of them",
 		       WATCHES_MAX);
-		return;
+		return false;
 	}
 	watch = &policy->watches[policy->watch_count];
 	memset(watch, 0, sizeof(*watch));
 	watch->place = policy_place_at(at, title.line);
 	if (!policy_path(at, title, "of a watch", watch->path, sizeof(watch->path)))
-		return;
+		return true;
 	refuse_repeated_watch(at, policy, watch);
 	if (strpbrk(watch->path, "*?[$"))
 		doubt(at, title.line,
@@ -153,4 +153,5 @@ void policy_take_watch(const struct policy_reading *at, struct policy *policy, c
 		      watch->path);
 	take_watch_words(at, block, watch);
 	policy->watch_count++;
+	return true;
 }

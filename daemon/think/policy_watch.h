@@ -5,7 +5,7 @@
 
 #include "policy_values.h"
 
-/* Adds the watch to the policy, or complains. */
-void policy_take_watch(const struct policy_reading *at, struct policy *policy, cfg_t *block);
+/* Adds the watch to the policy, or complains. false: there is no room for another one. */
+bool policy_take_watch(const struct policy_reading *at, struct policy *policy, cfg_t *block);
 
 #endif
