@@ -34,6 +34,7 @@ struct engine {
 struct level {
 	enum format_members members;
 	bool tiny;	/* may hold nothing worth a layer (a stream of 5 bytes) */
+	bool encrypted; /* was noticed here: no wonder that nothing comes */
 	bool announced; /* members were announced at all */
 	bool pending;	/* the latest one has not come as a layer */
 	bool expected;	/* one that is larger than 5 bytes was announced */
@@ -67,8 +68,11 @@ static void on_name(int fd, const char *name, void *context)
 {
 	(void)fd;
 	(void)context;
-	if (scanning && name)
-		findings_name(scanning->findings, name);
+	if (!scanning || !name)
+		return;
+	findings_name(scanning->findings, name);
+	if (scanning->depth > 0 && name_is_encrypted(name))
+		scanning->levels[scanning->depth - 1].encrypted = true;
 }
 
 static void unopened(const struct level *level)
@@ -82,6 +86,8 @@ static void unopened(const struct level *level)
 /* A layer has been looked at: did everything come out of it that it promised? */
 static void level_end(struct level *level)
 {
+	if (level->encrypted)
+		return;
 	switch (level->members) {
 	case MEMBERS_NONE:
 		break;
@@ -114,7 +120,7 @@ static cl_error_t on_layer(int fd, const char *type, const char **ancestors, siz
 			   size_t size, const char *buffer, uint32_t level_number, uint32_t attributes, void *context)
 {
 	struct level *level;
-	const char *kind;
+	const char *kind, *encrypted;
 
 	(void)fd, (void)ancestors, (void)parent_size, (void)name, (void)level_number, (void)attributes, (void)context;
 	if (!scanning)
@@ -132,12 +138,16 @@ static cl_error_t on_layer(int fd, const char *type, const char **ancestors, siz
 	kind = size ? format_unsupported(type, (const unsigned char *)buffer, size, engine_opens_rar()) : NULL;
 	if (kind && !scanning->findings->unsupported[0])
 		text_printable(scanning->findings->unsupported, FINDING_SIZE, kind);
+	encrypted = size ? format_encrypted(type, (const unsigned char *)buffer, size) : NULL;
+	if (encrypted)
+		findings_encrypted(scanning->findings, encrypted);
 	if (scanning->depth == LEVELS) {
 		findings_error(scanning->findings, REASON_ENGINE_ERROR, "too many nested layers");
 		return CL_BREAK;
 	}
 	level = &scanning->levels[scanning->depth++];
 	*level = (struct level){.members = format_members(type),
+				.encrypted = encrypted != NULL,
 				.tiny = size && layer_is_tiny(type, (const unsigned char *)buffer, size)};
 	text_printable(level->type, sizeof(level->type), type);
 	return CL_CLEAN;
@@ -156,9 +166,11 @@ static cl_error_t on_member(const char *container, unsigned long packed, const c
 {
 	struct level *level;
 
-	(void)container, (void)packed, (void)name, (void)position, (void)context;
+	(void)packed, (void)name, (void)position, (void)context;
 	if (!scanning || scanning->depth == 0)
 		return CL_CLEAN;
+	if (encrypted && container && !strcmp(container, "CL_TYPE_ARJ")) /* of the others the engine says so itself */
+		findings_encrypted(scanning->findings, "ARJ");
 	level = &scanning->levels[scanning->depth - 1];
 	if (level->members == MEMBERS_ANNOUNCED && level->pending)
 		unopened(level);
