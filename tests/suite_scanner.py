@@ -196,13 +196,12 @@ def every_limit_is_not_clean():
         ("MaxFileSize", dict(max_file=1 << 20), EICAR + noise(2 << 20), TOO_LARGE, dict()),
         ("MaxFileSize of a member, virus at its end", dict(max_file=1 << 20), gzip.compress(bytes(3 << 20) + EICAR), TOO_LARGE, dict()),
         ("MaxScanSize", dict(max_file=3 << 20, max_scan=4 << 20),
-         zipped(*[noise(700 << 10) for _ in range(8)], EICAR, method=zipfile.ZIP_STORED)[:0] or
          gzip.compress(tarred(*[bytes(1000) + noise(700 << 10) for _ in range(4)], EICAR)), TOO_LARGE, dict()),
         ("MaxFiles", dict(files=10), zipped(*[b"member %d" % n * 5 for n in range(60)], EICAR), TOO_LARGE, dict()),
-        ("MaxRecursion", dict(depth=5), nested(EICAR, 9), TOO_DEEP, dict()),
-        ("MaxRecursion in a mail", dict(depth=5), mail(nested(EICAR, 9)), TOO_DEEP, dict()),
+        ("MaxRecursion", dict(depth=5), nested(packed.PAYLOAD, 9), TOO_DEEP, dict()),
+        ("MaxRecursion in a mail", dict(depth=5), mail(nested(packed.PAYLOAD, 9)), TOO_DEEP, dict()),
         ("MaxScanTime", dict(time_ms=30), zipped(*[noise(1 << 20) for _ in range(24)], EICAR, method=zipfile.ZIP_STORED), TIMEOUT, dict()),
-        ("a bomb", dict(max_file=8 << 20, max_scan=16 << 20), zipped(*[zipped(*[bytes(6 << 20)] * 6) for _ in range(6)], EICAR), TOO_LARGE,
+        ("a bomb", dict(max_file=8 << 20, max_scan=16 << 20), zipped(*[zipped(*[bytes(6 << 20)] * 6) for _ in range(6)], zipped(bytes(6 << 20) + EICAR)), TOO_LARGE,
          dict(max_file=100 << 20, max_scan=900 << 20)),
     ]
     for what, small, content, wanted, large in cases:
@@ -211,7 +210,7 @@ def every_limit_is_not_clean():
             check(not isinstance(reply, str) and reply.verdict == wanted, "%s: %s, not %s" % (what, reply, wanted))
             check(reply.detail.startswith("limit: "), "%s: %s" % (what, reply.detail))
         with scanner(workers=1, **large) as s:
-            equal(s.scan(content).verdict, VIRUS, what + ", the limit raised")
+            equal(s.scan(content).kind, "infected", what + ", the limit raised")
     with scanner(max_file=1 << 20) as s:
         equal(s.scan(zipped(EICAR + bytes(2 << 20))).kind, "infected", "a member above the limit, virus at its head")
     with scanner(max_file=1 << 20) as s:
@@ -294,6 +293,22 @@ def make_readonly(libc):
         os._exit(6)
 
 
+def limit_worker(pid, which, value):
+    """As the worker's own user: setting another user's limits takes a capability that root may lack in a container."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(*[driver.WORKER_UID] * 3)
+            os.setresuid(*[driver.WORKER_UID] * 3)
+            resource.prlimit(pid, which, (value, value))
+            os._exit(0)
+        finally:
+            os._exit(5)
+    _, status = os.waitpid(child, 0)
+    equal(status, 0, "the limit could not be set")
+
+
 @test
 def a_full_file_system_is_not_clean():
     with_fault("tmpfs full", lambda pid: inside(pid, fill), fault_samples()[:2] + [("tar", mail(gzip.compress(tarred(EICAR + bytes(9000)))))],
@@ -321,7 +336,7 @@ def too_few_descriptors_is_not_clean():
         for name, content in fault_samples() + [("deep", mail(nested(EICAR, 8)))]:
             with scanner(workers=1) as s:
                 worker = s.worker()
-                resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (limit, limit))
+                limit_worker(worker.pid, resource.RLIMIT_NOFILE, limit)
                 fd = memory(content)
                 worker.ask(fd)
                 reply = worker.answer()
@@ -335,7 +350,7 @@ def too_few_descriptors_is_not_clean():
 
 @test
 def a_file_size_limit_is_not_clean():
-    with_fault("RLIMIT_FSIZE", lambda pid: resource.prlimit(pid, resource.RLIMIT_FSIZE, (8, 8)), fault_samples(),
+    with_fault("RLIMIT_FSIZE", lambda pid: limit_worker(pid, resource.RLIMIT_FSIZE, 8), fault_samples(),
                wanted=FAILED + ("crashed",))
 
 
@@ -346,7 +361,7 @@ def no_memory_is_not_clean():
         worker = s.worker()
         with open("/proc/%d/statm" % worker.pid) as f:
             size = int(f.read().split()[0]) * 4096
-        resource.prlimit(worker.pid, resource.RLIMIT_AS, (size + (4 << 20), size + (4 << 20)))
+        limit_worker(worker.pid, resource.RLIMIT_AS, size + (4 << 20))
         fd = memory(big)
         worker.ask(fd)
         reply = worker.answer()
@@ -567,12 +582,12 @@ def a_worker_whose_box_has_a_hole_does_not_start():
 def without_each_capability_nothing_serves():
     libc = ctypes.CDLL(None)
     for name, number in (("SYS_ADMIN", 21), ("SETUID", 7), ("SETGID", 6), ("KILL", 5)):
-        with scanner(before_exec=lambda: libc.prctl(24, number, 0, 0, 0), stderr=os.open("/dev/null", os.O_WRONLY)) as s:
-            try:
+        try:
+            with scanner(before_exec=lambda: libc.prctl(24, number, 0, 0, 0), stderr=os.open("/dev/null", os.O_WRONLY)) as s:
                 s.until(lambda: s.workers or s.hasher, 3, "never")
                 raise AssertionError("it serves without CAP_" + name)
-            except (EOFError, TimeoutError):
-                pass
+        except (EOFError, TimeoutError, BrokenPipeError):
+            pass
     with scanner() as s:
         s.worker()
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "charsets.h"
 #include "formats.h"
 #include "log.h"
@@ -62,6 +63,16 @@ static void on_message(enum cl_msg severity, const char *full, const char *messa
 		findings_message(scanning->findings, message);
 	else if (severity >= CL_MSG_ERROR && !load_message[0])
 		text_printable(load_message, sizeof(load_message), message);
+}
+
+static void on_failed_call(const char *call, int error)
+{
+	char text[FINDING_SIZE];
+
+	if (!scanning)
+		return;
+	snprintf(text, sizeof(text), "%s: %s", call, strerror(error));
+	findings_error(scanning->findings, REASON_IO_ERROR, text);
 }
 
 static void on_name(int fd, const char *name, void *context)
@@ -467,7 +478,9 @@ void engine_scan(struct engine *engine, int fd, struct findings *findings)
 	scan.findings = findings;
 	scan.depth = 0;
 	scanning = &scan;
+	calls_watch(on_failed_call);
 	code = (int)cl_scandesc_callback(fd, NULL, &name, &scanned, engine->clam, &options, NULL);
+	calls_watch(NULL);
 	while (scan.depth > 0)
 		level_end(&scan.levels[--scan.depth]);
 	scanning = NULL;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Plays the keeper and the gate for the real mailward-scanner: the descriptors, frames and sockets of include/wire.h."""
-import array, os, select, shutil, signal, socket, struct, tempfile, time
+import array, fcntl, os, select, shutil, signal, socket, struct, tempfile, time
 
 FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR = 3, 14, 15
 LEASH = struct.Struct("<IIQIIQQIIIIII24I1024s")
@@ -96,9 +96,8 @@ class Scanner:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                high = os.dup(far.fileno()), held, own
-                move = [(fd, number) for fd, number in zip(high, (FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR)) if fd is not None]
-                import fcntl
+                move = [(far.fileno(), FD_LEASH), (held, FD_DEFINITIONS), (own, FD_OWN_DIR), (stderr, 2)]
+                move = [(fd, number) for fd, number in move if fd is not None]
                 move = [(fcntl.fcntl(fd, fcntl.F_DUPFD, 40), number) for fd, number in move]
                 for number in range(3, FD_OWN_DIR + 1):
                     try:
@@ -108,8 +107,6 @@ class Scanner:
                 for fd, number in move:
                     os.dup2(fd, number)
                 os.closerange(FD_OWN_DIR + 1, 4096)
-                if stderr is not None:
-                    os.dup2(stderr, 2)
                 if before_exec:
                     before_exec()
                 os.execv(binary, ["mailward-loader"])
