@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Mailward. `make help` lists what can be made.
+# Mailward. GNU make, no configure step. `make help` lists what can be made.
 
 VERSION := 0.1.0
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC ?= gcc
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
+SAY = $(if $(filter 1,$(V)),@true,@echo) "  $(1)  $(2)"
 
 # make's own default for CC is cc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+CLANG ?= clang
+
+SBINDIR = $(PREFIX)/sbin
+BINDIR = $(PREFIX)/bin
+LIBEXECDIR = $(PREFIX)/libexec/mailward
+MANDIR = $(PREFIX)/share/man
+DOCDIR = $(PREFIX)/share/doc/mailward
+UNITDIR = $(PREFIX)/lib/systemd/system
+SYSUSERSDIR = $(PREFIX)/lib/sysusers.d
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection
@@ -29,22 +38,28 @@ ALL_CFLAGS = -std=gnu11 $(WARN) $(HARDEN) $(OPT) $(CFLAGS) -MMD -MP
 LDFLAGS ?=
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDSAN) $(LDFLAGS)
 
-NEEDED := libclamav libcap-ng libseccomp libconfuse jansson libsystemd sqlite3 libcrypto
-LIBS_CFLAGS = $(shell pkg-config --cflags $(NEEDED) 2>/dev/null)
-LIBS_DAEMON = $(shell pkg-config --libs libcap-ng libseccomp libconfuse libsystemd sqlite3)
-LIBS_SCANNER = $(shell pkg-config --libs libclamav libcap-ng libseccomp libcrypto)
-LIBS_TOOL = $(shell pkg-config --libs libconfuse jansson)
+# ---- libraries ----
 
-libraries: ## say which library is missing, if one is
-	@pkg-config --exists $(NEEDED) || { for l in $(NEEDED); do pkg-config --exists $$l || echo "missing library: $$l (make deps installs it)" >&2; done; exit 1; }
-.PHONY: libraries
+NEEDED := libclamav libcap-ng libseccomp libconfuse jansson sqlite3 libcrypto
+libs = $(shell pkg-config --libs $(1) 2>/dev/null)
+LIBS_CFLAGS := $(shell pkg-config --cflags $(NEEDED) 2>/dev/null)
+LIBS_DAEMON := $(call libs,libcap-ng libseccomp libconfuse sqlite3)
+LIBS_SCANNER := $(call libs,libclamav libcap-ng libseccomp libcrypto)
+LIBS_TOOL := $(call libs,libconfuse jansson)
+
+libraries:
+	@command -v pkg-config >/dev/null || { echo "missing program: pkg-config (make deps installs it)" >&2; exit 1; }
+	@pkg-config --exists $(NEEDED) || { for l in $(NEEDED); do pkg-config --exists $$l || \
+		echo "missing library: $$l (make deps installs it)" >&2; done; exit 1; }
+
+# ---- the three programs ----
 
 BASE_SRC := $(wildcard daemon/base/*.c)
 THINK_SRC := $(wildcard daemon/think/*.c)
 EDGE_SRC := $(wildcard daemon/edge/*.c)
 SCANNER_SRC := $(wildcard daemon/scanner/*.c)
 DAEMON_SRC := $(wildcard daemon/*.c)
-TOOLS_SRC := $(wildcard tools/*.c)
+TOOLS_SRC := $(wildcard tools/*.c) $(wildcard daemon/edge/policy_files.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 PROGRAMS := $(BUILD)/mailwardd $(BUILD)/mailward-scanner $(BUILD)/mailward
@@ -52,28 +67,176 @@ PROGRAMS := $(BUILD)/mailwardd $(BUILD)/mailward-scanner $(BUILD)/mailward
 all: $(PROGRAMS) ## build the three programs into build/
 
 $(BUILD)/mailwardd: $(call obj,$(DAEMON_SRC) $(EDGE_SRC) $(THINK_SRC) $(BASE_SRC))
-	@echo "  LD      $@"
+	$(call SAY,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DAEMON) -pthread
 
 $(BUILD)/mailward-scanner: $(call obj,$(SCANNER_SRC) $(BASE_SRC))
-	@echo "  LD      $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_SCANNER)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_SCANNER) -pthread
 
 $(BUILD)/mailward: $(call obj,$(TOOLS_SRC) $(THINK_SRC) $(BASE_SRC))
-	@echo "  LD      $@"
+	$(call SAY,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TOOL)
 
-$(BUILD)/obj/%.o: %.c | libraries
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags | libraries
 	@mkdir -p $(@D)
-	@echo "  CC      $<"
+	$(call SAY,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(LIBS_CFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# Other flags (another PREFIX is compiled in too) make everything anew.
+FLAGS := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+$(BUILD)/flags: always
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || echo '$(subst ','\'',$(FLAGS))' >$@
+
+# ---- tests ----
+# tests/unit/test_NAME.c and tests/fuzz/fuzz_NAME.c say in their first lines what they link besides daemon/base:
+#   // objects: daemon/think/policy.c        // libs: libconfuse
+
+UNIT_NAMES := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+FUZZ_NAMES := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+SUITES := $(patsubst tests/suite_%.py,%,$(wildcard tests/suite_*.py))
+declared = $(shell sed -n '1,8s|^// $(2): *||p' $(1))
+UNIT := $(addprefix $(BUILD)/unit/,$(UNIT_NAMES))
+FUZZ := $(addprefix $(BUILD)/fuzz/,$(FUZZ_NAMES))
+ASAN_UNIT := $(addprefix build/asan/unit/,$(UNIT_NAMES))
+ASAN_SUITES := $(addprefix build/asan/suites/,$(filter kernel faults keeper,$(SUITES)))
+FUZZ_SECONDS ?= 10
+
+define unit_rule
+$(BUILD)/unit/$(1): $(call obj,tests/unit/$(1).c $(call declared,tests/unit/$(1).c,objects) $(BASE_SRC))
+	@mkdir -p $$(@D)
+	$$(call SAY,LD,$$@)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(call libs,$(call declared,tests/unit/$(1).c,libs)) -lcunit -pthread
+endef
+$(foreach name,$(UNIT_NAMES),$(eval $(call unit_rule,$(name))))
+
+define fuzz_rule
+$(BUILD)/bin/$(1): $(call obj,tests/fuzz/$(1).c $(call declared,tests/fuzz/$(1).c,objects) $(BASE_SRC))
+	@mkdir -p $$(@D)
+	$$(call SAY,LD,$$@)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $$(call libs,$(call declared,tests/fuzz/$(1).c,libs)) -pthread
+$(BUILD)/fuzz/$(1): $(BUILD)/bin/$(1)
+	@mkdir -p $(BUILD)/fuzz $(BUILD)/corpus/$(1)
+	@printf '#!/bin/sh\nexec %s -max_total_time=%s -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 %s -artifact_prefix=%s %s %s\n' \
+		$(BUILD)/bin/$(1) $(FUZZ_SECONDS) "$(patsubst %,-dict=%,$(wildcard tests/fuzz/$(1).dict))" $(BUILD)/$(1)- \
+		$(BUILD)/corpus/$(1) "$(wildcard tests/fuzz/$(1).corpus)" >$$@
+	@chmod +x $$@
+endef
+$(foreach name,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(name))))
+
+# The keeper with stand-ins for everything that it starts (tests/suite_keeper.py).
+FAKE_SRC := tests/keeper/fake_parts.c $(filter daemon/main.c daemon/keeper%,$(DAEMON_SRC)) \
+	$(addprefix daemon/edge/,callers.c children.c groups.c pages.c places.c rights.c service.c sweep.c syscalls.c) \
+	$(filter daemon/think/policy.c daemon/think/restart.c daemon/think/store.c,$(THINK_SRC)) $(BASE_SRC)
+$(BUILD)/keeper/mailwardd: $(call obj,$(FAKE_SRC))
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,libcap-ng libseccomp)
+$(BUILD)/keeper/mailward-scanner: $(call obj,tests/keeper/fake_scanner.c $(BASE_SRC))
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+stand-ins: $(BUILD)/keeper/mailwardd $(BUILD)/keeper/mailward-scanner
+
+unit-programs: $(UNIT)
+fuzz-programs: $(FUZZ)
+
+check-unit: $(UNIT) ## unit tests, seconds
+	$(Q)tests/run $(UNIT)
+
+fuzz: ## fuzz every target, FUZZ_SECONDS=10 each
+	$(Q)$(MAKE) --no-print-directory BUILD=build/fuzzing CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined \
+		FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz-programs
+	$(Q)tests/run $(addprefix build/fuzzing/fuzz/,$(FUZZ_NAMES))
+
+build/asan/suites/%: tests/suite_%.py
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nBUILD=build/asan TIME_FACTOR=3 exec /usr/bin/python3 %s\n' $< >$@
+	@chmod +x $@
+
+check-programs: all stand-ins unit-programs
+	$(Q)$(MAKE) --no-print-directory BUILD=build/clang CC=$(CLANG) all
+	$(Q)$(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined all stand-ins unit-programs
+	$(Q)$(MAKE) --no-print-directory BUILD=build/fuzzing CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
+
+check: deps ## everything that is tested; ends with `N passed, N failed, N skipped`
+	$(Q)$(MAKE) --no-print-directory check-programs
+	$(Q)tests/run $(UNIT) $(ASAN_UNIT) $(addprefix build/fuzzing/fuzz/,$(FUZZ_NAMES)) $(SUITES) \
+		$(addprefix build/asan/suites/,$(notdir $(ASAN_SUITES)))
+check: $(ASAN_SUITES)
+
+check-broken: all ## tests/broken/*.patch: each one must make the test that it names fail
+	$(Q)if [ -x tests/broken/run ]; then exec tests/broken/run; else $(call not_yet,check-broken); fi
+
+check-vm: ## full mode in a virtual machine, KERNEL=6.1|6.12|6.18|7
+	@$(call not_yet,check-vm)
+
+check-matrix: ## every kernel, and the long fault tests
+	@$(call not_yet,check-matrix)
+
+not_yet = { echo "make $(1): not in this version" >&2; exit 77; }
+
+bench: all ## measure against the bare floors of this machine
+	$(Q)if [ -x tests/bench/run ]; then exec tests/bench/run; else $(call not_yet,bench); fi
+
+SOURCES := $(shell find include daemon tools tests -name '*.[ch]' 2>/dev/null)
+lint: ## formatting, clang-tidy, who includes whom, scripts
+	$(Q)clang-format --dry-run -Werror $(SOURCES)
+	$(Q)! grep -nE '#include "($(subst $() $(),|,$(notdir $(wildcard daemon/edge/*.h))))"' daemon/think/*.[ch] daemon/base/*.[ch] || \
+		{ echo "thinking and tools must not include an edge" >&2; exit 1; }
+	$(Q)clang-tidy --quiet $(filter %.c,$(filter-out tests/%,$(SOURCES))) -- $(CPPFLAGS) $(LIBS_CFLAGS) -std=gnu11
+	$(Q)for f in $$(find tests .ci -type f); do case $$(head -c 60 $$f | head -n 1) in \
+		*python3*) /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' $$f || exit 1;; \
+		'#!/bin/sh'*) sh -n $$f || exit 1;; esac; done
+
+coverage: ## lines that the unit tests reach
+	$(Q)$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS=--coverage LDFLAGS=--coverage unit-programs
+	$(Q)for t in $(addprefix build/coverage/unit/,$(UNIT_NAMES)); do $$t >/dev/null || exit 1; done
+	$(Q)cd build/coverage && find obj/daemon -name '*.gcda' -exec gcov -n -s $(CURDIR) {} + 2>/dev/null | \
+		awk '/^File .*daemon\/.*\.c/ { f = $$2 } /^Lines executed/ && f { sub("executed:", "", $$2); print $$2, f; f = "" }' | sort -n
+
+# ---- use ----
+
+deps: ## install what is missing (Debian; takes root)
+	$(Q).ci/deps
+
+run: deps all ## show it: a mail spool of its own, one infected message, until Ctrl-C. CONFIG=FILE: on your policy
+	$(Q)tests/demo $(if $(CONFIG),--config $(CONFIG))
+
+MAN := $(wildcard daemon/*.[1-8] daemon/*/*.[1-8] tools/*.[1-8])
+EXAMPLES := $(wildcard examples/*)
+DOCS := $(wildcard README.md LICENSE)
+install: all ## into DESTDIR and PREFIX
+	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(BINDIR) $(LIBEXECDIR) $(DOCDIR) $(UNITDIR) $(SYSUSERSDIR))
+	install -m 755 $(BUILD)/mailwardd $(DESTDIR)$(SBINDIR)/
+	install -m 755 $(BUILD)/mailward $(DESTDIR)$(BINDIR)/
+	install -m 755 $(BUILD)/mailward-scanner $(DESTDIR)$(LIBEXECDIR)/
+	for page in $(MAN); do install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
+	sed 's|@SBINDIR@|$(SBINDIR)|; s|@BINDIR@|$(BINDIR)|' daemon/mailward.service >$(DESTDIR)$(UNITDIR)/mailward.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/mailward.service
+	install -m 644 daemon/mailward.sysusers $(DESTDIR)$(SYSUSERSDIR)/mailward.conf
+	$(if $(DOCS)$(EXAMPLES),install -m 644 $(DOCS) $(EXAMPLES) $(DESTDIR)$(DOCDIR)/)
+	@if command -v systemd-analyze >/dev/null; then \
+		systemd-analyze verify --man=no --root=$(or $(DESTDIR),/) $(UNITDIR)/mailward.service; \
+		else echo "systemd-analyze is not here: the unit was not verified"; fi
+
+deb: ## a Debian package, build/mailward_VERSION_ARCH.deb
+	$(Q)rm -rf build/package
+	$(Q)$(MAKE) --no-print-directory BUILD=build/deb PREFIX=/usr DESTDIR=$(CURDIR)/build/package install
+	$(Q).ci/deb build/package $(VERSION) build
 
 clean: ## remove build/
 	rm -rf build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@echo "V=1 shows the commands; CC=clang, BUILD=DIR, SANITIZE=address,undefined, PREFIX=, DESTDIR= as usual"
 
-.PHONY: all clean help
+always:
+.PHONY: all always libraries stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
+	check-matrix bench lint fuzz coverage deps run install deb clean help
 .DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -63,6 +63,7 @@ struct keeper_part {
 	uint32_t uids_are_fallback; /* 1: the system user _mailward does not exist */
 	uint32_t process_count;
 	struct process_entry processes[PROCESSES_MAX];
+	uint64_t released_lately; /* of released_unjudged, those of the 24 h before the start and since */
 };
 
 struct gate_part {

@@ -50,20 +50,33 @@ bool ring_put(struct ring *ring, const struct ring_part *parts, size_t count)
 	return true;
 }
 
-size_t ring_take(struct ring *ring, void *out, size_t size)
+size_t ring_peek(const struct ring *ring, uint64_t *position, void *out, size_t size)
 {
-	uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
 	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
 	uint32_t length;
 
-	if (head == tail)
+	if (head == *position)
 		return 0;
-	copy_out(ring, tail, &length, sizeof(length));
-	if (head - tail > RING_BYTES || 8 + padded(length) > head - tail || length > size) {
-		__atomic_store_n(&ring->tail, head, __ATOMIC_RELEASE);
+	copy_out(ring, *position, &length, sizeof(length));
+	if (head - *position > RING_BYTES || 8 + padded(length) > head - *position || length > size) {
+		*position = head;
 		return 0;
 	}
-	copy_out(ring, tail + 8, out, length);
-	__atomic_store_n(&ring->tail, tail + 8 + padded(length), __ATOMIC_RELEASE);
+	copy_out(ring, *position + 8, out, length);
+	*position += 8 + padded(length);
+	return length;
+}
+
+void ring_release(struct ring *ring, uint64_t position)
+{
+	__atomic_store_n(&ring->tail, position, __ATOMIC_RELEASE);
+}
+
+size_t ring_take(struct ring *ring, void *out, size_t size)
+{
+	uint64_t position = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
+	size_t length = ring_peek(ring, &position, out, size);
+
+	ring_release(ring, position);
 	return length;
 }

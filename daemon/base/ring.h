@@ -18,7 +18,8 @@ struct ring {
 	uint64_t watchers; /* the reader's: somebody wants every decision, not the denials alone */
 	uint64_t reserved[5];
 	uint64_t tail; /* bytes ever taken; the reader's */
-	uint64_t reserved2[7];
+	uint64_t lost_told; /* the reader's: of `lost`, how many it has recorded as a gap */
+	uint64_t reserved2[6];
 	uint8_t bytes[RING_BYTES];
 };
 
@@ -33,5 +34,11 @@ bool ring_put(struct ring *ring, const struct ring_part *parts, size_t count);
 /* Copies the oldest string into out; returns its size, 0: empty. A string larger than size, or a length that cannot
  * be, empties the ring and returns 0. */
 size_t ring_take(struct ring *ring, void *out, size_t size);
+
+/* The same in two steps, for a reader that wants to have saved a string before it is gone: ring_peek() copies the
+ * string at *position (start with ring->tail) and moves *position behind it, the string stays; ring_release() lets go
+ * of everything before position. */
+size_t ring_peek(const struct ring *ring, uint64_t *position, void *out, size_t size);
+void ring_release(struct ring *ring, uint64_t position);
 
 #endif

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The policy in force, and what of it stands: one permission mark for each file system that holds a root, ignore marks
+ * on what is outside for sure, and what status says of each watch.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "gate_state.h"
+
+void coverage_stage(struct gate *gate, const struct policy *policy)
+{
+	scope_clear(&gate->staged_scope);
+	memset(gate->staged_without, 0, sizeof(gate->staged_without));
+	gate->staged_policy = policy;
+}
+
+void coverage_root(struct gate *gate, int fd, uint32_t watch)
+{
+	int result;
+
+	if (!gate->staged_policy || watch >= gate->staged_policy->watch_count) {
+		close(fd);
+		return;
+	}
+	result = scope_add(&gate->staged_scope, fd, watch);
+	if (result < 0)
+		snprintf(gate->staged_without[watch], sizeof(gate->staged_without[watch]), "its folder: %s",
+			 strerrordesc_np(-result));
+}
+
+void coverage_without(struct gate *gate, uint32_t watch, const char *why)
+{
+	if (gate->staged_policy && watch < gate->staged_policy->watch_count)
+		snprintf(gate->staged_without[watch], sizeof(gate->staged_without[watch]), "%s", why);
+}
+
+const struct file_system *coverage_of(const struct gate *gate, uint64_t dev)
+{
+	for (uint32_t i = 0; i < gate->file_system_count; i++)
+		if (gate->file_systems[i].dev == dev)
+			return &gate->file_systems[i];
+	return NULL;
+}
+
+static bool is_watched(const struct gate *gate, uint64_t dev)
+{
+	for (uint32_t i = 0; i < gate->scope.count; i++)
+		if (gate->scope.roots[i].dev == dev &&
+		    gate->policy->watches[gate->scope.roots[i].watch].mode != MODE_OFF)
+			return true;
+	return false;
+}
+
+static bool ignore_marks_wanted(const struct gate *gate, uint64_t dev)
+{
+	for (uint32_t i = 0; i < gate->scope.count; i++)
+		if (gate->scope.roots[i].dev == dev && !gate->policy->watches[gate->scope.roots[i].watch].ignore_marks)
+			return false;
+	return true;
+}
+
+static void mark(struct gate *gate, uint32_t root)
+{
+	struct file_system *file_system = &gate->file_systems[gate->file_system_count++];
+	int fd = gate->scope.roots[root].fd, result;
+
+	*file_system = (struct file_system){.dev = gate->scope.roots[root].dev, .root = root};
+	result = moves_watch(gate->moves, fd);
+	file_system->ignore = result == 0 && ignore_marks_wanted(gate, file_system->dev);
+	fresh_watch(gate->fresh, fd);
+	result = accesses_watch(gate->accesses, fd, true);
+	if (result < 0)
+		result = accesses_watch(gate->accesses, fd, false);
+	file_system->asked = result == 0;
+	if (result < 0)
+		snprintf(file_system->why, sizeof(file_system->why), "the kernel refuses the permission mark: %s",
+			 strerrordesc_np(-result));
+}
+
+static void unmark(struct gate *gate, const struct scope *scope, const struct file_system *file_system)
+{
+	int fd = scope->roots[file_system->root].fd;
+
+	accesses_unwatch(gate->accesses, fd);
+	fresh_unwatch(gate->fresh, fd);
+	moves_unwatch(gate->moves, fd);
+}
+
+static const struct scope_root *first_root(const struct gate *gate, uint32_t watch)
+{
+	for (uint32_t i = 0; i < gate->scope.count; i++)
+		if (gate->scope.roots[i].watch == watch)
+			return &gate->scope.roots[i];
+	return NULL;
+}
+
+/* A watch is covered where each of its roots still has its name and its file system is marked. */
+static void describe(const struct gate *gate, uint32_t index, struct watch_entry *entry)
+{
+	const struct policy_watch *watch = &gate->policy->watches[index];
+	const struct scope_root *root = first_root(gate, index);
+	char room[32];
+
+	*entry = (struct watch_entry){.store = watch->store, .mode = watch->mode, .covered = root != NULL};
+	snprintf(entry->path, sizeof(entry->path), "%.1023s", watch->path);
+	snprintf(entry->why, sizeof(entry->why), "%s",
+		 gate->without[index][0] || root ? gate->without[index] : "its folder does not exist");
+	if (!root)
+		return;
+	snprintf(entry->file_system, sizeof(entry->file_system), "%s", scope_file_system(root, room, sizeof(room)));
+	for (uint32_t i = 0; i < gate->scope.count; i++) {
+		const struct scope_root *each = &gate->scope.roots[i];
+		const struct file_system *file_system = coverage_of(gate, each->dev);
+		if (each->watch != index)
+			continue;
+		if (each->gone) {
+			entry->covered = 0;
+			snprintf(entry->why, sizeof(entry->why), "its folder was moved or removed");
+		} else if (watch->mode != MODE_OFF && (!file_system || !file_system->asked)) {
+			entry->covered = 0;
+			snprintf(entry->why, sizeof(entry->why), "%s", file_system ? file_system->why : "not marked");
+		} else if (file_system) {
+			entry->marks = file_system->ignore;
+		}
+	}
+	if (watch->mode == MODE_OFF) {
+		entry->covered = 0;
+		snprintf(entry->why, sizeof(entry->why), "mode = off");
+	}
+}
+
+static void publish(struct gate *gate)
+{
+	struct gate_part *status = gate->status;
+
+	__atomic_add_fetch(&status->turn, 1, __ATOMIC_ACQ_REL);
+	status->watch_count = gate->policy->watch_count;
+	for (uint32_t i = 0; i < gate->policy->watch_count; i++)
+		describe(gate, i, &status->watches[i]);
+	__atomic_add_fetch(&status->turn, 1, __ATOMIC_ACQ_REL);
+	__atomic_store_n(&status->marks_stand, 1, __ATOMIC_RELEASE);
+}
+
+/* Which watch of the new policy an old one has become: the one with the same path. UINT32_MAX: none. */
+static void map_watches(const struct policy *old, const struct policy *new, uint32_t map[WATCHES_MAX])
+{
+	for (uint32_t i = 0; i < WATCHES_MAX; i++) {
+		map[i] = UINT32_MAX;
+		for (uint32_t j = 0; i < old->watch_count && j < new->watch_count; j++)
+			if (strcmp(old->watches[i].path, new->watches[j].path) == 0)
+				map[i] = j;
+	}
+}
+
+void coverage_commit(struct gate *gate)
+{
+	uint32_t map[WATCHES_MAX];
+	static struct scope old;
+	static struct file_system old_systems[ROOTS_MAX];
+	const struct policy *old_policy = gate->policy;
+	uint32_t old_count = gate->file_system_count;
+
+	if (!gate->staged_policy)
+		return;
+	old = gate->scope;
+	memcpy(old_systems, gate->file_systems, sizeof(old_systems));
+	gate->scope = gate->staged_scope;
+	gate->staged_scope.count = 0;
+	gate->policy = gate->staged_policy;
+	gate->staged_policy = NULL;
+	memcpy(gate->without, gate->staged_without, sizeof(gate->without));
+	gate->file_system_count = 0;
+	for (uint32_t i = 0; i < gate->scope.count; i++)
+		if (!coverage_of(gate, gate->scope.roots[i].dev) && is_watched(gate, gate->scope.roots[i].dev))
+			mark(gate, i);
+	for (uint32_t i = 0; i < old_count; i++)
+		if (!coverage_of(gate, old_systems[i].dev))
+			unmark(gate, &old, &old_systems[i]);
+	scope_clear(&old);
+	if (old_policy) {
+		map_watches(old_policy, gate->policy, map);
+		door_policy_changed(gate, map);
+		munmap((void *)old_policy, sizeof(*old_policy));
+	}
+	coverage_forget_places(gate);
+	publish(gate);
+}
+
+void coverage_refresh(struct gate *gate, int leash)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_MISSING};
+
+	if (!gate->policy || !scope_refresh(&gate->scope))
+		return;
+	coverage_forget_places(gate);
+	publish(gate);
+	for (uint32_t i = 0; i < gate->scope.count; i++)
+		if (gate->scope.roots[i].gone) {
+			frame.value = gate->scope.roots[i].watch;
+			frame_send(leash, &frame, sizeof(frame), -1);
+		}
+}
+
+/* The table of marked files: open addressing, never more than three quarters full. Only hashes: a false hit takes a
+ * mark back that would have been right. */
+static uint64_t *ignored_place(struct gate *gate, uint64_t hash)
+{
+	uint32_t at = (uint32_t)hash & (IGNORED_MAX - 1);
+
+	while (gate->ignored[at] && gate->ignored[at] != hash)
+		at = (at + 1) & (IGNORED_MAX - 1);
+	return &gate->ignored[at];
+}
+
+static void forget_ignored(struct gate *gate)
+{
+	accesses_unignore_all(gate->accesses);
+	memset(gate->ignored, 0, sizeof(gate->ignored));
+	gate->ignored_count = 0;
+}
+
+void coverage_ignore(struct gate *gate, int fd, const struct sight *sight)
+{
+	const struct file_system *file_system = coverage_of(gate, sight->generation.dev);
+	uint64_t hash = generation_hash(&sight->generation) | 1;
+	uint64_t *place;
+
+	if (!file_system || !file_system->ignore || !sight->certain)
+		return;
+	if (gate->ignored_count >= IGNORED_MAX / 4 * 3)
+		forget_ignored(gate);
+	place = ignored_place(gate, hash);
+	if (!*place) {
+		*place = hash;
+		gate->ignored_count++;
+	}
+	accesses_ignore(gate->accesses, fd);
+}
+
+static void count_flush(struct gate *gate)
+{
+	__atomic_store_n(&gate->status->flushes, gate->status->flushes + 1, __ATOMIC_RELAXED);
+}
+
+/* The file got another name: if it has an ignore mark from the time when it lay outside, that goes. It stays in the
+ * table: another open outside may set the mark again. */
+void coverage_name_news(struct gate *gate, const struct generation *file)
+{
+	union {
+		struct file_handle head;
+		char bytes[sizeof(struct file_handle) + HANDLE_SIZE];
+	} room;
+
+	if (!*ignored_place(gate, generation_hash(file) | 1))
+		return;
+	room.head.handle_bytes = file->handle_size;
+	room.head.handle_type = file->handle_type;
+	memcpy(room.head.f_handle, file->handle, file->handle_size);
+	for (uint32_t i = 0; i < gate->file_system_count; i++) {
+		int mount = gate->scope.roots[gate->file_systems[i].root].fd;
+		int fd = open_by_handle_at(mount, &room.head, O_PATH | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		accesses_unignore(gate->accesses, fd);
+		close(fd);
+	}
+	count_flush(gate);
+}
+
+void coverage_forget_places(struct gate *gate)
+{
+	gate->epoch++;
+	if (gate->ignored_count) {
+		forget_ignored(gate);
+		count_flush(gate);
+	}
+	scope_refresh(&gate->scope);
+}

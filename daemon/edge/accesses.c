@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "accesses.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
+#include <unistd.h>
+
+#define BATCH 32u
+#define ASKED (FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM)
+
+struct accesses {
+	int group_fd;
+	struct gate_notes *notes;
+	uint32_t room;    /* descriptors that events may use, all in all */
+	uint32_t reserve; /* of these, kept for accesses that are answered at once */
+	uint64_t taken;   /* descriptors ever taken */
+	uint64_t closed;  /* ... and closed; written by the closing thread */
+
+	uint32_t read_count, read_next;
+	struct fanotify_event_metadata read[BATCH];
+
+	/* To the closing thread: one writer, one reader, never full, as it has a place for every descriptor. */
+	int bell;
+	uint64_t put;
+	uint64_t done;
+	int closing[NOTES_MAX];
+	pthread_t closer;
+};
+
+static void *close_all(void *argument)
+{
+	struct accesses *accesses = argument;
+	uint64_t rung;
+
+	for (;;) {
+		if (read(accesses->bell, &rung, sizeof(rung)) < 0 && errno != EINTR)
+			return NULL;
+		while (accesses->done < __atomic_load_n(&accesses->put, __ATOMIC_ACQUIRE)) {
+			close(accesses->closing[accesses->done % NOTES_MAX]);
+			accesses->done++;
+			__atomic_fetch_add(&accesses->closed, 1, __ATOMIC_RELEASE);
+		}
+	}
+}
+
+int accesses_open(struct accesses **accesses_out, int group_fd, struct gate_notes *notes, uint32_t nofile,
+		  uint32_t in_use)
+{
+	struct accesses *accesses = calloc(1, sizeof(*accesses));
+	int result;
+
+	if (!accesses)
+		return -ENOMEM;
+	if (nofile > NOTES_MAX)
+		nofile = NOTES_MAX;
+	accesses->group_fd = group_fd;
+	accesses->notes = notes;
+	accesses->room = nofile > in_use + 16 ? nofile - in_use : 16;
+	accesses->reserve = accesses->room / 8 < 512 ? accesses->room / 8 : 512;
+	accesses->bell = eventfd(0, EFD_CLOEXEC);
+	if (accesses->bell < 0) {
+		result = -errno;
+		free(accesses);
+		return result;
+	}
+	result = -pthread_create(&accesses->closer, NULL, close_all, accesses);
+	if (result < 0) {
+		close(accesses->bell);
+		free(accesses);
+		return result;
+	}
+	*accesses_out = accesses;
+	return 0;
+}
+
+static uint32_t in_use(const struct accesses *accesses)
+{
+	return (uint32_t)(accesses->taken - __atomic_load_n(&accesses->closed, __ATOMIC_ACQUIRE));
+}
+
+bool accesses_room(const struct accesses *accesses)
+{
+	return in_use(accesses) + accesses->reserve < accesses->room;
+}
+
+bool accesses_adopt(struct accesses *accesses)
+{
+	/* Fresh files may take half of what is there at the most: nobody waits for them. */
+	return ++accesses->taken - __atomic_load_n(&accesses->closed, __ATOMIC_ACQUIRE) <= accesses->room / 2;
+}
+
+/* Fills the batch. false: nothing there, or no descriptor for it. refused: the kernel refused somebody. */
+static bool fill(struct accesses *accesses, int *refused)
+{
+	uint32_t free_fds = accesses->room - (in_use(accesses) < accesses->room ? in_use(accesses) : accesses->room);
+	uint32_t want = free_fds < BATCH ? free_fds : BATCH;
+	struct pollfd group = {.fd = accesses->group_fd, .events = POLLIN};
+	ssize_t size;
+
+	*refused = 0;
+	accesses->read_count = accesses->read_next = 0;
+	if (want == 0)
+		return false;
+	size = read(accesses->group_fd, accesses->read, want * sizeof(accesses->read[0]));
+	if (size > 0) {
+		accesses->read_count = (uint32_t)((size_t)size / sizeof(accesses->read[0]));
+		return true;
+	}
+	/* Where the kernel can't show the failed open as an event, EAGAIN may mean a file under a write lease as well
+	 * as an empty queue; the opener has been refused. */
+	if (size < 0 && errno != EINTR && (errno != EAGAIN || poll(&group, 1, 0) == 1))
+		*refused = errno;
+	return false;
+}
+
+enum access_next accesses_next(struct accesses *accesses, struct access *access_out)
+{
+	const struct fanotify_event_metadata *event;
+	int refused;
+
+	for (;;) {
+		if (accesses->read_next == accesses->read_count && !fill(accesses, &refused)) {
+			*access_out = (struct access){.fd = -refused};
+			return refused ? ACCESS_REFUSED : ACCESS_NONE;
+		}
+		event = &accesses->read[accesses->read_next++];
+		*access_out = (struct access){.fd = event->fd,
+					      .pid = event->pid,
+					      .kind = event->mask & FAN_OPEN_EXEC_PERM ? ACCESS_EXEC : ACCESS_OPEN};
+		if (event->mask & ASKED) {
+			if (event->fd < 0)
+				return ACCESS_REFUSED;
+			accesses->taken++;
+			return ACCESS_TAKEN;
+		}
+		if (event->fd >= 0) { /* nothing that we asked for; nobody waits for it */
+			accesses->taken++;
+			accesses_close(accesses, event->fd);
+		}
+	}
+}
+
+void accesses_note(struct accesses *accesses, const struct access *access, enum answer answer, uint32_t watch)
+{
+	struct gate_note *note = &accesses->notes->notes[access->fd];
+
+	if ((uint32_t)access->fd >= NOTES_MAX)
+		return;
+	note->pid = access->pid;
+	note->watch = (uint8_t)watch;
+	__atomic_store_n(&note->answer, answer == ANSWER_ALLOW ? NOTE_ALLOW : NOTE_DENY, __ATOMIC_RELEASE);
+}
+
+int accesses_answer(struct accesses *accesses, const struct access *access, enum answer answer)
+{
+	struct fanotify_response response = {.fd = access->fd,
+					     .response = answer == ANSWER_ALLOW ? FAN_ALLOW : FAN_DENY};
+	ssize_t size;
+	int result = 0;
+
+	do
+		size = write(accesses->group_fd, &response, sizeof(response));
+	while (size < 0 && errno == EINTR);
+	if (size < 0)
+		result = -errno;
+	if ((uint32_t)access->fd < NOTES_MAX)
+		__atomic_store_n(&accesses->notes->notes[access->fd].answer, NOTE_NONE, __ATOMIC_RELEASE);
+	return result;
+}
+
+void accesses_close(struct accesses *accesses, int fd)
+{
+	uint64_t one = 1;
+
+	accesses->closing[accesses->put % NOTES_MAX] = fd;
+	__atomic_store_n(&accesses->put, accesses->put + 1, __ATOMIC_RELEASE);
+	if (write(accesses->bell, &one, sizeof(one)) < 0)
+		return; /* the counter is full: the thread has been rung for */
+}
+
+int accesses_watch(struct accesses *accesses, int fd, bool exec)
+{
+	uint64_t mask = FAN_OPEN_PERM | (exec ? FAN_OPEN_EXEC_PERM : 0);
+
+	return fanotify_mark(accesses->group_fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, mask, fd, NULL) < 0 ? -errno : 0;
+}
+
+int accesses_unwatch(struct accesses *accesses, int fd)
+{
+	unsigned flags = FAN_MARK_REMOVE | FAN_MARK_FILESYSTEM;
+
+	return fanotify_mark(accesses->group_fd, flags, ASKED, fd, NULL) < 0 ? -errno : 0;
+}
+
+int accesses_ignore(struct accesses *accesses, int fd)
+{
+	unsigned flags = FAN_MARK_ADD | FAN_MARK_IGNORE | FAN_MARK_EVICTABLE;
+
+	return fanotify_mark(accesses->group_fd, flags, ASKED, fd, NULL) < 0 ? -errno : 0;
+}
+
+int accesses_unignore(struct accesses *accesses, int fd)
+{
+	unsigned flags = FAN_MARK_REMOVE | FAN_MARK_IGNORE | FAN_MARK_EVICTABLE;
+	char name[32];
+
+	/* An O_PATH descriptor is no good as such, but its name under /proc is (follows to the inode, no open). */
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	return fanotify_mark(accesses->group_fd, flags, ASKED, AT_FDCWD, name) < 0 ? -errno : 0;
+}
+
+int accesses_unignore_all(struct accesses *accesses)
+{
+	return fanotify_mark(accesses->group_fd, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL) < 0 ? -errno : 0;
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A table of sets of four places; within a set the one used longest ago makes room. Findings that are more than "clean"
+ * lie in a ring of their own; an entry whose finding was overwritten is unknown again. */
+#include "memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cases.h"
+#include "loop.h"
+
+#define SETS 16384u /* a power of two */
+#define WAYS 4u
+#define FINDINGS 4096u
+#define SECOND 1000000000ull
+
+/* One for each file. */
+struct entry {
+	struct generation generation; /* that the verdict is of */
+	uint64_t used;                /* turn of the memory when last asked for; 0: empty */
+	uint64_t definitions;         /* 0: no verdict, only a place */
+	uint64_t judged_ns;
+	uint64_t worker;
+	uint64_t expires_ns; /* CLOCK_MONOTONIC; 0: never */
+	uint64_t finding;    /* serial in the ring of findings; 0: clean */
+	uint64_t epoch;      /* of the place; 0: not known */
+	int64_t place_ctime_ns;
+	uint32_t watch;
+	uint8_t unheld;
+	uint8_t stale; /* the content may have changed: only its digest can tell */
+	uint8_t has_digest;
+	uint8_t digest[32];
+};
+
+struct memory {
+	uint64_t turn;
+	uint64_t serial; /* of the latest finding */
+	struct finding clean;
+	struct finding findings[FINDINGS];
+	struct entry entries[SETS][WAYS];
+};
+
+int memory_open(struct memory **memory_out)
+{
+	struct memory *memory = calloc(1, sizeof(*memory));
+
+	if (!memory)
+		return -ENOMEM;
+	*memory_out = memory;
+	return 0;
+}
+
+void memory_close(struct memory **memory)
+{
+	free(*memory);
+	*memory = NULL;
+}
+
+static void take_handle(int fd, struct generation *generation)
+{
+	union {
+		struct file_handle head;
+		char bytes[sizeof(struct file_handle) + HANDLE_SIZE];
+	} room;
+	int mount_id;
+
+	room.head.handle_bytes = HANDLE_SIZE;
+	if (name_to_handle_at(fd, "", &room.head, &mount_id, AT_EMPTY_PATH) < 0)
+		return;
+	generation->handle_type = room.head.handle_type;
+	generation->handle_size = (uint8_t)room.head.handle_bytes;
+	memcpy(generation->handle, room.head.f_handle, room.head.handle_bytes);
+}
+
+int memory_look(int fd, struct sight *sight_out)
+{
+	struct sight sight = {0};
+	struct statx now;
+	struct timespec tick;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &now) < 0)
+		return -errno;
+	sight.generation.dev = makedev(now.stx_dev_major, now.stx_dev_minor);
+	sight.generation.ino = now.stx_ino;
+	sight.generation.size = now.stx_size;
+	sight.generation.ctime_ns = now.stx_ctime.tv_sec * (int64_t)SECOND + now.stx_ctime.tv_nsec;
+	take_handle(fd, &sight.generation);
+	sight.links = now.stx_nlink;
+	sight.mount_id = now.stx_mnt_id;
+	sight.regular = S_ISREG(now.stx_mode);
+	sight.certain = sight.generation.handle_size > 0;
+	/* File systems stamp with the coarse clock; whatever changes after its present reading gets a later stamp. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &tick);
+	sight.settled = tick.tv_sec * (int64_t)SECOND + tick.tv_nsec > sight.generation.ctime_ns;
+	*sight_out = sight;
+	return 0;
+}
+
+uint64_t memory_unsettled_ns(const struct sight *sight)
+{
+	int64_t ahead = sight->generation.ctime_ns - (int64_t)wall_ns();
+
+	if (sight->settled || ahead > (int64_t)SECOND / 10)
+		return 0;
+	return (ahead > 0 ? (uint64_t)ahead : 0) + 10000000; /* a tick is at most 10 ms (CONFIG_HZ=100) */
+}
+
+bool memory_no_writer(int fd)
+{
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+		return false;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return true;
+}
+
+static struct entry *set_of(struct memory *memory, const struct generation *generation)
+{
+	return memory->entries[generation_hash(generation) & (SETS - 1)];
+}
+
+static struct entry *find(struct memory *memory, const struct generation *file)
+{
+	struct entry *set = set_of(memory, file);
+
+	if (file->handle_size == 0)
+		return NULL;
+	for (unsigned i = 0; i < WAYS; i++)
+		if (set[i].used && generation_same_file(&set[i].generation, file)) {
+			set[i].used = ++memory->turn;
+			return &set[i];
+		}
+	return NULL;
+}
+
+/* The entry of this file, made if there is none, in an empty place or instead of the one used longest ago. */
+static struct entry *make(struct memory *memory, const struct generation *generation)
+{
+	struct entry *set = set_of(memory, generation), *place = find(memory, generation);
+
+	if (place)
+		return place;
+	place = set;
+	for (unsigned i = 1; i < WAYS; i++)
+		if (set[i].used < place->used)
+			place = &set[i];
+	*place = (struct entry){.generation = *generation, .used = ++memory->turn};
+	return place;
+}
+
+/* The verdict of an entry, whatever generation it is of. */
+static const struct finding *finding_of(struct memory *memory, const struct entry *entry, uint64_t definitions,
+					uint64_t now)
+{
+	if (entry->definitions != definitions || definitions == 0 || (entry->expires_ns && entry->expires_ns <= now))
+		return NULL;
+	if (entry->finding == 0) {
+		memory->clean = (struct finding){.verdict.kind = VERDICT_CLEAN,
+						 .definitions = definitions,
+						 .judged_ns = entry->judged_ns,
+						 .worker = entry->worker};
+		return &memory->clean;
+	}
+	return memory->serial - entry->finding < FINDINGS ? &memory->findings[entry->finding % FINDINGS] : NULL;
+}
+
+const struct finding *memory_known(struct memory *memory, const struct generation *generation, uint64_t definitions,
+				   uint64_t now)
+{
+	struct entry *entry = find(memory, generation);
+
+	if (!entry || entry->stale || !generation_same(&entry->generation, generation))
+		return NULL;
+	return finding_of(memory, entry, definitions, now);
+}
+
+const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
+					  const uint8_t digest[32], uint64_t definitions, uint64_t now)
+{
+	struct entry *entry = find(memory, file);
+
+	if (!entry || !entry->has_digest || memcmp(entry->digest, digest, sizeof(entry->digest)) != 0)
+		return NULL;
+	return finding_of(memory, entry, definitions, now);
+}
+
+/* How long a verdict may be kept: what lies in the file itself lasts; what lay in the moment is tried again. 0: for
+ * good; UINT64_MAX: not at all. */
+static uint64_t lasts_ns(const struct verdict *verdict)
+{
+	if (verdict->kind != VERDICT_UNSCANNED)
+		return 0;
+	switch ((enum verdict_reason)verdict->reason) {
+	case REASON_TOO_LARGE:
+	case REASON_TOO_DEEP:
+	case REASON_ENCRYPTED:
+	case REASON_UNSUPPORTED:
+		return 0;
+	case REASON_TIMEOUT:
+		return 60 * SECOND;
+	case REASON_IO_ERROR:
+	case REASON_ENGINE_ERROR:
+	case REASON_CRASHED:
+		return 10 * SECOND;
+	case REASON_NONE:
+	case REASON_NO_DEFINITIONS:
+	case REASON_BUSY:
+	case REASONS:
+		break;
+	}
+	return UINT64_MAX;
+}
+
+void memory_keep(struct memory *memory, const struct generation *generation, const struct finding *finding,
+		 const uint8_t digest[32], uint64_t now)
+{
+	uint64_t lasts = lasts_ns(&finding->verdict);
+	struct entry *entry;
+
+	if (generation->handle_size == 0 || lasts == UINT64_MAX || finding->definitions == 0)
+		return;
+	entry = make(memory, generation);
+	entry->generation = *generation;
+	entry->stale = false;
+	entry->definitions = finding->definitions;
+	entry->judged_ns = finding->judged_ns;
+	entry->worker = finding->worker;
+	entry->expires_ns = lasts ? now + lasts : 0;
+	entry->has_digest = digest != NULL;
+	if (digest)
+		memcpy(entry->digest, digest, sizeof(entry->digest));
+	entry->finding = 0;
+	if (finding->verdict.kind != VERDICT_CLEAN) {
+		struct finding kept = *finding; /* it may lie in the ring itself */
+		entry->finding = ++memory->serial;
+		memory->findings[entry->finding % FINDINGS] = kept;
+	}
+}
+
+bool memory_place(struct memory *memory, const struct generation *generation, uint64_t epoch, struct place *place_out)
+{
+	struct entry *entry = find(memory, generation);
+
+	if (!entry || entry->epoch != epoch || entry->place_ctime_ns != generation->ctime_ns)
+		return false;
+	*place_out = (struct place){.watch = entry->watch, .unheld = entry->unheld};
+	return true;
+}
+
+void memory_keep_place(struct memory *memory, const struct generation *generation, uint64_t epoch,
+		       const struct place *place)
+{
+	struct entry *entry;
+
+	if (generation->handle_size == 0)
+		return;
+	entry = make(memory, generation);
+	entry->epoch = epoch;
+	entry->place_ctime_ns = generation->ctime_ns;
+	entry->watch = place->watch;
+	entry->unheld = place->unheld;
+}
+
+void memory_moved(struct memory *memory, const struct generation *file)
+{
+	struct entry *entry = find(memory, file);
+
+	if (entry)
+		entry->epoch = 0;
+}
+
+void memory_changed(struct memory *memory, const struct generation *file)
+{
+	struct entry *entry = find(memory, file);
+
+	if (entry)
+		entry->stale = true;
+}
+
+void memory_changed_all(struct memory *memory)
+{
+	for (uint32_t i = 0; i < SETS * WAYS; i++)
+		memory->entries[i / WAYS][i % WAYS].stale = true;
+}
+
+void memory_withdraw(struct memory *memory, uint64_t worker)
+{
+	for (uint32_t i = 0; i < SETS * WAYS; i++) {
+		struct entry *entry = &memory->entries[i / WAYS][i % WAYS];
+		if (entry->used && entry->worker == worker)
+			entry->definitions = 0;
+	}
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is known of a descriptor's file, without BPF: its generation, read from the descriptor, and a bounded memory of
+ * verdicts keyed by it. The same questions will be answered from the kernel's inode storage in full mode.
+ *
+ * A verdict that is not there, is of another generation, or was made with other definitions is unknown, never clean.
+ */
+#ifndef MAILWARD_MEMORY_H
+#define MAILWARD_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "attachment.h"
+#include "wire.h"
+
+/* What a descriptor shows of its file at this moment. */
+struct sight {
+	struct generation generation;
+	uint32_t links;
+	uint64_t mount_id; /* statx(2) STATX_MNT_ID, kernel 5.8 */
+	bool regular;
+	bool settled; /* the change time lies before the clock's last tick: a later change must show in it */
+	bool certain; /* the file system gives handles, so that the file can be told for sure */
+};
+
+/* 0 or -errno. Works for O_PATH descriptors too. No event, no content, no path. */
+int memory_look(int fd, struct sight *sight_out);
+
+/* How long (ns) until a file of this sight would be settled; 0: it is, or waiting is of no use (a time in the future).
+ */
+uint64_t memory_unsettled_ns(const struct sight *sight);
+
+/* Nobody has the file open for writing or mapped writable, just now: a read lease taken and given back (fcntl(2)
+ * F_SETLEASE). false where that can't be told. Needs CAP_LEASE; SIGIO must be ignored. */
+bool memory_no_writer(int fd);
+
+/* What was found out about one generation. */
+struct finding {
+	struct verdict verdict;
+	uint64_t definitions;
+	uint64_t judged_ns; /* CLOCK_REALTIME */
+	uint64_t worker;    /* who said so, see memory_withdraw() */
+	char detail[160];
+	char queue_id[32];
+	char message_id[256];
+};
+
+/* Where it lies, kept beside the verdict so that it need not be found out at each open. */
+struct place {
+	uint32_t watch;
+	bool unheld; /* a control file, or a watch that is off */
+};
+
+struct memory;
+int memory_open(struct memory **memory_out); /* 0 or -ENOMEM; all of it is taken now */
+void memory_close(struct memory **memory);
+
+/* Is there a current verdict (these definitions, not past its time: unscanned ones of a passing kind last 10 s to 60
+ * s)? The finding is borrowed until the next call here. NULL: unknown. */
+const struct finding *memory_known(struct memory *memory, const struct generation *generation, uint64_t definitions,
+				   uint64_t now);
+/* Keeps it. digest: SHA-256 of the content, or NULL. now: CLOCK_MONOTONIC. */
+void memory_keep(struct memory *memory, const struct generation *generation, const struct finding *finding,
+		 const uint8_t digest[32], uint64_t now);
+/* The same file was judged before, as another generation (a rename changes the change time, too), and its content had
+ * this digest: that finding still holds. Borrowed; NULL: unknown. */
+const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
+					  const uint8_t digest[32], uint64_t definitions, uint64_t now);
+/* The place found out for this generation under this epoch (the caller counts it up when a folder moved or the policy
+ * changed). */
+bool memory_place(struct memory *memory, const struct generation *generation, uint64_t epoch, struct place *place_out);
+void memory_keep_place(struct memory *memory, const struct generation *generation, uint64_t epoch,
+		       const struct place *place);
+/* News of a file (its handle alone will do): it has another name, or its content may have changed. */
+void memory_moved(struct memory *memory, const struct generation *file);
+void memory_changed(struct memory *memory, const struct generation *file);
+void memory_changed_all(struct memory *memory);
+/* A worker turned out to lie or crashed: what it said so far is unknown again. */
+void memory_withdraw(struct memory *memory, uint64_t worker);
+
+#endif

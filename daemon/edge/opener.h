@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who asks: read from /proc/PID/exe and /proc/PID/status alone, because these never wait for the process (cmdline,
+ * environ and maps can: they take its mm's lock). Failing to find out delays nothing: fields stay unknown.
+ */
+#ifndef MAILWARD_OPENER_H
+#define MAILWARD_OPENER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct opener {
+	uint32_t uid; /* effective; UINT32_MAX: not known */
+	size_t exe_size;
+	char exe[1024]; /* cut where longer; not terminated */
+};
+
+/* proc_fd: directory /proc. pid 0 (outside our pid namespace): unknown. */
+void opener_identify(int proc_fd, int32_t pid, struct opener *opener_out);
+
+#endif

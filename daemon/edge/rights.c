@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the kernel grants is asked for by name here; which system calls remain is in syscalls.c. */
+#include "rights.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "syscalls.h"
+
+#define STACK_RESERVE (512u << 10) /* a locked stack can't grow past RLIMIT_MEMLOCK, so it grows before */
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+/* Under AddressSanitizer memory is not locked: its shadow is terabytes. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
+static const int keeper_keeps[] = {CAP_KILL, CAP_SETUID, CAP_SETGID};
+static const int gate_keeps[] = {CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_LEASE, CAP_SYS_PTRACE};
+/* What gate, policy reader and loader start with, until each gives up the rest: the gate's own, what locks memory
+ * (IPC_LOCK, SYS_RESOURCE), drops bounding sets (SETPCAP) and makes the workers' box (the others). */
+static const int others_need[] = {CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_LEASE, CAP_SYS_PTRACE,
+				  CAP_IPC_LOCK, CAP_SYS_RESOURCE, CAP_SETPCAP, CAP_CHOWN,
+				  CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SYS_CHROOT};
+
+static char why[200];
+
+const char *rights_why(void)
+{
+	return why;
+}
+
+__attribute__((format(printf, 2, 3))) static int failed(int error, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(why, sizeof(why), format, arguments);
+	va_end(arguments);
+	return error < 0 ? error : -EPERM;
+}
+
+/* Is each of them there to be kept? libcap-ng would only say that capset() failed. */
+static int capabilities_present(const char *process, const int *list, size_t count)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_get_caps_process() < 0)
+		return failed(-EPERM, "can't read the capabilities of the %s", process);
+	for (size_t i = 0; i < count; i++)
+		if (!capng_have_capability(CAPNG_PERMITTED, (unsigned)list[i]))
+			return failed(-EPERM, "the %s needs CAP_%s, which this service was not given", process,
+				      capng_capability_to_name((unsigned)list[i]));
+	return 0;
+}
+
+static void capabilities_add(capng_type_t sets, const int *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		capng_update(CAPNG_ADD, sets, (unsigned)list[i]);
+}
+
+static int capabilities_apply(const char *process, capng_select_t which)
+{
+	int error = capng_apply(which);
+
+	/* Credentials that change make a process dumpable or not by the kernel's own rules. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return error ? failed(-EPERM, "the %s can't give up its capabilities (capng_apply: %d)", process, error) : 0;
+}
+
+/* A container may forbid this (it takes CAP_SYS_RESOURCE), which is no reason not to guard. */
+static void never_chosen_by_oom_killer(void)
+{
+	int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (file < 0)
+		return;
+	if (write(file, "-1000", 5) < 0)
+		errno = 0;
+	close(file);
+}
+
+__attribute__((noinline)) static void stack_reserve(void)
+{
+	volatile char reserve[STACK_RESERVE];
+
+	for (size_t i = 0; i < sizeof(reserve); i += 1024)
+		reserve[i] = 0;
+}
+
+static int memory_lock(const char *process)
+{
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+	int flags = MCL_CURRENT;
+
+	if (SANITIZED)
+		return 0;
+	setrlimit(RLIMIT_MEMLOCK, &limit); /* takes CAP_SYS_RESOURCE where the limit is lower */
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY)
+		flags |= MCL_FUTURE;
+	stack_reserve();
+	if (mlockall(flags) < 0)
+		return failed(-errno, "the %s can't lock its memory: %s", process, strerror(errno));
+	return 0;
+}
+
+static int no_new_privileges(const char *process)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return failed(-errno, "no_new_privs of the %s: %s", process, strerror(errno));
+	return 0;
+}
+
+int rights_keeper(void)
+{
+	int error = capabilities_present("keeper", keeper_keeps, COUNT(keeper_keeps));
+
+	if (!error)
+		error = capabilities_present("gate", gate_keeps, COUNT(gate_keeps));
+	if (error)
+		return error;
+	never_chosen_by_oom_killer();
+	error = memory_lock("keeper");
+	if (error)
+		return error;
+	capng_clear(CAPNG_SELECT_BOTH);
+	capabilities_add(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, keeper_keeps, COUNT(keeper_keeps));
+	capabilities_add(CAPNG_BOUNDING_SET, others_need, COUNT(others_need));
+	return capabilities_apply("keeper", CAPNG_SELECT_BOTH);
+}
+
+int rights_gate(void)
+{
+	pid_t keeper = getppid();
+	int error = capabilities_present("gate", gate_keeps, COUNT(gate_keeps));
+
+	if (error)
+		return error;
+	never_chosen_by_oom_killer();
+	error = memory_lock("gate");
+	if (error)
+		return error;
+	capng_clear(CAPNG_SELECT_BOTH);
+	capabilities_add(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, gate_keeps, COUNT(gate_keeps));
+	error = capabilities_apply("gate", CAPNG_SELECT_BOTH);
+	if (error)
+		return error;
+	/* After the last change of credentials, which takes it back. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != keeper)
+		return failed(-ESRCH, "the keeper has ended");
+	error = no_new_privileges("gate");
+	if (error)
+		return error;
+	error = syscalls_gate(SANITIZED);
+	return error ? failed(error, "seccomp of the gate: %s", strerror(-error)) : 0;
+}
+
+int rights_recorder(void)
+{
+	int error;
+
+	if (geteuid() == 0)
+		return failed(-EPERM, "the recorder must not run as root");
+	capng_clear(CAPNG_SELECT_CAPS);
+	error = capabilities_apply("recorder", CAPNG_SELECT_CAPS);
+	if (!error)
+		error = no_new_privileges("recorder");
+	if (error)
+		return error;
+	error = syscalls_recorder(SANITIZED);
+	return error ? failed(error, "seccomp of the recorder: %s", strerror(-error)) : 0;
+}

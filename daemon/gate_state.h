@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the rooms of the gate share. One event goes through them in this order:
+ *
+ *   gate.c      the process: its start, its loop, the keeper's frames
+ *   door.c      accesses: known? where? -> answered now, or waits for a case
+ *   judging.c   cases: whose turn, digest, scan, verdict -> its waiters are answered
+ *   telling.c   after an answer: the record for the history
+ *   coverage.c  the policy in force: roots, marks, what status says of each watch
+ */
+#ifndef MAILWARD_GATE_STATE_H
+#define MAILWARD_GATE_STATE_H
+
+#include "accesses.h"
+#include "cases.h"
+#include "contents.h"
+#include "fresh.h"
+#include "loop.h"
+#include "memory.h"
+#include "moves.h"
+#include "opener.h"
+#include "policy.h"
+#include "record.h"
+#include "ring.h"
+#include "scope.h"
+#include "shared.h"
+#include "workers.h"
+
+#define PENDING_MAX 512u
+#define OPENERS_MAX 512u
+#define IGNORED_MAX 65536u /* a power of two */
+
+/* An access that waits for a case; its place is its descriptor's number. */
+struct waiting {
+	struct access access;
+	uint32_t watch;
+	uint64_t since_ns;
+	bool held;       /* the opener sleeps; else it was answered, and only the record is still to come */
+	bool case_owns;  /* the case goes on with this descriptor and closes it */
+	uint16_t opener; /* place in openers, + 1; 0: not known. Only where !held: a sleeping opener is asked later */
+};
+
+/* One file system that holds roots. */
+struct file_system {
+	uint64_t dev;
+	uint32_t root; /* index of a root on it */
+	bool asked;    /* the permission mark stands */
+	bool ignore;   /* ignore marks are used: the policy says so, and moves are told */
+	char why[160]; /* where it doesn't stand */
+};
+
+struct gate {
+	struct loop loop;
+	struct gate_part *status;
+	struct gate_notes *notes;
+	struct ring *ring;
+	int recorder; /* socket for explain, or -1 */
+	uint64_t beat_ns;
+	bool stopping;
+
+	struct accesses *accesses;
+	struct fresh *fresh;
+	struct moves *moves;
+	struct workers *workers;
+	struct cases *cases;
+	struct memory *memory;
+	struct contents *contents;
+
+	const struct policy *policy;
+	struct scope scope, staged_scope;
+	const struct policy *staged_policy;
+	uint64_t staged_number; /* the keeper's, for its answer */
+	char without[WATCHES_MAX][160], staged_without[WATCHES_MAX][160];
+	uint32_t file_system_count;
+	struct file_system file_systems[ROOTS_MAX];
+	uint64_t epoch; /* of places: counts up when a folder moved or the policy changed */
+
+	uint64_t definitions; /* identity of those in use; 0: none yet */
+	bool no_definitions;  /* the loader said that there are none */
+	uint64_t not_adopted; /* fresh files for which there was no descriptor to spare */
+
+	struct waiting waiting[SLOTS_MAX];
+	struct finding pending[PENDING_MAX];
+	uint16_t pending_free[PENDING_MAX];
+	uint32_t pending_free_count;
+	struct opener openers[OPENERS_MAX];
+	uint16_t opener_free[OPENERS_MAX];
+	uint32_t opener_free_count;
+	uint64_t ignored[IGNORED_MAX]; /* hashes of the files that have an ignore mark; 0: empty */
+	uint32_t ignored_count;
+
+	struct loop_handler on_permission, on_fresh, on_moves, on_leash, on_recorder;
+};
+
+/* gate.c */
+__attribute__((format(printf, 2, 3))) void gate_log(const struct gate *gate, const char *format, ...);
+
+/* door.c */
+void count_waiting(struct gate *gate, int change);
+void door_open(struct gate *gate); /* takes what the kernel asks until nothing is left or a batch is done */
+void door_fresh(struct gate *gate);
+void door_news(struct gate *gate); /* moves and closes; before anything is answered from memory */
+/* The answer to one access whose verdict is there: answered, told, its descriptor closed unless a case goes on with
+ * it. file_case may be NULL. */
+void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
+		 enum record_phase phase, uint64_t now);
+/* Another policy is in force: map says which watch an old one has become. Who waits in one that is no more goes on. */
+void door_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
+void door_stop(struct gate *gate); /* everybody who waits gets the answer for "no gate" */
+/* Where the file is, from memory or found out. Sets *place_out; *strict: nobody can say what it is. */
+enum where door_place(struct gate *gate, int fd, const struct sight *sight, struct place *place_out);
+
+/* judging.c */
+void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
+/* The case for this file, joined or begun; a case that is begun owns fd. NULL: no room. *begun_out: fd is its. */
+struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, uint64_t now,
+			       bool *begun_out);
+void judging_turn(struct gate *gate);    /* whose turn is it; what is due */
+void judging_replies(struct gate *gate); /* what workers and hasher said */
+
+/* telling.c */
+struct decision {
+	enum answer answer;
+	bool would; /* it only would be */
+	struct policy_place place;
+};
+void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
+		    const struct decision *decision, const struct opener *opener, enum record_phase phase);
+void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
+void telling_explain(struct gate *gate);                         /* a question from the recorder's socket */
+
+/* coverage.c */
+void coverage_stage(struct gate *gate, const struct policy *policy);
+void coverage_root(struct gate *gate, int fd, uint32_t watch);
+void coverage_without(struct gate *gate, uint32_t watch, const char *why);
+/* All is there: it is in force from now on. */
+void coverage_commit(struct gate *gate);
+void coverage_refresh(struct gate *gate, int leash);                          /* roots that have lost their names */
+const struct file_system *coverage_of(const struct gate *gate, uint64_t dev); /* NULL: not one of ours */
+void coverage_ignore(struct gate *gate, int fd, const struct sight *sight);
+void coverage_name_news(struct gate *gate, const struct generation *file);
+void coverage_forget_places(struct gate *gate); /* a folder moved, or news were lost */
+
+#endif

@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The other processes: who gets what, when one stands still, what is done when it has ended. */
+#include "keeper_parts.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "log.h"
+
+#define GATE_SILENCE (1500 * SECOND_NS / 1000)
+#define LOADER_SILENCE (2 * SECOND_NS)
+#define LOADER_LOADING_SILENCE (60 * SECOND_NS)
+#define RECORDER_SILENCE (10 * SECOND_NS)
+/* A killed process whose last thread hangs inside the kernel (a close on a dead NFS server) can answer nobody any
+ * more; nobody waits longer for it than this. */
+#define LAST_BREATH (300 * SECOND_NS / 1000)
+#define FRAMES_A_TURN 16
+#define LINES_A_SECOND 20
+#define DEATHS_BEFORE_READY 4
+
+static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader"};
+
+bool part_runs(const struct part *part)
+{
+	return part->child.pid > 0;
+}
+
+static void show(struct part *part, enum process_state state)
+{
+	if (!part->entry)
+		return;
+	part->entry->state = state;
+	__atomic_store_n(&part->entry->pid, part->child.pid, __ATOMIC_RELAXED);
+}
+
+/* ---- starting ---- */
+
+struct child_plan part_plan(const struct keeper *keeper, int executable, const char *name)
+{
+	struct child_plan plan = {.executable = executable, .argv = {name, NULL, NULL}, .null_fd = keeper->null_fd};
+
+	for (int i = 0; i < FD_START_END; i++)
+		plan.fds[i] = -1;
+	return plan;
+}
+
+static void leash_ready(void *owner, uint32_t events);
+
+int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_ns)
+{
+	struct keeper *keeper = part->keeper;
+	int error = child_start(&part->child, plan);
+
+	if (error) {
+		log_line("can't start the %s: %s", part->name, strerror(-error));
+		return error;
+	}
+	/* The gate must know it as one of us before it opens anything. Slot 0 is the keeper's own. */
+	__atomic_store_n(&keeper->notes->own_pids[1 + part->role], part->child.pid, __ATOMIC_RELEASE);
+	child_go(&part->child);
+	part->leash = (struct loop_handler){.ready = leash_ready, .owner = part, .fd = -1};
+	loop_add(&keeper->loop, &part->leash, part->child.leash, EPOLLIN);
+	part->killed_ns = 0;
+	part->linked = part->ready = part->stopping = false;
+	restart_started(&part->restart, now_ns(), limit_ns);
+	if (part->entry)
+		part->entry->started_ns = wall_ns();
+	show(part, PROCESS_STARTING);
+	return 0;
+}
+
+static void gate_start(struct part *part)
+{
+	struct keeper *keeper = part->keeper;
+	struct child_plan plan = part_plan(keeper, keeper->own_exe, "mailward-gate");
+
+	if (keeper->sweep_again) {
+		sweep_answer(keeper->permission_group, keeper->notes, &keeper->unreported);
+		keeper->sweep_again = false;
+	}
+	plan.fds[FD_STATUS_PAGE] = keeper->page_fd;
+	plan.fds[FD_GATE_NOTES] = keeper->notes_fd;
+	plan.fds[FD_RECORD_RING] = keeper->ring_fd;
+	plan.fds[FD_RECORD_BELL] = keeper->bell_fd;
+	plan.fds[FD_PERMISSION_GROUP] = keeper->permission_group;
+	plan.fds[FD_CLOSED_GROUP] = keeper->closed_group;
+	plan.fds[FD_MOVES_GROUP] = keeper->moves_group;
+	plan.fds[FD_PROC] = keeper->proc;
+	plan.nofile = keeper->nofile;
+	plan.unlimited_memlock = true;
+	if (part_start(part, &plan, GATE_SILENCE) == 0)
+		policies_gate_started(keeper);
+	else
+		restart_ended(&part->restart, now_ns());
+}
+
+static void recorder_start(struct part *part)
+{
+	struct keeper *keeper = part->keeper;
+	struct child_plan plan = part_plan(keeper, keeper->own_exe, "mailward-recorder");
+
+	plan.fds[FD_STATUS_PAGE] = keeper->page_read_only_fd;
+	plan.fds[FD_RECORD_RING] = keeper->ring_fd;
+	plan.fds[FD_RECORD_BELL] = keeper->bell_fd;
+	plan.fds[FD_PROC] = keeper->proc;
+	plan.fds[FD_LISTENER] = keeper->recorder_listener;
+	plan.fds[FD_STATE_DIR] = keeper->state_dir;
+	plan.uid = keeper->recorder_id.uid;
+	plan.gid = keeper->recorder_id.gid;
+	if (part_start(part, &plan, RECORDER_SILENCE) < 0)
+		restart_ended(&part->restart, now_ns());
+}
+
+static void loader_start(struct part *part)
+{
+	struct keeper *keeper = part->keeper;
+	struct child_plan plan = part_plan(keeper, keeper->scanner_exe, "mailward-loader");
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_START};
+
+	plan.fds[FD_DEFINITIONS] = keeper->definitions;
+	plan.fds[FD_OWN_DIR] = keeper->loader_dir;
+	/* Looked for anew, by the child: it may have been made, or put in another's place. */
+	plan.directory = keeper->options->definitions;
+	plan.directory_number = FD_DEFINITIONS;
+	frame.scanner = policies_scanner(&keeper->policies);
+	if (part_start(part, &plan, LOADER_SILENCE) < 0) {
+		restart_ended(&part->restart, now_ns());
+		return;
+	}
+	if (frame_send(part->child.leash, &frame, sizeof(frame), -1) < 0)
+		part_kill(part, "takes no settings");
+}
+
+/* ---- ending ---- */
+
+void part_kill(struct part *part, const char *why)
+{
+	if (!part_runs(part) || part->killed_ns)
+		return;
+	if (why)
+		log_line("%s (pid %d) %s; killed", part->name, (int)part->child.pid, why);
+	part->killed_ns = now_ns();
+	kill(part->child.pid, SIGKILL);
+}
+
+int part_tell(struct part *part, enum leash_kind kind, uint64_t value, int fd)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value};
+
+	return part_runs(part) ? frame_send(part->child.leash, &frame, sizeof(frame), fd) : -EPIPE;
+}
+
+void part_stop(struct part *part)
+{
+	if (!part_runs(part) || part->stopping)
+		return;
+	part->stopping = true;
+	if (part_tell(part, LEASH_STOP, 0, -1) < 0)
+		part_kill(part, NULL);
+}
+
+void parts_restart_loader(struct keeper *keeper)
+{
+	part_kill(&keeper->parts[PART_LOADER], "starts again with other settings");
+	restart_succeeded(&keeper->parts[PART_LOADER].restart);
+}
+
+/* Answers for a gate that has ended. What it was told by is shown and recorded. */
+static void gate_ended(struct keeper *keeper)
+{
+	uint64_t started = now_ns(), turn = keeper->page->gate.turn;
+	uint64_t answered = sweep_answer(keeper->permission_group, keeper->notes, &keeper->unreported);
+
+	if (answered) {
+		keeper->has_unreported = true;
+		__atomic_fetch_add(&keeper->page->keeper.answered_for_gate, answered, __ATOMIC_RELAXED);
+		log_line("answered %" PRIu64 " accesses for the gate, which has ended (%" PRIu64 " ms)", answered,
+			 (now_ns() - started) / 1000000);
+	}
+	__atomic_store_n(&keeper->page->gate.waiting, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&keeper->page->gate.turn, turn + (turn & 1), __ATOMIC_RELEASE);
+	keeper->parts[PART_LOADER].linked = keeper->parts[PART_RECORDER].linked = false;
+	policies_gate_ended(keeper);
+}
+
+static void part_ended(struct part *part, const char *how)
+{
+	struct keeper *keeper = part->keeper;
+	pid_t pid = part->child.pid;
+	bool expected = part->stopping || keeper->stop != STOP_NOT;
+
+	loop_remove(&keeper->loop, &part->leash);
+	child_forget(&part->child);
+	__atomic_store_n(&keeper->notes->own_pids[1 + part->role], 0, __ATOMIC_RELEASE);
+	if (part->role == PART_READER) {
+		policies_reader_ended(keeper, how);
+		return;
+	}
+	if (part->role == PART_GATE)
+		gate_ended(keeper);
+	if (part->role == PART_LOADER)
+		keeper->page->keeper.workers_serving = 0;
+	part->linked = part->ready = false;
+	part->deaths++;
+	restart_ended(&part->restart, now_ns());
+	show(part, PROCESS_RESTARTING);
+	if (expected)
+		return;
+	part->entry->restarts++;
+	log_line("%s (pid %d) has ended (%s); starts again in %" PRIu64 " ms", part->name, (int)pid, how,
+		 (part->restart.due_ns - now_ns()) / 1000000);
+	if (!keeper->ready && part->deaths >= DEATHS_BEFORE_READY)
+		keeper_fail(keeper, 1, "not ready: the %s has ended %u times (%s)", part->name, part->deaths, how);
+}
+
+static void describe_end(const siginfo_t *info, char *out, size_t size)
+{
+	if (info->si_code == CLD_EXITED)
+		snprintf(out, size, "exit code %d", info->si_status);
+	else
+		snprintf(out, size, "signal %d", info->si_status);
+}
+
+void parts_reap(struct keeper *keeper)
+{
+	for (;;) {
+		siginfo_t info = {.si_pid = 0};
+		struct part *part = NULL;
+		char how[32];
+		/* Left in place at first: its pid is nobody else's while its last frames are read. */
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+			return;
+		for (int i = 0; i < PARTS; i++)
+			if (keeper->parts[i].child.pid == info.si_pid)
+				part = &keeper->parts[i];
+		while (part && part->leash.fd >= 0)
+			leash_ready(part, EPOLLIN);
+		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+		describe_end(&info, how, sizeof(how));
+		if (part)
+			part_ended(part, how);
+	}
+}
+
+/* ---- what they say ---- */
+
+static void part_says(struct part *part, const char *text)
+{
+	if (part->lines++ < LINES_A_SECOND)
+		log_line("%s: %s", part->name, text);
+}
+
+static bool gate_frame(struct part *part, const struct leash_frame *frame)
+{
+	switch ((enum leash_kind)frame->kind) {
+	case LEASH_BEAT:
+		restart_beat(&part->restart, now_ns());
+		restart_succeeded(&part->restart);
+		show(part, PROCESS_RUNNING);
+		return true;
+	case LEASH_READY:
+		return true; /* gate.marks_stand says so too */
+	case LEASH_IN_FORCE:
+		policies_in_force(part->keeper, frame);
+		return true;
+	case LEASH_MISSING:
+		part->keeper->policies.roots_wanted = part->keeper->policies.roots_changed = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void loader_loaded(struct part *part, const struct leash_frame *frame)
+{
+	struct keeper_part *shown = &part->keeper->page->keeper;
+
+	part->restart.limit_ns = LOADER_SILENCE;
+	shown->definitions_signatures = frame->value;
+	shown->definitions_time_ns = frame->time_ns;
+	snprintf(shown->definitions_version, sizeof(shown->definitions_version), "%.*s",
+		 (int)sizeof(shown->definitions_version) - 1, frame->text);
+	__atomic_store_n(&shown->definitions_known, 1, __ATOMIC_RELEASE);
+	if (frame->value)
+		log_line("definitions: %" PRIu64 " signatures, %s", frame->value, frame->text);
+	else
+		log_line("no definitions (%s): every verdict is unscanned (no-definitions)", frame->text);
+	if (!frame->value)
+		restart_succeeded(&part->restart);
+	show(part, PROCESS_RUNNING);
+}
+
+static bool loader_frame(struct part *part, const struct leash_frame *frame)
+{
+	restart_beat(&part->restart, now_ns());
+	switch ((enum leash_kind)frame->kind) {
+	case LEASH_BEAT:
+	case LEASH_READY:
+		return true;
+	case LEASH_LOADING:
+		part->restart.limit_ns = LOADER_LOADING_SILENCE;
+		show(part, PROCESS_LOADING);
+		return true;
+	case LEASH_LOADED:
+		loader_loaded(part, frame);
+		return true;
+	case LEASH_SERVING:
+		__atomic_store_n(&part->keeper->page->keeper.workers_serving, frame->value, __ATOMIC_RELAXED);
+		if (frame->value)
+			restart_succeeded(&part->restart);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool recorder_frame(struct part *part, const struct leash_frame *frame)
+{
+	struct keeper *keeper = part->keeper;
+
+	restart_beat(&part->restart, now_ns());
+	switch ((enum leash_kind)frame->kind) {
+	case LEASH_BEAT:
+		return true;
+	case LEASH_READY:
+		part->ready = true;
+		restart_succeeded(&part->restart);
+		show(part, PROCESS_RUNNING);
+		return true;
+	case LEASH_BEFORE:
+		/* A recorder that is started again counts this run's denials too. */
+		if (!keeper->before_known) {
+			for (int i = 0; i < 24; i++)
+				keeper->page->keeper.blocked_before[i] = frame->counts[i];
+			keeper->page->keeper.released_unjudged = frame->value;
+			keeper->before_known = true;
+		}
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool part_frame(struct part *part, struct leash_frame *frame, int fd)
+{
+	if (frame->version != WIRE_VERSION)
+		return false;
+	frame->text[LEASH_TEXT - 1] = 0;
+	if (frame->kind == LEASH_LOG) {
+		part_says(part, frame->text);
+		return true;
+	}
+	switch (part->role) {
+	case PART_GATE:
+		return gate_frame(part, frame);
+	case PART_LOADER:
+		return loader_frame(part, frame);
+	case PART_RECORDER:
+		return recorder_frame(part, frame);
+	case PART_READER:
+		policies_reader_frame(part->keeper, frame, fd);
+		return true;
+	case PARTS:
+		break;
+	}
+	return false;
+}
+
+static void leash_ready(void *owner, uint32_t events)
+{
+	struct part *part = owner;
+	struct leash_frame frame;
+	int fd, error = 0;
+
+	if (events & EPOLLOUT)
+		policies_deliver(part->keeper);
+	for (int i = 0; i < FRAMES_A_TURN && part->child.leash >= 0; i++) {
+		fd = -1;
+		error = frame_receive(part->child.leash, &frame, sizeof(frame), &fd);
+		if (error)
+			break;
+		if (!part_frame(part, &frame, fd)) {
+			part_kill(part, "sent a frame that it must not send");
+			error = -EBADMSG;
+		}
+		if (fd >= 0 && part->role != PART_READER)
+			close(fd);
+		if (error)
+			break;
+	}
+	if (error == 0 || error == -EAGAIN)
+		return;
+	/* Its end is closed: it has ended or will not be reached again. waitid() tells how. */
+	loop_remove(&part->keeper->loop, &part->leash);
+	part_kill(part, NULL);
+}
+
+/* ---- handing out ---- */
+
+static void link_to_gate(struct keeper *keeper, struct part *part, enum leash_peer peer)
+{
+	struct part *gate = &keeper->parts[PART_GATE];
+	int ends[2];
+
+	if (part->linked || !part_runs(part) || !part_runs(gate) || frame_pair(ends) < 0)
+		return;
+	/* Where the second can't be sent now, the first one's end closes, and it gets another one later. */
+	if (part_tell(part, LEASH_PEER, PEER_GATE, ends[1]) == 0 && part_tell(gate, LEASH_PEER, peer, ends[0]) == 0)
+		part->linked = true;
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* The rows of a sweep, once there is a recorder that takes them. */
+static void report_sweep(struct keeper *keeper)
+{
+	struct part *recorder = &keeper->parts[PART_RECORDER];
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_NOTE};
+
+	if (!keeper->has_unreported || !recorder->ready || !part_runs(recorder))
+		return;
+	for (uint32_t watch = 0; watch <= WATCHES_MAX; watch++) {
+		for (uint32_t answer = ANSWER_ALLOW; answer < ANSWERS; answer++) {
+			uint32_t *count = &keeper->unreported.answered[watch][answer];
+			frame.value = *count;
+			frame.watch = watch < WATCHES_MAX ? watch : UINT32_MAX;
+			frame.answer = answer;
+			if (*count && frame_send(recorder->child.leash, &frame, sizeof(frame), -1) < 0)
+				return;
+			*count = 0;
+		}
+	}
+	keeper->has_unreported = false;
+}
+
+/* ---- the clock ---- */
+
+static void start_when_due(struct part *part, uint64_t now)
+{
+	if (part_runs(part) || now < part->restart.due_ns || part->keeper->stop != STOP_NOT)
+		return;
+	switch (part->role) {
+	case PART_GATE:
+		gate_start(part);
+		break;
+	case PART_LOADER:
+		loader_start(part);
+		break;
+	case PART_RECORDER:
+		recorder_start(part);
+		break;
+	case PART_READER:
+	case PARTS:
+		break;
+	}
+}
+
+static void end_when_still(struct part *part, uint64_t now)
+{
+	if (!part_runs(part))
+		return;
+	if (part->killed_ns) {
+		if (now - part->killed_ns > LAST_BREATH && part->killed_ns < now) {
+			/* Answered once more before the next one starts, should it have read something meanwhile. */
+			part->keeper->sweep_again = part->keeper->sweep_again || part->role == PART_GATE;
+			part_ended(part, "killed, but still held by the kernel");
+		}
+		return;
+	}
+	if (restart_stands_still(&part->restart, now))
+		part_kill(part, part->role == PART_READER ? "took longer than 15 s" : "stands still");
+}
+
+void parts_tick(struct keeper *keeper, uint64_t now)
+{
+	for (int i = 0; i < PARTS; i++) {
+		struct part *part = &keeper->parts[i];
+		end_when_still(part, now);
+		/* Nothing can run without a policy. */
+		if (keeper->policies.current->valid || keeper->policies.offered)
+			start_when_due(part, now);
+	}
+	link_to_gate(keeper, &keeper->parts[PART_LOADER], PEER_LOADER);
+	link_to_gate(keeper, &keeper->parts[PART_RECORDER], PEER_RECORDER);
+	report_sweep(keeper);
+	if (now - keeper->second_ns >= SECOND_NS) {
+		keeper->second_ns = now;
+		for (int i = 0; i < PARTS; i++)
+			keeper->parts[i].lines = 0;
+	}
+}
+
+void parts_init(struct keeper *keeper)
+{
+	struct keeper_part *shown = &keeper->page->keeper;
+
+	for (int i = 0; i < PARTS; i++) {
+		struct part *part = &keeper->parts[i];
+		*part = (struct part){.keeper = keeper, .role = (enum part_role)i, .name = names[i]};
+		part->child = (struct child){.leash = -1, .go = -1};
+		part->leash.fd = -1;
+		restart_init(&part->restart);
+		if (i == PART_READER)
+			continue;
+		part->entry = &shown->processes[1 + i];
+		snprintf(part->entry->name, sizeof(part->entry->name), "%s", names[i]);
+		part->entry->state = PROCESS_STARTING;
+	}
+	snprintf(shown->processes[0].name, sizeof(shown->processes[0].name), "keeper");
+	shown->processes[0].pid = getpid();
+	shown->processes[0].state = PROCESS_RUNNING;
+	shown->processes[0].started_ns = wall_ns();
+	shown->process_count = PARTS; /* the reader isn't shown, the keeper is */
+	keeper->notes->own_pids[0] = getpid();
+	keeper->notes->own_count = 1 + PARTS;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The keeper's own rooms: keeper.c (its life), keeper_parts.c (the other processes), keeper_policy.c (policies on their
+ * way from the reader to the gate). One thread; all of it lies in one static struct, so nothing is allocated.
+ */
+#ifndef MAILWARD_KEEPER_PARTS_H
+#define MAILWARD_KEEPER_PARTS_H
+
+#include "children.h"
+#include "callers.h"
+#include "keeper.h"
+#include "loop.h"
+#include "places.h"
+#include "policy.h"
+#include "restart.h"
+#include "shared.h"
+#include "sweep.h"
+#include "wire.h"
+
+#define SECOND_NS 1000000000ull
+#define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX)
+#define KEEPER_COMPLAINTS 32
+
+enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PARTS };
+
+struct keeper;
+struct part {
+	struct keeper *keeper;
+	enum part_role role;
+	const char *name;
+	struct process_entry *entry; /* NULL: not shown */
+	struct child child;
+	struct loop_handler leash;
+	struct restart restart;
+	uint64_t killed_ns; /* when it was sent SIGKILL; 0: it was not */
+	uint32_t deaths;
+	uint32_t lines; /* logged for it within this second */
+	bool linked;	/* loader, recorder: its socket to the gate has been handed out */
+	bool ready;	/* recorder: it serves */
+	bool stopping;	/* it was told to end */
+};
+
+/* A policy with the directories of its watches, as the gate gets it. */
+struct policy_set {
+	bool valid;
+	int policy_fd;
+	uint64_t number;
+	struct scanner_settings scanner;
+	uint32_t count, without; /* frames; those of them that say LEASH_WATCH_WITHOUT */
+	int fds[POLICY_FRAMES_MAX]; /* -1: a frame without a descriptor */
+	struct leash_frame frames[POLICY_FRAMES_MAX];
+};
+
+enum reader_purpose { READ_START, READ_RELOAD, READ_ROOTS };
+
+struct policies {
+	struct policy_set sets[2];
+	struct policy_set *current;  /* in force; valid or not yet */
+	struct policy_set *incoming; /* what the reader sends; then what the gate is offered */
+	enum reader_purpose purpose;
+	bool complete;	    /* the reader has sent all, and it could be used */
+	bool offered;	    /* the gate has still to say that `incoming` is in force */
+	uint64_t offer_until_ns;
+	bool delivering;    /* the gate has still to be sent a part of a set */
+	uint32_t delivered; /* frames of it sent: the policy, count frames, the end */
+	bool reload_wanted, roots_wanted, roots_changed;
+	uint64_t roots_next_ns; /* not before that */
+	uint64_t round;		/* of reloads; the running one while one runs */
+	bool reloading;
+	uint32_t complaint_count;
+	char complaints[KEEPER_COMPLAINTS][LEASH_TEXT];
+	struct policy table; /* where a policy is checked */
+};
+
+enum stop_step { STOP_NOT = 0, STOP_GATE, STOP_OTHERS, STOP_KILLED };
+
+struct keeper {
+	const struct keeper_options *options;
+	struct loop loop;
+	struct loop_handler signals, mounts;
+	struct callers callers;
+	struct part parts[PARTS];
+	struct policies policies;
+	struct sweep_count unreported; /* rows that the recorder has still to get */
+	bool has_unreported;
+	struct identity recorder_id, loader_id, worker_id;
+	struct status_page *page;
+	struct gate_notes *notes;
+	int runtime, own_exe, scanner_exe, null_fd, proc, lock;
+	int page_fd, page_read_only_fd, notes_fd, ring_fd, bell_fd;
+	int permission_group, closed_group, moves_group;
+	int keeper_listener, recorder_listener;
+	int state_dir, loader_dir, definitions;
+	unsigned nofile;
+	uint64_t watchdog_ns, watchdog_next_ns, started_ns, turn_ns, second_ns, extended_ns;
+	bool ready, before_known, sweep_again;
+	enum stop_step stop;
+	uint64_t stop_ns;
+	int exit_code;
+};
+
+/* ---- keeper.c ---- */
+/* Something makes going on useless: the line says why, everything ends, and the exit code is this. */
+__attribute__((format(printf, 3, 4))) void keeper_fail(struct keeper *keeper, int code, const char *format, ...);
+
+/* ---- keeper_parts.c ---- */
+void parts_init(struct keeper *keeper);
+/* Starts what is due, ends what stands still, hands out sockets. */
+void parts_tick(struct keeper *keeper, uint64_t now);
+/* After SIGCHLD: who has ended? */
+void parts_reap(struct keeper *keeper);
+bool part_runs(const struct part *part);
+int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_ns);
+void part_kill(struct part *part, const char *why);
+/* Sends a frame of this kind. 0 or -errno of frame_send(). */
+int part_tell(struct part *part, enum leash_kind kind, uint64_t value, int fd);
+void part_stop(struct part *part);
+/* The loader gets other settings: it is ended in order and starts again. */
+void parts_restart_loader(struct keeper *keeper);
+/* Plan of a child that gets no descriptors but its leash. */
+struct child_plan part_plan(const struct keeper *keeper, int executable, const char *name);
+
+/* ---- keeper_policy.c ---- */
+void policies_init(struct keeper *keeper);
+/* Settings of the loader that is started now. */
+struct scanner_settings policies_scanner(const struct policies *policies);
+void policies_tick(struct keeper *keeper, uint64_t now);
+uint64_t policies_reload(void *keeper); /* callers.h */
+void policies_reader_frame(struct keeper *keeper, struct leash_frame *frame, int fd);
+void policies_reader_ended(struct keeper *keeper, const char *how);
+/* The gate: has been started, takes a policy, says it is in force. */
+void policies_gate_started(struct keeper *keeper);
+void policies_gate_ended(struct keeper *keeper);
+void policies_deliver(struct keeper *keeper);
+void policies_in_force(struct keeper *keeper, const struct leash_frame *frame);
+
+#endif

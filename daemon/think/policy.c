@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "policy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DEADLINE_MIN_NS 100000000ull
+#define DEADLINE_MAX_NS 60000000000ull
+
+/* ---- is it sound? The table comes out of shared memory, so nothing in it is taken on trust. ---- */
+
+/* A printable, terminated string of at least one character. */
+static bool text_is_sound(const char *text, size_t size)
+{
+	size_t length = strnlen(text, size);
+
+	if (length == 0 || length == size)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* Absolute, and no component that is empty, "." or "..", so that paths can be compared as bytes. */
+static bool path_is_sound(const char *path, size_t size)
+{
+	if (!text_is_sound(path, size) || path[0] != '/')
+		return false;
+	if (path[1] == 0)
+		return true;
+	for (const char *part = path + 1;; part += strcspn(part, "/") + 1) {
+		size_t length = strcspn(part, "/");
+		if (length == 0 || (length == 1 && part[0] == '.') ||
+		    (length == 2 && part[0] == '.' && part[1] == '.'))
+			return false;
+		if (part[length] == 0)
+			return true;
+	}
+}
+
+static bool place_is_sound(const struct policy *policy, struct policy_place place)
+{
+	return place.file < policy->file_count && place.line > 0;
+}
+
+static bool scanner_is_sound(const struct scanner_settings *scanner)
+{
+	return scanner->max_file_size > 0 && scanner->max_scan_size > 0 && scanner->max_files > 0 &&
+	       scanner->max_depth > 0 && scanner->scan_time_ms > 0 && scanner->workers > 0;
+}
+
+static bool watch_is_sound(const struct policy *policy, const struct policy_watch *watch)
+{
+	if (!path_is_sound(watch->path, sizeof(watch->path)) || !place_is_sound(policy, watch->place))
+		return false;
+	if (watch->store >= STORES || watch->mode >= MODES || watch->ignore_marks > 1)
+		return false;
+	if (watch->deadline_ns < DEADLINE_MIN_NS || watch->deadline_ns > DEADLINE_MAX_NS)
+		return false;
+	for (int i = 0; i < POLICY_CASES; i++) {
+		const struct policy_action *action = &watch->actions[i];
+		if ((action->answer != ANSWER_ALLOW && action->answer != ANSWER_DENY) || action->is_default > 1 ||
+		    !place_is_sound(policy, action->place))
+			return false;
+	}
+	return true;
+}
+
+static bool mail_software_is_sound(const struct policy *policy, const struct policy_mail_software *software)
+{
+	if (!text_is_sound(software->name, sizeof(software->name)) || software->root_count == 0 ||
+	    software->root_count > MAIL_ROOTS_MAX || !place_is_sound(policy, software->place))
+		return false;
+	for (uint32_t i = 0; i < software->root_count; i++)
+		if (!path_is_sound(software->roots[i], sizeof(software->roots[i])))
+			return false;
+	return true;
+}
+
+bool policy_is_sound(const struct policy *policy)
+{
+	if (policy->magic != POLICY_MAGIC || policy->size != sizeof(*policy) || policy->file_count == 0 ||
+	    policy->file_count > POLICY_FILES_MAX || policy->watch_count > WATCHES_MAX ||
+	    policy->mail_software_count > MAIL_SOFTWARE_MAX || policy->allow_root_filesystem > 1 ||
+	    !scanner_is_sound(&policy->scanner))
+		return false;
+	for (uint32_t i = 0; i < policy->file_count; i++)
+		if (!text_is_sound(policy->files[i], sizeof(policy->files[i])))
+			return false;
+	for (uint32_t i = 0; i < policy->watch_count; i++) {
+		if (!watch_is_sound(policy, &policy->watches[i]))
+			return false;
+		for (uint32_t j = 0; j < i; j++)
+			if (strcmp(policy->watches[i].path, policy->watches[j].path) == 0)
+				return false;
+	}
+	for (uint32_t i = 0; i < policy->mail_software_count; i++)
+		if (!mail_software_is_sound(policy, &policy->mail_software[i]))
+			return false;
+	return true;
+}
+
+/* ---- which watch? ---- */
+
+/* Length of a watch's path where it holds this path, 0: it does not. "/" holds everything, with length 1. */
+static size_t path_holds(const char *folder, const char *path)
+{
+	size_t length = strlen(folder);
+
+	if (length == 1)
+		return path[0] == '/' ? 1 : 0;
+	if (strncmp(folder, path, length) != 0 || (path[length] != '/' && path[length] != 0))
+		return 0;
+	return length;
+}
+
+int policy_match(const struct policy *policy, const char *path)
+{
+	size_t longest = 0;
+	int best = -1;
+
+	for (uint32_t i = 0; i < policy->watch_count; i++) {
+		size_t length = path_holds(policy->watches[i].path, path);
+		if (length > longest) {
+			longest = length;
+			best = (int)i;
+		}
+	}
+	return best;
+}
+
+/* How strict a watch is, as one number: enforcing above observing above off, then what it denies. */
+static unsigned watch_strictness(const struct policy_watch *watch)
+{
+	unsigned strictness = watch->mode == MODE_OFF ? 0 : 100;
+
+	if (watch->mode == MODE_ENFORCE && store_may_hold(watch->store))
+		strictness += 1000;
+	for (int i = 0; i < POLICY_CASES; i++)
+		if (watch->actions[i].answer == ANSWER_DENY)
+			strictness += i == CASE_INFECTED ? 50 : 1;
+	return strictness;
+}
+
+int policy_strictest(const struct policy *policy, uint64_t candidates)
+{
+	unsigned highest = 0;
+	int best = -1;
+
+	for (uint32_t i = 0; i < policy->watch_count; i++) {
+		if (!(candidates >> i & 1))
+			continue;
+		unsigned strictness = watch_strictness(&policy->watches[i]);
+		if (best < 0 || strictness > highest) {
+			highest = strictness;
+			best = (int)i;
+		}
+	}
+	return best;
+}
+
+/* ---- which answer? ---- */
+
+static enum policy_case case_of_reason(uint8_t reason)
+{
+	switch ((enum verdict_reason)reason) {
+	case REASON_TIMEOUT:
+		return CASE_TIMEOUT;
+	case REASON_TOO_LARGE:
+	case REASON_TOO_DEEP:
+		return CASE_LIMIT;
+	case REASON_ENCRYPTED:
+		return CASE_ENCRYPTED;
+	case REASON_NONE:
+	case REASON_UNSUPPORTED:
+	case REASON_IO_ERROR:
+	case REASON_ENGINE_ERROR:
+	case REASON_CRASHED:
+	case REASON_NO_DEFINITIONS:
+	case REASON_BUSY:
+	case REASONS:
+		return CASE_ERROR;
+	}
+	return CASE_ERROR;
+}
+
+enum policy_case policy_case_of(const struct verdict *verdict)
+{
+	switch ((enum verdict_kind)verdict->kind) {
+	case VERDICT_INFECTED:
+		return CASE_INFECTED;
+	case VERDICT_UNSCANNED:
+		return case_of_reason(verdict->reason);
+	case VERDICT_NONE:
+	case VERDICT_CLEAN:
+	case VERDICT_KINDS:
+		return CASE_ERROR;
+	}
+	return CASE_ERROR;
+}
+
+enum answer policy_answer(const struct policy_watch *watch, const struct verdict *verdict,
+			  struct policy_place *place_out, bool *would_out)
+{
+	const struct policy_action *action = &watch->actions[policy_case_of(verdict)];
+
+	*would_out = watch->mode != MODE_ENFORCE || !store_may_hold(watch->store);
+	*place_out = watch->place;
+	if (verdict->kind == VERDICT_CLEAN || watch->mode == MODE_OFF)
+		return ANSWER_ALLOW;
+	*place_out = action->place;
+	if (verdict->kind == VERDICT_INFECTED && action->answer == ANSWER_ALLOW) {
+		*would_out = true; /* on-infected = report: let go, and told */
+		return ANSWER_DENY;
+	}
+	return action->answer;
+}
+
+enum answer policy_answer_down(const struct policy_watch *watch)
+{
+	if (watch->mode != MODE_ENFORCE || !store_may_hold(watch->store))
+		return ANSWER_ALLOW;
+	return watch->actions[CASE_DOWN].answer;
+}
+
+void policy_place_text(const struct policy *policy, struct policy_place place, char *out, size_t size)
+{
+	if (place.file < policy->file_count)
+		snprintf(out, size, "%.*s:%u", POLICY_FILE_SIZE - 1, policy->files[place.file], place.line);
+	else
+		snprintf(out, size, "?:%u", place.line);
+}

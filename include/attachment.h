@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One generation of one file: which file it is and which content. Two equal generations are the same bytes, as far as
+ * can be known without BPF: the file handle (name_to_handle_at(2); it holds the inode's own generation, so a reused
+ * inode number differs), the size, and the time of the last change, which no user can set (only the clock's owner).
+ */
+#ifndef MAILWARD_ATTACHMENT_H
+#define MAILWARD_ATTACHMENT_H
+
+#include <stdint.h>
+
+#define HANDLE_SIZE 48 /* ext4 8, xfs 8 to 24, tmpfs 12, btrfs 20 to 40 bytes */
+
+struct generation {
+	uint64_t dev; /* as makedev() packs it */
+	uint64_t ino;
+	uint64_t size;    /* bytes */
+	int64_t ctime_ns; /* CLOCK_REALTIME */
+	int32_t handle_type;
+	uint8_t handle_size; /* bytes of handle; 0: the file system gave none, the file cannot be told for sure */
+	uint8_t reserved[3];
+	uint8_t handle[HANDLE_SIZE]; /* rest is zero */
+};
+
+#endif

@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""What `make run` shows (tests/demo), and that it leaves nothing behind, whenever it is ended."""
+
+import glob
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+from harness import TESTS, Suite, eventually, processes
+
+suite = Suite("demo", limit=150)
+DEMO = os.path.join(TESTS, "demo")
+
+
+class Running:
+    """tests/demo as a person starts it; its output so far in .text."""
+
+    def __init__(self):
+        self.folders = set(self.left_folders())
+        self.process = suite.popen([sys.executable, DEMO], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+        self.text = ""
+
+    @staticmethod
+    def left_folders():
+        return glob.glob("/run/mailward-demo-*") + glob.glob("/tmp/mailward-demo-*")
+
+    def read_until(self, word, seconds):
+        end = time.monotonic() + seconds
+        while word not in self.text and time.monotonic() < end:
+            if select.select([self.process.stdout], [], [], 0.2)[0]:
+                data = os.read(self.process.stdout.fileno(), 65536)
+                if not data:
+                    break
+                self.text += data.decode("utf-8", "backslashreplace")
+        return word in self.text
+
+    def end(self, number):
+        """Sends the signal to it alone. Returns the exit code, or None where it did not end."""
+        os.kill(self.process.pid, number)
+        self.read_until("\0", 0.1)
+        try:
+            return self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def check_nothing_left(self, name):
+        new = set(self.left_folders()) - self.folders
+        suite.check(f"{name}: no folder is left", not new, new)
+        with open("/proc/1/mountinfo") as file:
+            mounts = [line for line in file if "mailward-demo" in line]
+        suite.check(f"{name}: no mount is left", not mounts, mounts)
+        mine = lambda: [entry for entry in self.processes_of_demo()]
+        suite.check(f"{name}: no process is left", eventually(lambda: not mine(), 3), mine())
+
+    def processes_of_demo(self):
+        """Those in its session, and those whose command line or mounts name its folder."""
+        base = re.search(r"(/\S*mailward-demo-[^/\s]+)", self.text)
+        found = [pid for pid, (_, session, state, _) in processes().items()
+                 if session == self.process.pid and state not in "ZX"]
+        for pid in processes() if base else ():
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if base.group(1).encode() in file.read():
+                        found.append(pid)
+            except OSError:
+                continue
+        return found
+
+
+@suite.test("the demonstration shows both messages and the table, and ends at Ctrl-C")
+def _(_suite):
+    demo = Running()
+    whole = demo.read_until("Ctrl-C ends it", 90)
+    for line in demo.text.splitlines():
+        suite.say(line)
+    suite.check("it comes to its end and stays in the foreground", whole and demo.process.poll() is None)
+    parts = re.split(r"^(infected message, no mailwardd yet|clean message|infected message \(.*\)|\$ mailward blocked).*\n",
+                     demo.text, flags=re.M)
+    said = dict(zip(parts[1::2], parts[2::2]))
+    infected = next((text for title, text in said.items() if title.startswith("infected message (")), "")
+    got = lambda text: [int(number) for number in re.findall(r"got (\d+) bytes", text)]
+    suite.check("control: without the daemon the infected message is read",
+                any(number > 500 for number in got(said.get("infected message, no mailwardd yet", ""))))
+    suite.check("each reader got the clean message", len(got(said.get("clean message", ""))) == 3 and
+                all(number > 0 for number in got(said["clean message"])), said.get("clean message"))
+    suite.check("no reader got a byte of the infected one", got(infected) == [0, 0, 0], infected)
+    suite.check("and each was told so", infected.count("Operation not permitted") == 3, infected)
+    suite.check("the table names the three readers", all(f"{reader}" in said.get("$ mailward blocked", "")
+                                                         for reader in ("cat", "grep", "python3")))
+    code = demo.end(signal.SIGINT)
+    suite.check("it ends at SIGINT with 0", code == 0, code)
+    demo.check_nothing_left("after SIGINT")
+
+
+@suite.test("ended while it runs, by SIGTERM")
+def _(_suite):
+    demo = Running()
+    whole = demo.read_until("Ctrl-C ends it", 90)
+    suite.check("it stays in the foreground again", whole and demo.process.poll() is None, demo.text[-300:])
+    code = demo.end(signal.SIGTERM)
+    suite.check("it ends at SIGTERM with 0", code == 0, code)
+    demo.check_nothing_left("after SIGTERM")
+
+
+@suite.test("ended early, at five moments of its start")
+def _(_suite):
+    for moment in (0.15, 0.3, 0.5, 0.8, 1.3):
+        demo = Running()
+        demo.read_until("\0", moment)
+        code = demo.end(signal.SIGINT)
+        # before the program has set up its handlers, a signal ends it in the way of the system
+        suite.check(f"it ends, {moment} s after its start", code is not None, code)
+        demo.read_until("\0", 0.2)
+        demo.check_nothing_left(f"ended {moment} s after the start")
+
+
+suite.main()

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Deadlines, leases, very many openers, few descriptors, and a status that always answers."""
+import os
+import signal
+import subprocess
+import time
+
+from harness import CLEAN, MARKER, SLACK, Host, Suite, distribution, eventually, helper
+from scene import Scene
+
+suite = Suite("faults_load")
+NOBODY = 65534
+
+
+@suite.test("a scanner that is slower than the deadline")
+def _(suite):
+    for action, wanted in (("deny", 1), ("allow", 0)):
+        with Host(suite) as host:
+            host.policy(host.watch(deadline="1s", on_timeout=action))
+            good, bad = host.put("good", CLEAN), host.put("bad", MARKER)
+            host.stand_in("delay 4000")
+            host.start()
+            openers = host.openers(20, good, bad)
+            attempts = openers.wait()
+            waits = [a.waited for a in attempts]
+            suite.say("deadline 1 s, scan 4 s, on-timeout = %s: %s" % (action, distribution(waits)))
+            suite.check("an access is answered at its deadline (%s)" % action,
+                        all(0.9 <= w <= 1.1 + SLACK for w in waits), distribution(waits))
+            suite.check("the answer at the deadline is that of on-timeout = %s" % action,
+                        all(a.error == wanted for a in attempts), [a.error for a in attempts])
+            if action == "deny":
+                rows = eventually(lambda: host.blocked("--reason", "timeout"), 3)
+                suite.check("it is recorded as unscanned(timeout)", rows and
+                            {r["path"] for r in rows} == {good, bad} and all(
+                                r["verdict"] == "unscanned" and r["wait_ms"] >= 900 for r in rows), rows)
+                suite.check("ten accesses to one file are one row with a count, or ten",
+                            sum(r["count"] for r in rows or []) == 20, rows)
+            # the scan goes on and its verdict is kept
+            scans = eventually(lambda: host.counter("scans") >= 2 and host.counter("scans"), 10)
+            started = time.monotonic()
+            first, second = host.read(good), host.read(bad)
+            seconds = time.monotonic() - started
+            suite.check("the next open finds the late verdict: clean is allowed (%s)" % action, first == CLEAN)
+            suite.check("the next open finds the late verdict: infected is denied (%s)" % action, second is None)
+            suite.check("without another scan (%s)" % action, host.counter("scans") == scans,
+                        (scans, host.counter("scans"), seconds))
+
+
+@suite.test("a scanner that never answers")
+def _(suite):
+    with Host(suite) as host:
+        host.policy(host.watch(deadline="1s"), scanner={"scan_time": "2s"})
+        files = [host.put("%d" % i, CLEAN + b"%d" % i) for i in range(12)]
+        host.stand_in("dead")
+        host.start()
+        attempts = host.openers(12, *files).wait()
+        suite.check("nobody waits longer than the deadline for a scanner that never answers",
+                    all(a.waited <= 1.1 + SLACK and a.error == 1 for a in attempts),
+                    distribution([a.waited for a in attempts]))
+        host.behave()
+        fresh = host.put("fresh", CLEAN + b"fresh")
+        suite.check("workers that never answered are replaced",
+                    eventually(lambda: host.read(fresh) is not None, 25, 0.3), host.log()[-300:])
+
+
+@suite.test("a scanner that ends at once")
+def _(suite):
+    with Host(suite) as host:
+        host.policy(host.watch(deadline="2s"))
+        bad, free = host.put("bad", MARKER), host.put("free", MARKER, host.outside)
+        host.programs = host.programs_with("/bin/false")
+        host.start(wait=False)
+        guarded = eventually(lambda: host.probe("open", bad).rc == 1, 10)
+        suite.check("a file is denied when no scanner can be started", guarded, host.log()[-300:])
+        started = time.monotonic()
+        result = host.probe("open", bad)
+        suite.check("and within its deadline", time.monotonic() - started < 2.1 + SLACK and result.rc == 1, result)
+        suite.check("a file out of scope opens all the same", host.read(free) == MARKER)
+        rc, text = host.tool("status")
+        suite.check("status is not healthy then", rc in (1, 4), (rc, text))
+        suite.check("the daemon does not give up", host.daemon.poll() is None)
+
+
+@suite.test("a write lease that an unprivileged user holds")
+def _(suite):
+    with Host(suite) as host:
+        os.chmod(host.base, 0o755)
+        os.chmod(host.watched, 0o777)
+        leased = host.put("leased", CLEAN)
+        os.chown(leased, NOBODY, NOBODY)
+        others = [host.put("other-%d" % i, CLEAN + b"%d" % i) for i in range(20)]
+        program = host.base + "/bin/probe"
+        with open(helper("probe"), "rb") as source, open(program, "wb") as target:
+            target.write(source.read())
+        os.chmod(program, 0o755)
+        host.start()
+        holder = suite.popen([program, "--uid", str(NOBODY), "lease", leased], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+        suite.check("control: nobody holds a write lease", holder.stdout.readline() == b"held\n")
+        before = host.counter("kernel_refused")
+        reader = host.openers(1, leased, processes=1)
+        time.sleep(0.2)
+        attempts = host.openers(20, *others).wait()
+        suite.say("opens of other files while a lease is held: %s" % distribution([a.waited for a in attempts]))
+        suite.check("a write lease does not stall the gate", all(a.error == 0 and a.waited < 1 + SLACK for a in attempts),
+                    [a.error for a in attempts])
+        attempt = reader.wait(60)[0]
+        suite.check("who opens the leased file is answered in time", attempt.waited <= 5.1 + SLACK,
+                    (attempt.error, attempt.waited))
+        suite.say("the opener of the leased file got errno %d after %.2f s" % (attempt.error, attempt.waited))
+        if attempt.error == 1:
+            suite.check("what the kernel refused is counted", host.counter("kernel_refused") > before,
+                        host.counter("kernel_refused"))
+            suite.check("and is in the record", eventually(
+                lambda: [r for r in host.blocked() if r["phase"] == "kernel"], 3), host.blocked())
+        holder.stdin.close()
+        holder.wait()
+        suite.check("when the lease is gone the file opens", eventually(lambda: host.read(leased) == CLEAN, 5))
+
+
+@suite.test("20,000 openers that wait")
+def _(suite):
+    count = 20000
+    with Host(suite) as host:
+        host.policy(host.watch(deadline="60s"))
+        files = [host.put("%s-%d" % ("bad" if i % 2 else "good", i), (MARKER if i % 2 else CLEAN) + b"%d" % i)
+                 for i in range(100)]
+        free = host.put("free", MARKER, host.outside)
+        host.stand_in("hold")
+        host.start(limits={"NOFILE": (65536, 65536)})
+        openers = host.openers(count, *files, processes=8)
+        waiting = eventually(lambda: host.counter("waiting") + host.counter("busy") >= count, 45, 0.2)
+        suite.check("20,000 openers wait", waiting, (host.counter("waiting"), host.counter("busy")))
+        suite.say("waiting: %d, answered as busy: %d, cases: %d" %
+                  (host.counter("waiting"), host.counter("busy"), host.counter("cases")))
+        started = time.monotonic()
+        suite.check("while 20,000 wait a file out of scope opens", host.read(free) == MARKER and
+                    time.monotonic() - started < 1 + SLACK, time.monotonic() - started)
+        started = time.monotonic()
+        rc, _ = host.tool("status")
+        suite.check("while 20,000 wait status answers", rc in (0, 1) and time.monotonic() - started < 1 + SLACK, rc)
+        released = time.monotonic()
+        host.behave()
+        attempts = openers.wait(90)
+        made = [a for a in attempts if a.error != -1]
+        suite.say("20,000 openers, from the release on: %s" % distribution([max(a.end - released, 0) for a in made]))
+        through = [a for a in made if "/bad" in a.path and a.error == 0]
+        suite.check("of 20,000 openers none got an infected file", not through and
+                    sum(a.bytes for a in made if "/bad" in a.path) == 0, len(through))
+        suite.check("control: there were 20,000", len(made) == count, len(made))
+        wrong = [a for a in made if "/good" in a.path and a.error != 0]
+        suite.check("those of clean files went on, but for what was too much", len(wrong) <= host.counter("busy"),
+                    (len(wrong), host.counter("busy")))
+        suite.check("the kernel refused nothing", host.counter("kernel_refused") == 0, host.counter("kernel_refused"))
+        suite.check("each got its answer before its deadline", all(a.waited < 60.1 + SLACK for a in made))
+
+
+@suite.test("a descriptor limit of 128 and 400 openers")
+def _(suite):
+    with Host(suite) as host:
+        host.policy(host.watch(deadline="5s"))
+        files = [host.put("%s-%d" % ("bad" if i % 2 else "good", i), (MARKER if i % 2 else CLEAN) + b"%d" % i)
+                 for i in range(400)]
+        host.stand_in("hold")
+        host.start(limits={"NOFILE": (128, 128)})
+        gate = host.pid("gate")
+        openers = host.openers(400, *files)
+        eventually(lambda: host.counter("waiting") + host.counter("busy") >= 40, 10)
+        with open("/proc/%d/limits" % gate) as f:
+            limit = next(line for line in f if "open files" in line).split()[3]
+        suite.say("descriptor limit of the gate: %s; waiting %d, busy %d" %
+                  (limit, host.counter("waiting"), host.counter("busy")))
+        time.sleep(1)
+        host.behave()
+        attempts = openers.wait(120)
+        suite.say("400 openers with 128 descriptors: %s; denied %d" % (
+            distribution([a.waited for a in attempts]), sum(a.error != 0 for a in attempts)))
+        suite.check("with 128 descriptors the kernel makes no denial", host.counter("kernel_refused") == 0,
+                    host.counter("kernel_refused"))
+        suite.check("with 128 descriptors none gets an infected file", not [
+            a for a in attempts if "/bad" in a.path and a.bytes])
+        suite.check("with 128 descriptors every error is our answer", {a.error for a in attempts} <= {0, 1},
+                    {a.error for a in attempts})
+        wrong = sum(a.error == 1 for a in attempts if "/good" in a.path)
+        suite.check("clean files are refused as busy or at the deadline only", wrong <= host.counter("busy") +
+                    host.counter("deadlines_passed"), (wrong, host.counter("busy"), host.counter("deadlines_passed")))
+        suite.check("the gate is the same, nothing has ended it", host.pid("gate") == gate)
+        attempts = host.openers(100, *files[:100]).wait()
+        suite.check("afterwards all goes on", all((a.error == 1) == ("/bad" in a.path) for a in attempts),
+                    sum((a.error == 1) != ("/bad" in a.path) for a in attempts))
+
+
+@suite.test("status while something is stopped")
+def _(suite):
+    for name in ("gate", "recorder", "loader"):
+        with Scene(suite, deadline=4.0) as host:
+            host.start()
+            openers = host.let_wait()
+            pid = host.pid(name)
+            os.kill(pid, signal.SIGSTOP)
+            times, codes = [], []
+            for args in (("status",), ("status", "--json"), ("status", "--field", "waiting")):
+                started = time.monotonic()
+                codes.append(host.tool(*args)[0])
+                times.append(time.monotonic() - started)
+            suite.say("status while the %s is stopped: %s" % (name, distribution(times)))
+            suite.check("status answers within a second while the %s is stopped" % name,
+                        max(times) < 1 + SLACK and all(c in (0, 1, 4) for c in codes), (times, codes))
+            started = time.monotonic()
+            rc, text = host.tool("blocked", timeout=20)
+            suite.check("blocked does not hang while the %s is stopped" % name, rc != 124 and
+                        time.monotonic() - started < 10, (rc, text))
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+            host.release()
+            openers.wait()
+            host.check_back("status while the %s is stopped" % name)
+
+
+@suite.test("a recorder that is stopped while many are denied")
+def _(suite):
+    """Invariant answer-then-record."""
+    with Host(suite) as host:
+        files = [host.put("bad-%d" % i, MARKER + b"%d" % i) for i in range(200)]
+        host.start()
+        recorder = host.pid("recorder")
+        os.kill(recorder, signal.SIGSTOP)
+        started = time.monotonic()
+        attempts = host.openers(200, *files).wait()
+        suite.check("the gate answers while nobody records", all(a.error == 1 for a in attempts), len(attempts))
+        suite.say("200 denials while the recorder is stopped took %.1f s" % (time.monotonic() - started))
+        os.kill(recorder, signal.SIGCONT)
+        told = eventually(lambda: sum(r["count"] for r in host.blocked()) >= 200, 5)
+        suite.check("and the record has them all afterwards", told, sum(r["count"] for r in host.blocked()))
+
+
+@suite.test("the gate's folder is full, or gone")
+def _(suite):
+    with Host(suite) as host:
+        small = host.base + "/small"
+        os.mkdir(small)
+        host.mount("-t", "tmpfs", "-o", "mode=0755,size=2M", "mailward-small", small)
+        host.state = small
+        bad, good = host.put("bad", MARKER), host.put("good", CLEAN)
+        host.start()
+        with open(small + "/fill", "wb") as f:
+            try:
+                while True:
+                    f.write(bytes(4096))
+                    f.flush()
+            except OSError:
+                pass
+        files = [host.put("bad-%d" % i, MARKER + b"%d" % i) for i in range(100)]
+        suite.check("a full state directory changes no answer", host.read(bad) is None and host.read(good) == CLEAN and
+                    all(host.read(path) is None for path in files))
+        suite.check("nothing has ended for it", host.daemon.poll() is None and host.tool("status")[0] in (0, 1))
+        os.unlink(small + "/fill")
+        suite.check("and when there is room again denials are recorded", eventually(
+            lambda: host.read(bad) is None and [r for r in host.blocked("--path", bad)], 15, 0.5))
+
+
+suite.main()

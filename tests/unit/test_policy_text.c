@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// objects: daemon/think/policy_text.c daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
+// libs: libconfuse
+#include <CUnit/Basic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy_text.h"
+#include "policy_words.h"
+
+static struct policy table;
+static struct complaints complaints;
+#define GB ((uint64_t)1 << 30)
+
+static bool parse_sized(const char *text, size_t size)
+{
+	struct policy_source source = {.name = "p.conf", .text = text, .size = size};
+
+	memset(&complaints, 0, sizeof(complaints));
+	return policy_parse(&table, &source, 1, 2, 64 * GB, &complaints);
+}
+
+static bool parse(const char *text)
+{
+	return parse_sized(text, strlen(text));
+}
+
+/* Parses as a good policy without a warning. */
+static void good(const char *text)
+{
+	bool taken = parse(text);
+
+	if (!taken || complaints.count)
+		printf("\n  refused or doubted: %s\n  %s\n", text, complaints.list[0].text);
+	CU_ASSERT_TRUE(taken);
+	CU_ASSERT_EQUAL(complaints.count, 0);
+	CU_ASSERT_TRUE(policy_is_sound(&table));
+}
+
+/* Is refused, in this line, and one complaint has these words. */
+static void bad(unsigned line, const char *words, const char *text)
+{
+	char place[32];
+	bool taken = parse(text), found = false;
+
+	snprintf(place, sizeof(place), "p.conf:%u: ", line);
+	for (size_t i = 0; i < complaints.count; i++)
+		found = found || (!complaints.list[i].warning && strstr(complaints.list[i].text, words) &&
+				  strncmp(complaints.list[i].text, place, strlen(place)) == 0);
+	if (taken || !found)
+		printf("\n  expected \"%s...%s\" of:\n%s\n  got: %s\n", place, words, text, complaints.list[0].text);
+	CU_ASSERT_FALSE(taken);
+	CU_ASSERT_TRUE(found);
+	CU_ASSERT_TRUE(complaints.errors > 0);
+}
+
+/* Is taken, with one warning of these words. */
+static void doubtful(unsigned line, const char *words, const char *text)
+{
+	char place[32];
+	bool taken = parse(text);
+
+	snprintf(place, sizeof(place), "p.conf:%u: ", line);
+	if (!taken || complaints.count != 1 || !strstr(complaints.list[0].text, words))
+		printf("\n  expected a warning \"%s...%s\" of:\n%s\n  got: %s\n", place, words, text,
+		       complaints.list[0].text);
+	CU_ASSERT_TRUE(taken);
+	CU_ASSERT_EQUAL(complaints.count, 1);
+	CU_ASSERT_EQUAL(complaints.errors, 0);
+	CU_ASSERT_TRUE(complaints.list[0].warning);
+	CU_ASSERT_TRUE(strstr(complaints.list[0].text, words) != NULL);
+	CU_ASSERT_TRUE(strncmp(complaints.list[0].text, place, strlen(place)) == 0);
+	CU_ASSERT_TRUE(policy_is_sound(&table));
+}
+
+/* ---- defaults ---- */
+
+static void answers_are(const char *text, const char *expected)
+{
+	static const char letters[] = {'?', 'a', 'd'};
+	char got[POLICY_CASES + 1] = "";
+
+	good(text);
+	for (int i = 0; i < POLICY_CASES; i++)
+		got[i] = letters[table.watches[0].actions[i].answer];
+	CU_ASSERT_STRING_EQUAL(got, expected);
+}
+
+static void a_watch_with_nothing_but_a_path_is_strict(void)
+{
+	good("watch \"/var/vmail\" { }\n");
+	CU_ASSERT_EQUAL(table.watch_count, 1);
+	CU_ASSERT_STRING_EQUAL(table.watches[0].path, "/var/vmail");
+	CU_ASSERT_EQUAL(table.watches[0].store, STORE_FILES);
+	CU_ASSERT_EQUAL(table.watches[0].mode, MODE_ENFORCE);
+	CU_ASSERT_EQUAL(table.watches[0].ignore_marks, 1);
+	CU_ASSERT_EQUAL(table.watches[0].deadline_ns, 5000000000u);
+	CU_ASSERT_EQUAL(table.watches[0].place.line, 1);
+	CU_ASSERT_EQUAL(table.allow_root_filesystem, 0);
+	for (int i = 0; i < POLICY_CASES; i++) {
+		CU_ASSERT_EQUAL(table.watches[0].actions[i].is_default, 1);
+		CU_ASSERT_EQUAL(table.watches[0].actions[i].place.line, 1);
+	}
+	CU_ASSERT_EQUAL(table.scanner.max_file_size, 100u << 20);
+	CU_ASSERT_EQUAL(table.scanner.max_scan_size, 200u << 20);
+	CU_ASSERT_EQUAL(table.scanner.scan_time_ms, 30000);
+	CU_ASSERT_EQUAL(table.scanner.workers, 4); /* two processors: at least four */
+}
+
+/* order: infected timeout limit encrypted error down */
+static void each_store_has_its_own_defaults(void)
+{
+	answers_are("watch /v { }", "dddddd");
+	answers_are("watch /v { store = files }", "dddddd");
+	answers_are("watch /v { store = maildir }", "dddaad");
+	answers_are("watch /v { store = sdbox }", "dddaad");
+	answers_are("watch /v { store = mbox }", "aaaaaa");
+	answers_are("watch /v { store = mdbox }", "aaaaaa");
+	answers_are("watch /v { store = postfix-queue }", "aaaaaa");
+}
+
+static void every_word_is_taken_with_its_line(void)
+{
+	good("allow-root-filesystem = yes\n"
+	     "mail-software postfix { roots = { \"/usr/lib/postfix/sbin/master\", '/a b/c' } }\n"
+	     "scanner {\n workers = 3\n max-file-size = 10M max-scan-size = 2G\n max-files = 7 max-depth = 5\n"
+	     " scan-time = 1min\n}\n"
+	     "watch \"/v\" {\n store = maildir\n mode = observe\n origin = any\n exec = scan\n deadline = 250ms\n"
+	     " on-infected = report\n on-timeout = allow\n on-limit = allow\n on-encrypted = allow\n"
+	     " on-error = allow\n on-down = allow\n marks = none\n}\n");
+	CU_ASSERT_EQUAL(table.allow_root_filesystem, 1);
+	CU_ASSERT_EQUAL(table.mail_software_count, 1);
+	CU_ASSERT_STRING_EQUAL(table.mail_software[0].name, "postfix");
+	CU_ASSERT_EQUAL(table.mail_software[0].root_count, 2);
+	CU_ASSERT_STRING_EQUAL(table.mail_software[0].roots[1], "/a b/c");
+	CU_ASSERT_EQUAL(table.mail_software[0].place.line, 2);
+	CU_ASSERT_EQUAL(table.scanner.workers, 3);
+	CU_ASSERT_EQUAL(table.scanner.max_file_size, 10u << 20);
+	CU_ASSERT_EQUAL(table.scanner.max_scan_size, 2 * GB);
+	CU_ASSERT_EQUAL(table.scanner.max_files, 7);
+	CU_ASSERT_EQUAL(table.scanner.max_depth, 5);
+	CU_ASSERT_EQUAL(table.scanner.scan_time_ms, 60000);
+	const struct policy_watch *watch = &table.watches[0];
+	CU_ASSERT_EQUAL(watch->place.line, 9);
+	CU_ASSERT_EQUAL(watch->mode, MODE_OBSERVE);
+	CU_ASSERT_EQUAL(watch->deadline_ns, 250000000u);
+	CU_ASSERT_EQUAL(watch->ignore_marks, 0);
+	for (uint32_t i = 0; i < POLICY_CASES; i++) {
+		CU_ASSERT_EQUAL(watch->actions[i].answer, ANSWER_ALLOW);
+		CU_ASSERT_EQUAL(watch->actions[i].is_default, 0);
+		CU_ASSERT_EQUAL(watch->actions[i].place.line, 15 + i);
+	}
+}
+
+static void several_words_may_stand_in_one_line_with_comments(void)
+{
+	good("# a comment with \"quotes\", { braces } and \\\n"
+	     "watch \"/home\" { store = files  mode = off deadline=1s} # end\n"
+	     "watch /var/mail{store=mbox}");
+	CU_ASSERT_EQUAL(table.watch_count, 2);
+	CU_ASSERT_EQUAL(table.watches[0].mode, MODE_OFF);
+	CU_ASSERT_EQUAL(table.watches[1].store, STORE_MBOX);
+	CU_ASSERT_EQUAL(table.watches[1].place.line, 3);
+}
+
+static void workers_follow_the_processors_and_have_bounds(void)
+{
+	struct policy_source source = {.name = "p.conf", .text = "watch /v { }", .size = 12};
+
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_TRUE(policy_parse(&table, &source, 1, 16, 64 * GB, &complaints));
+	CU_ASSERT_EQUAL(table.scanner.workers, 16);
+	CU_ASSERT_TRUE(policy_parse(&table, &source, 1, 500, 64 * GB, &complaints));
+	CU_ASSERT_EQUAL(table.scanner.workers, 64);
+}
+
+/* ---- paths ---- */
+
+static void path_is(const char *text, const char *expected)
+{
+	bool taken = parse(text);
+
+	if (!taken)
+		printf("\n  refused: %s: %s\n", text, complaints.list[0].text);
+	CU_ASSERT_TRUE_FATAL(taken);
+	CU_ASSERT_STRING_EQUAL(table.watches[0].path, expected);
+	CU_ASSERT_TRUE(policy_is_sound(&table));
+}
+
+static void nothing_is_expanded_inside_a_path(void)
+{
+	setenv("HOME", "/expanded", 1);
+	path_is("watch \"/v/${HOME}/x\" { }", "/v/${HOME}/x");
+	path_is("watch '/v/${HOME}/x' { }", "/v/${HOME}/x");
+	path_is("watch \"/v/${HOME:-x}\" { }", "/v/${HOME:-x}");
+	path_is("watch \"/v/$HOME\" { }", "/v/$HOME");
+	path_is("watch \"/v/\\n\\x41\\101\\\\\" { }", "/v/\\n\\x41\\101\\\\");
+	path_is("watch '/v/\\'  { }", "/v/\\");
+	path_is("watch \"/v/it's\" { }", "/v/it's");
+	path_is("watch '/v/a\"b' { }", "/v/a\"b");
+	path_is("watch \"/v/# no comment, /* nor this\" { }", "/v/# no comment, /* nor this");
+	path_is("watch \"/v/{a,b}=c;d\" { }", "/v/{a,b}=c;d");
+	path_is("watch \"/v/~root/%h/*\" { }", "/v/~root/%h/*");
+	path_is("watch \"/v/ leading and trailing \" { }", "/v/ leading and trailing ");
+	path_is("watch \"/v/\xc3\xa4\xff\xfe\" { }", "/v/\xc3\xa4\xff\xfe");
+	path_is("watch \"/v/1.2:x\" { }", "/v/1.2:x");
+}
+
+static void paths_are_normalised(void)
+{
+	path_is("watch \"/v/\" { }", "/v");
+	path_is("watch \"/v///\" { }", "/v");
+	path_is("watch \"//v//w/\" { }", "/v/w");
+	path_is("watch \"/\" { }", "/");
+	path_is("watch \"///\" { }", "/");
+	path_is("watch /v/...  { }", "/v/...");
+}
+
+static void a_wrong_path_is_refused_with_its_line(void)
+{
+	bad(2, "is relative", "\nwatch \"var/vmail\" { }\n");
+	bad(1, "is relative", "watch \"~/Maildir\" { }\n");
+	bad(1, "is relative", "watch \"./x\" { }\n");
+	bad(1, "\".\" or \"..\"", "watch \"/var/../etc\" { }\n");
+	bad(1, "\".\" or \"..\"", "watch \"/var/..\" { }\n");
+	bad(1, "\".\" or \"..\"", "watch \"/var/./x\" { }\n");
+	bad(1, "is missing", "watch \"\" { }\n");
+	bad(1, "is missing", "watch { }\n");
+	bad(1, "control character \\x5cx07", "watch \"/v\a\" { }\n");
+	bad(1, "control character \\x5cx1b", "watch \"/v\033[2J\" { }\n");
+	bad(1, "control character \\x5cx7f", "watch \"/v\177\" { }\n");
+}
+
+static void a_path_may_be_as_long_as_linux_takes_it(void)
+{
+	char text[POLICY_PATH_SIZE + 64];
+	size_t longest = POLICY_PATH_SIZE - 1;
+
+	for (size_t length = longest; length <= longest + 1; length++) {
+		memset(text, 0, sizeof(text));
+		strcpy(text, "watch \"/");
+		memset(text + strlen(text), 'x', length - 1);
+		strcat(text, "\" { }");
+		CU_ASSERT_EQUAL(parse(text), length == longest);
+	}
+	CU_ASSERT_TRUE(strstr(complaints.list[0].text, "is too long") != NULL);
+}
+
+static void a_pattern_in_a_path_is_doubted(void)
+{
+	doubtful(1, "nothing is expanded", "watch \"/home/*/Maildir\" { }");
+	doubtful(1, "nothing is expanded", "watch \"/home/$USER\" { }");
+}
+
+/* ---- mistakes ---- */
+
+static void an_unknown_word_lists_the_words_known_there(void)
+{
+	bad(2, "unknown word 'colour'; known here: allow-root-filesystem, watch, scanner, mail-software",
+	    "watch /v { }\ncolour = red\n");
+	bad(2, "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
+	       "on-timeout, on-limit, on-encrypted, on-error, on-down, marks",
+	    "watch /v {\n on-virus = deny }\n");
+	bad(3, "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time",
+	    "scanner {\n\n threads = 3\n}\n");
+	bad(1, "known here: roots", "mail-software exim { root = \"/usr/sbin/exim4\" }\n");
+	bad(1, "unknown word 'watches'", "watches \"/v\" { }");
+	bad(2, "unknown word 'watch' in a block watch", "watch /v {\nwatch /w { }\n}\n");
+	bad(1, "unknown word 'mode'", "mode = off\n");
+}
+
+static void a_word_in_the_wrong_place_is_refused(void)
+{
+	bad(1, "'watch' begins a block", "watch = \"/v\"\n");
+	bad(1, "'scanner' begins a block", "scanner = 3\n");
+	bad(2, "'mode' takes a value", "watch /v {\n mode { }\n}\n");
+	bad(1, "there is no 'include'", "include = \"/etc/x\"\n");
+	bad(1, "there is no 'include'", "include \"/etc/x\"\nwatch /v { }\n");
+	bad(1, "there is no 'include'", "include(\"/etc/passwd\")\n");
+	bad(1, "scanner has no title", "scanner x { }\n");
+}
+
+static void a_repeated_option_names_both_lines(void)
+{
+	bad(4, "'mode' is repeated (first in p.conf:2)", "watch /v {\n mode = off\n\n mode = enforce\n}\n");
+	bad(1, "'mode' is repeated (first in p.conf:1)", "watch /v { mode = off mode = off }\n");
+	bad(3, "'workers' is repeated (first in p.conf:2)", "scanner {\n workers = 2\n workers = 2\n}\n");
+	bad(2, "'allow-root-filesystem' is repeated (first in p.conf:1)",
+	    "allow-root-filesystem = yes\nallow-root-filesystem = no\n");
+	bad(2, "the block scanner is repeated (first in p.conf:1)", "scanner { workers = 1 }\nscanner { }\n");
+	bad(3, "'roots' is repeated (first in p.conf:2)",
+	    "mail-software a {\n roots = { \"/a\" }\n roots = { \"/b\" }\n}\n");
+	bad(2, "mail-software \"a\" is repeated (first in p.conf:1)",
+	    "mail-software a { roots = { \"/a\" } }\nmail-software a { roots = { \"/b\" } }\n");
+}
+
+static void a_repeated_watch_names_both_lines(void)
+{
+	bad(5, "the watch \"/v\" is repeated (first in p.conf:2)", "\nwatch /v {\n mode = off\n}\nwatch /v { }\n");
+	bad(2, "the watch \"/v\" is repeated (first in p.conf:1)", "watch /v { }\nwatch \"//v/\" { }\n");
+	bad(1, "the watch \"/v\" is repeated (first in p.conf:1)", "watch /v { } watch /v { }\n");
+}
+
+static void a_list_where_one_value_belongs_is_refused(void)
+{
+	bad(1, "takes one value", "watch /v { mode = { off, enforce } }");
+	bad(2, "has an empty list", "watch /v {\n mode = { } }");
+	good("watch /v { mode = { off } }");
+}
+
+static void units_are_required(void)
+{
+	bad(1, "'5' is no value for deadline: write a whole number and its unit (ms s min h d), as in 5s",
+	    "watch /v { deadline = 5 }");
+	bad(1, "whole number and its unit", "watch /v { deadline = 5.5s }");
+	bad(1, "whole number and its unit", "watch /v { deadline = -5s }");
+	bad(1, "whole number and its unit", "watch /v { deadline = \"5 s\" }");
+	bad(1, "whole number and its unit", "watch /v { deadline = 5S }");
+	bad(1, "whole number and its unit", "watch /v { deadline = s }");
+	bad(1, "whole number and its unit", "watch /v { deadline = 99999999999999999999s }");
+	bad(1, "whole number and its unit", "watch /v { deadline = 0x5s }");
+	bad(1, "(k M G), as in 100M", "scanner { max-file-size = 100 }");
+	bad(1, "(k M G), as in 100M", "scanner { max-file-size = 100MB }");
+	bad(1, "(k M G), as in 100M", "scanner { max-file-size = 100m }");
+	bad(1, "without a unit, as in 4", "scanner { workers = 4k }");
+	bad(1, "without a unit, as in 10000", "scanner { max-files = many }");
+	bad(1, "without a unit", "scanner { max-files = \"\" }");
+}
+
+static void numbers_have_ranges(void)
+{
+	bad(1, "deadline = 99ms is out of range: use 100ms to 60s", "watch /v { deadline = 99ms }");
+	bad(1, "out of range", "watch /v { deadline = 0s }");
+	bad(1, "out of range", "watch /v { deadline = 60001ms }");
+	bad(1, "out of range", "watch /v { deadline = 2min }");
+	bad(1, "out of range", "watch /v { deadline = 99999999d }");
+	good("watch /v { deadline = 100ms }");
+	good("watch /v { deadline = 60s }");
+	good("watch /v { deadline = 1min }");
+	bad(1, "workers = 0 is out of range: use 1 to 64", "scanner { workers = 0 }");
+	bad(1, "out of range", "scanner { workers = 65 }");
+	bad(1, "out of range", "scanner { max-file-size = 2048M }");
+	bad(1, "out of range", "scanner { max-scan-size = 17G }");
+	bad(1, "out of range", "scanner { max-depth = 101 }");
+	bad(1, "out of range", "scanner { scan-time = 0s }");
+}
+
+static void an_unknown_value_lists_those_that_are_known(void)
+{
+	bad(1, "'exim' is no value for store: use one of files, maildir, sdbox, mbox, mdbox, postfix-queue",
+	    "watch /v { store = exim }");
+	bad(1, "use one of off, observe, enforce", "watch /v { mode = on }");
+	bad(1, "use one of off, observe, enforce", "watch /v { mode = Enforce }");
+	bad(1, "use one of deny, report", "watch /v { on-infected = allow }");
+	bad(1, "use one of allow, deny", "watch /v { on-timeout = quarantine }");
+	bad(1, "use one of allow, deny", "watch /v { on-down = report }");
+	bad(1, "use one of none, cached", "watch /v { marks = all }");
+	bad(1, "use one of no, yes", "allow-root-filesystem = true\n");
+	bad(1, "use one of", "watch /v { mode = \"off \" }");
+}
+
+static void what_is_not_there_yet_is_refused_plainly(void)
+{
+	bad(1, "not in this version yet: on-infected = quarantine; use deny", "watch /v { on-infected = quarantine }");
+	bad(1, "not in this version yet: on-limit = quarantine; use allow", "watch /v { on-limit = quarantine }");
+	bad(1, "not in this version yet: on-encrypted = quarantine", "watch /v { on-encrypted = quarantine }");
+	bad(1, "not in this version yet: on-error = quarantine", "watch /v { on-error = quarantine }");
+	bad(1, "not in this version yet: origin = mail; use origin = any", "watch /v { origin = mail }");
+	bad(1, "not in this version yet: exec = never; use exec = scan", "watch /v { exec = never }");
+}
+
+static void a_promise_that_a_store_cannot_keep_is_refused(void)
+{
+	static const char *const stores[] = {"mbox", "mdbox", "postfix-queue"};
+	static const char *const words[] = {"on-infected", "on-timeout", "on-limit", "on-encrypted", "on-error",
+					    "on-down"};
+	char text[256], expected[256];
+
+	for (size_t s = 0; s < 3; s++)
+		for (size_t w = 0; w < 6; w++) {
+			snprintf(text, sizeof(text), "watch /v {\n store = %s\n %s = deny\n}\n", stores[s], words[w]);
+			snprintf(expected, sizeof(expected), "%s = deny cannot be kept in store = %s", words[w],
+				 stores[s]);
+			bad(3, expected, text);
+			/* wherever the store is named */
+			snprintf(text, sizeof(text), "watch /v {\n %s = deny\n store = %s\n}\n", words[w], stores[s]);
+			bad(2, expected, text);
+			snprintf(text, sizeof(text), "watch /v { store = %s %s = %s }", stores[s], words[w],
+				 w ? "allow" : "report");
+			good(text);
+		}
+	bad(1, "cannot be kept", "watch /v { store = mbox on-infected = quarantine }");
+	doubtful(1, "a deadline has no effect here", "watch /v { store = mbox deadline = 5s }");
+}
+
+static void a_lasting_deny_in_maildir_is_doubted(void)
+{
+	doubtful(2, "on-error = deny in store = maildir", "watch /v { store = maildir\n on-error = deny }");
+	doubtful(1, "on-limit = deny in store = maildir", "watch /v { store = maildir on-limit = deny }");
+	doubtful(1, "on-encrypted = deny in store = sdbox", "watch /v { store = sdbox on-encrypted = deny }");
+	good("watch /v { store = maildir on-timeout = deny on-down = deny on-infected = deny }");
+	good("watch /v { store = files on-error = deny on-limit = deny on-encrypted = deny }");
+}
+
+static void memory_bounds_the_workers(void)
+{
+	struct policy_source source = {.name = "p.conf", .text = "watch /v { }\nscanner {\nworkers = 8\n}\n"};
+
+	source.size = strlen(source.text);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, &source, 1, 2, 3 * GB, &complaints));
+	CU_ASSERT_TRUE(strstr(complaints.list[0].text, "p.conf:3: scanner: 8 workers x max-scan-size 200M is more than "
+						       "half of the memory (3072M): lower workers") != NULL);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_TRUE(policy_parse(&table, &source, 1, 2, 3200ull << 20, &complaints));
+	CU_ASSERT_TRUE(policy_parse(&table, &source, 1, 2, 0, &complaints)); /* not known */
+	CU_ASSERT_EQUAL(complaints.count, 0);
+	doubtful(2, "max-scan-size is below max-file-size", "watch /v { }\nscanner { max-scan-size = 50M }\n");
+}
+
+static void broken_syntax_is_refused_with_its_line(void)
+{
+	bad(3, "block that begins in line 1: a closing brace is missing", "watch /v {\n mode = off\n");
+	bad(2, "a closing brace too many", "watch /v { }\n}\n");
+	bad(1, "is not closed on its line: a \" is missing", "watch \"/v { }\n");
+	bad(1, "is not closed on its line: a ' is missing", "watch '/v { }\n");
+	bad(2, "'mode' needs an equal sign before its value", "watch /v {\n mode off\n deadline = 5s }\n");
+	bad(2, "'mode' needs an equal sign", "watch /v {\n mode off }\n");
+	bad(2, "'mode' has no value", "watch /v {\n mode = }\n");
+	bad(1, "the file ends after 'mode'", "mode");
+	bad(1, "the file ends after 'mode'", "mode =");
+	bad(1, "the file ends within the statement 'watch'", "watch /v");
+	bad(1, "no semicolons", "watch /v { mode = off; }\n");
+	bad(1, "carriage return", "watch /v { }\r\n");
+	bad(1, "byte order mark", "\xef\xbb\xbfwatch /v { }\n");
+	bad(1, "straight quotes", "watch \xe2\x80\x9c/v\xe2\x80\x9d { }\n");
+	bad(1, "a comment begins with #", "// watch\n");
+	bad(1, "a comment begins with #", "/* watch */\n");
+	bad(1, "stray character '$'", "watch ${HOME} { }\n");
+	bad(1, "stray character '\\x5c'", "watch \\x { }\n");
+	bad(1, "an equal sign belongs", "= off\n");
+	bad(1, "an equal sign belongs", "watch /v { mode == off }\n");
+	bad(1, "stray character '+'", "watch /v { mode += off }\n");
+	bad(1, "a comma stands between", "watch /v { mode = off, }\n");
+	bad(1, "a comma is missing", "mail-software a { roots = { \"/a\" \"/b\" } }\n");
+	bad(1, "an opening brace without a word", "{ }\n");
+	bad(1, "not with the string", "\"watch\" /v { }\n");
+	bad(1, "not with 'Watch'", "Watch /v { }\n");
+	bad(1, "not nested that deeply", "a { b { c { d { e { } } } } }\n");
+	bad(1, "control character", "watch /v { mode = o\bff }\n");
+}
+
+static void a_zero_byte_anywhere_is_refused(void)
+{
+	static const char in_word[] = "watch /v { mo\0de = off }", in_string[] = "watch \"/v\0w\" { }",
+			  in_comment[] = "# a\0b\nwatch /v { }";
+
+	CU_ASSERT_FALSE(parse_sized(in_word, sizeof(in_word) - 1));
+	CU_ASSERT_TRUE(strstr(complaints.list[0].text, "zero byte") != NULL);
+	CU_ASSERT_FALSE(parse_sized(in_string, sizeof(in_string) - 1));
+	CU_ASSERT_FALSE(parse_sized(in_comment, sizeof(in_comment) - 1));
+	CU_ASSERT_TRUE(strstr(complaints.list[0].text, "zero byte") != NULL);
+}
+
+static void mail_software_needs_a_name_and_absolute_roots(void)
+{
+	bad(1, "has no roots", "mail-software a { }");
+	bad(1, "has no roots", "mail-software a { roots = { } }");
+	bad(1, "needs a name", "mail-software { roots = { \"/a\" } }");
+	bad(1, "needs a name", "mail-software \"A b\" { roots = { \"/a\" } }");
+	bad(1, "is relative", "mail-software a { roots = { \"master\" } }");
+	bad(1, "the path of a root", "mail-software a { roots = { \"/usr/../bin/sh\" } }");
+}
+
+static void counts_have_limits(void)
+{
+	static char text[65536];
+	size_t used = 0;
+
+	for (int i = 0; i < WATCHES_MAX; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "watch /v/%d { }\n", i);
+	good(text);
+	CU_ASSERT_EQUAL(table.watch_count, WATCHES_MAX);
+	snprintf(text + used, sizeof(text) - used, "watch /one/more { }\nwatch /two/more { }\n");
+	bad(WATCHES_MAX + 1, "too many watches: 64 is the limit", text);
+	CU_ASSERT_EQUAL(complaints.errors, 1);
+
+	used = (size_t)snprintf(text, sizeof(text), "mail-software a { roots = { ");
+	for (int i = 0; i <= MAIL_ROOTS_MAX; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "\"/r%d\", ", i);
+	snprintf(text + used, sizeof(text) - used, "} }\n");
+	bad(1, "too many roots: 16 is the limit", text);
+
+	used = 0;
+	for (int i = 0; i <= MAIL_SOFTWARE_MAX; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "mail-software m%d { roots = { \"/a\" } }\n",
+					 i);
+	bad(MAIL_SOFTWARE_MAX + 1, "too many blocks mail-software", text);
+}
+
+static void every_wrong_value_is_told_at_once(void)
+{
+	CU_ASSERT_FALSE(parse("watch /v {\n store = x\n mode = y\n deadline = z\n}\nwatch w { }\n"));
+	CU_ASSERT_EQUAL(complaints.errors, 4);
+	CU_ASSERT_EQUAL(complaints.count, 4);
+}
+
+static void more_complaints_than_there_is_room_for_are_counted(void)
+{
+	static char text[65536];
+	size_t used = 0;
+
+	for (int i = 0; i < 40; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "watch \"/v*%d\" { }\n", i);
+	CU_ASSERT_TRUE(parse(text)); /* 40 warnings */
+	CU_ASSERT_EQUAL(complaints.count, COMPLAINTS_MAX);
+	snprintf(text + used, sizeof(text) - used, "watch relative { }\n");
+	CU_ASSERT_FALSE(parse(text));
+	CU_ASSERT_EQUAL(complaints.errors, 1);
+	CU_ASSERT_EQUAL(complaints.count, COMPLAINTS_MAX);
+	CU_ASSERT_TRUE(strstr(complaints.list[COMPLAINTS_MAX - 1].text, "is relative") != NULL);
+}
+
+static void a_policy_without_a_watch_is_doubted(void)
+{
+	doubtful(1, "nothing is guarded", "");
+	doubtful(1, "nothing is guarded", "# nothing\n");
+}
+
+/* ---- several files ---- */
+
+static void drop_ins_join_the_file_and_repeats_name_both_files(void)
+{
+	static const struct policy_source sources[] = {
+		{"main.conf", "watch /v {\n}\nscanner { }\n", 25},
+		{"a.conf", "watch /w { mode = off }\n", 24},
+		{"b.conf", "\n\nwatch /v { }\nscanner { }\nallow-root-filesystem = yes\n", 54},
+	};
+
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_TRUE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
+	CU_ASSERT_EQUAL(table.watch_count, 2);
+	CU_ASSERT_EQUAL(table.watches[1].place.file, 1);
+	CU_ASSERT_STRING_EQUAL(table.files[1], "a.conf");
+	CU_ASSERT_TRUE(policy_is_sound(&table));
+	CU_ASSERT_FALSE(policy_parse(&table, sources, 3, 2, 64 * GB, &complaints));
+	CU_ASSERT_EQUAL(complaints.count, 2);
+	CU_ASSERT_TRUE(strstr(complaints.list[0].text, "b.conf:4: the block scanner is repeated (first in main.conf:3)") != NULL);
+	CU_ASSERT_TRUE(strstr(complaints.list[1].text, "b.conf:3: the watch \"/v\" is repeated (first in main.conf:1)") != NULL);
+}
+
+static void one_broken_file_does_not_hide_the_mistakes_of_the_next(void)
+{
+	static const struct policy_source sources[] = {{"a.conf", "watch {", 7}, {"b.conf", "colour = red", 12}};
+
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
+	CU_ASSERT_EQUAL(complaints.errors, 2);
+	CU_ASSERT_TRUE(strncmp(complaints.list[1].text, "b.conf:1: unknown word 'colour'", 31) == 0);
+}
+
+static void a_long_file_name_keeps_its_end(void)
+{
+	char name[600] = "/";
+	struct policy_source source = {.name = name, .text = "watch x { }", .size = 11};
+
+	memset(name + 1, 'd', 500);
+	strcpy(name + 500, "/end.conf");
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, &source, 1, 2, 64 * GB, &complaints));
+	CU_ASSERT_TRUE(strstr(complaints.list[0].text, "/end.conf:1: ") != NULL);
+}
+
+static void a_hostile_name_forges_nothing_in_a_complaint(void)
+{
+	complain(&complaints, false, "a\nb", 1, "x\033[2Jy\xff%s", "\n");
+	CU_ASSERT_TRUE(strchr(complaints.list[complaints.count - 1].text, '\n') == NULL);
+	CU_ASSERT_TRUE(strchr(complaints.list[complaints.count - 1].text, '\033') == NULL);
+}
+
+static void tagged_strings_read_back(void)
+{
+	struct policy_word word = policy_word_of("12.7:3.4:x");
+
+	CU_ASSERT_EQUAL(word.line, 12);
+	CU_ASSERT_EQUAL(word.assignment, 7);
+	CU_ASSERT_STRING_EQUAL(word.text, "3.4:x");
+}
+
+int main(void)
+{
+	CU_initialize_registry();
+	CU_pSuite suite = CU_add_suite("policy_text", NULL, NULL);
+	CU_ADD_TEST(suite, a_watch_with_nothing_but_a_path_is_strict);
+	CU_ADD_TEST(suite, each_store_has_its_own_defaults);
+	CU_ADD_TEST(suite, every_word_is_taken_with_its_line);
+	CU_ADD_TEST(suite, several_words_may_stand_in_one_line_with_comments);
+	CU_ADD_TEST(suite, workers_follow_the_processors_and_have_bounds);
+	CU_ADD_TEST(suite, nothing_is_expanded_inside_a_path);
+	CU_ADD_TEST(suite, paths_are_normalised);
+	CU_ADD_TEST(suite, a_wrong_path_is_refused_with_its_line);
+	CU_ADD_TEST(suite, a_path_may_be_as_long_as_linux_takes_it);
+	CU_ADD_TEST(suite, a_pattern_in_a_path_is_doubted);
+	CU_ADD_TEST(suite, an_unknown_word_lists_the_words_known_there);
+	CU_ADD_TEST(suite, a_word_in_the_wrong_place_is_refused);
+	CU_ADD_TEST(suite, a_repeated_option_names_both_lines);
+	CU_ADD_TEST(suite, a_repeated_watch_names_both_lines);
+	CU_ADD_TEST(suite, a_list_where_one_value_belongs_is_refused);
+	CU_ADD_TEST(suite, units_are_required);
+	CU_ADD_TEST(suite, numbers_have_ranges);
+	CU_ADD_TEST(suite, an_unknown_value_lists_those_that_are_known);
+	CU_ADD_TEST(suite, what_is_not_there_yet_is_refused_plainly);
+	CU_ADD_TEST(suite, a_promise_that_a_store_cannot_keep_is_refused);
+	CU_ADD_TEST(suite, a_lasting_deny_in_maildir_is_doubted);
+	CU_ADD_TEST(suite, memory_bounds_the_workers);
+	CU_ADD_TEST(suite, broken_syntax_is_refused_with_its_line);
+	CU_ADD_TEST(suite, a_zero_byte_anywhere_is_refused);
+	CU_ADD_TEST(suite, mail_software_needs_a_name_and_absolute_roots);
+	CU_ADD_TEST(suite, counts_have_limits);
+	CU_ADD_TEST(suite, every_wrong_value_is_told_at_once);
+	CU_ADD_TEST(suite, more_complaints_than_there_is_room_for_are_counted);
+	CU_ADD_TEST(suite, a_policy_without_a_watch_is_doubted);
+	CU_ADD_TEST(suite, drop_ins_join_the_file_and_repeats_name_both_files);
+	CU_ADD_TEST(suite, one_broken_file_does_not_hide_the_mistakes_of_the_next);
+	CU_ADD_TEST(suite, a_long_file_name_keeps_its_end);
+	CU_ADD_TEST(suite, a_hostile_name_forges_nothing_in_a_complaint);
+	CU_ADD_TEST(suite, tagged_strings_read_back);
+	CU_basic_set_mode(CU_BRM_NORMAL);
+	CU_basic_run_tests();
+	unsigned failed = CU_get_number_of_failures();
+	CU_cleanup_registry();
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// objects: daemon/think/store.c
+#include <CUnit/Basic.h>
+#include <stdlib.h>
+
+#include "store.h"
+
+static void only_stores_of_one_file_per_message_may_hold(void)
+{
+	CU_ASSERT_TRUE(store_may_hold(STORE_FILES));
+	CU_ASSERT_TRUE(store_may_hold(STORE_MAILDIR));
+	CU_ASSERT_TRUE(store_may_hold(STORE_SDBOX));
+	CU_ASSERT_FALSE(store_may_hold(STORE_MBOX));
+	CU_ASSERT_FALSE(store_may_hold(STORE_MDBOX));
+	CU_ASSERT_FALSE(store_may_hold(STORE_POSTFIX_QUEUE));
+	CU_ASSERT_FALSE(store_may_hold(STORES));
+	CU_ASSERT_FALSE(store_may_hold((enum store)99));
+}
+
+static void stores_whose_writers_do_not_block_forbid_a_lease(void)
+{
+	CU_ASSERT_FALSE(store_forbids_lease(STORE_FILES));
+	CU_ASSERT_FALSE(store_forbids_lease(STORE_MAILDIR));
+	CU_ASSERT_FALSE(store_forbids_lease(STORE_SDBOX));
+	CU_ASSERT_TRUE(store_forbids_lease(STORE_MBOX));
+	CU_ASSERT_TRUE(store_forbids_lease(STORE_MDBOX));
+	CU_ASSERT_TRUE(store_forbids_lease(STORE_POSTFIX_QUEUE));
+	CU_ASSERT_TRUE(store_forbids_lease((enum store)99));
+}
+
+static void all_are(bool expected, enum store store, const char *const *paths)
+{
+	for (; *paths; paths++) {
+		if (store_is_control(store, *paths) != expected)
+			printf("\n  %s (store %d) should%s be a control file\n", *paths, store, expected ? "" : " not");
+		CU_ASSERT_EQUAL(store_is_control(store, *paths), expected);
+	}
+}
+
+static void maildir_control_files_lie_beside_the_messages(void)
+{
+	all_are(true, STORE_MAILDIR,
+		(const char *[]){"dovecot.index", "dovecot.index.log", "u/dovecot.index.log.2", "u/dovecot.index.cache",
+				 "example.org/u/Maildir/dovecot-uidlist", "u/dovecot-uidlist.lock",
+				 "u/dovecot-uidlist.tmp", "u/.Sent/dovecot-uidlist", "u/.Sent/dovecot.index.log.newlock",
+				 "u/.Sent/maildirfolder", "u/subscriptions", "u/dovecot.list.index.log",
+				 "u/dovecot-uidvalidity", "u/dovecot-uidvalidity.5f9c3a1b", "u/dovecot-keywords",
+				 "u/dovecot.mailbox.log", "u/dovecot.sieve", "u/.dovecot.svbin", "u/.forward",
+				 "u/.procmailrc", "u/.mailfilter", "u/maildirsize", NULL});
+}
+
+static void maildir_messages_are_never_control_files(void)
+{
+	all_are(false, STORE_MAILDIR,
+		(const char *[]){"cur/dovecot.index.log", "u/cur/dovecot.index", "u/new/dovecot-uidlist",
+				 "u/tmp/dovecot-uidlist.lock", "u/.Sent/cur/maildirfolder", "u/new/subscriptions",
+				 "u/cur/1700000000.M1P2.host,S=1,W=2:2,S", "u/new/.forward", "u/tmp/x.lock", NULL});
+}
+
+static void a_name_like_a_control_file_is_a_file_like_any_other(void)
+{
+	all_are(false, STORE_MAILDIR,
+		(const char *[]){"evil.lock", "u/evil.lock", "u/dovecot.index.exe", "u/dovecot.index.log.sh",
+				 "u/dovecot.indexx", "u/xdovecot.index", "u/dovecot-uidlist.exe", "u/DOVECOT.INDEX",
+				 "u/dovecot-uidvalidity.evil.exe", "u/dovecot-uidvalidity.5f9c3a1g",
+				 "u/dovecot-uidvalidity.5f9c3a1", "u/dovecot-uidvalidity.5f9c3a1b0", "u/maildirfolder",
+				 "u/.Sent/subscriptions", "u/.Sent/.forward", "u/dovecot.index/evil", "", "/", "u/",
+				 "dovecot", "dovecot.index.", NULL});
+}
+
+static void sdbox_control_files_lie_where_dovecot_keeps_them(void)
+{
+	all_are(true, STORE_SDBOX,
+		(const char *[]){"u/mailboxes/INBOX/dbox-Mails/dovecot.index",
+				 "u/mailboxes/INBOX/dbox-Mails/dovecot.index.cache", "u/dovecot.list.index",
+				 "u/subscriptions", "u/dovecot-uidvalidity.00000001", NULL});
+	all_are(false, STORE_SDBOX,
+		(const char *[]){"u/mailboxes/INBOX/dbox-Mails/u.1", "u/mailboxes/INBOX/dbox-Mails/.temp.1.P2.host",
+				 "u/mailboxes/INBOX/dbox-Mails/subscriptions", "u/att/dovecot.index.log",
+				 "u/dovecot.index", "u/storage/dovecot.map.index", "u/evil.lock", NULL});
+}
+
+static void mdbox_control_files_lie_where_dovecot_keeps_them(void)
+{
+	all_are(true, STORE_MDBOX,
+		(const char *[]){"u/storage/dovecot.map.index.log", "u/storage/dovecot.map.index",
+				 "u/mailboxes/INBOX/dbox-Mails/dovecot.index.log", "u/dovecot.mailbox.log", NULL});
+	all_are(false, STORE_MDBOX,
+		(const char *[]){"u/storage/m.1", "u/dovecot.map.index", "u/storage/dovecot.index", "u/storage/evil.lock",
+				 NULL});
+}
+
+static void mbox_control_files_lie_where_the_store_keeps_them(void)
+{
+	all_are(true, STORE_MBOX,
+		(const char *[]){"inbox.lock", "u/inbox.lock", ".imap/INBOX/dovecot.index.log",
+				 "u/.imap/Sent/dovecot.index", "u/.subscriptions", NULL});
+	all_are(false, STORE_MBOX,
+		(const char *[]){"inbox", "u/inbox", ".lock", "u/dovecot.index", "u/x.imap/dovecot.index", NULL});
+}
+
+static void queue_folders_without_messages_are_control(void)
+{
+	all_are(true, STORE_POSTFIX_QUEUE,
+		(const char *[]){"pid/inet.smtp", "private/local", "public/qmgr", "defer/A/ABC", "bounce/A/ABC",
+				 "trace/A/ABC", "flush/example_org", "saved/ABC", NULL});
+	all_are(false, STORE_POSTFIX_QUEUE,
+		(const char *[]){"active/ABC", "incoming/ABC", "deferred/A/ABC", "hold/ABC", "maildrop/ABC",
+				 "corrupt/ABC", "deferred/pid/ABC", "pid", "pidx/a", "active/x.lock", NULL});
+}
+
+static void plain_files_have_no_control_files(void)
+{
+	all_are(false, STORE_FILES,
+		(const char *[]){"dovecot.index", "u/dovecot-uidlist", "pid/x", "inbox.lock", ".imap/INBOX/dovecot.index",
+				 "subscriptions", NULL});
+	all_are(false, STORES, (const char *[]){"dovecot.index", NULL});
+}
+
+int main(void)
+{
+	CU_initialize_registry();
+	CU_pSuite suite = CU_add_suite("store", NULL, NULL);
+	CU_ADD_TEST(suite, only_stores_of_one_file_per_message_may_hold);
+	CU_ADD_TEST(suite, stores_whose_writers_do_not_block_forbid_a_lease);
+	CU_ADD_TEST(suite, maildir_control_files_lie_beside_the_messages);
+	CU_ADD_TEST(suite, maildir_messages_are_never_control_files);
+	CU_ADD_TEST(suite, a_name_like_a_control_file_is_a_file_like_any_other);
+	CU_ADD_TEST(suite, sdbox_control_files_lie_where_dovecot_keeps_them);
+	CU_ADD_TEST(suite, mdbox_control_files_lie_where_dovecot_keeps_them);
+	CU_ADD_TEST(suite, mbox_control_files_lie_where_the_store_keeps_them);
+	CU_ADD_TEST(suite, queue_folders_without_messages_are_control);
+	CU_ADD_TEST(suite, plain_files_have_no_control_files);
+	CU_basic_set_mode(CU_BRM_NORMAL);
+	CU_basic_run_tests();
+	unsigned failed = CU_get_number_of_failures();
+	CU_cleanup_registry();
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
