@@ -299,7 +299,7 @@ def limit_worker(pid, which, value):
     if child == 0:
         try:
             os.setgroups([])
-            os.setresgid(*[driver.WORKER_UID] * 3)
+            os.setresgid(*[driver.WORKER_GID] * 3)
             os.setresuid(*[driver.WORKER_UID] * 3)
             resource.prlimit(pid, which, (value, value))
             os._exit(0)
@@ -480,6 +480,7 @@ def each_process_has_only_its_rights():
         for pid in [w.pid for w in s.workers] + [s.hasher.pid]:
             status = status_of(pid)
             equal(status["Uid"].split(), [str(driver.WORKER_UID)] * 4, "worker's uid")
+            equal(status["Gid"].split(), [str(driver.WORKER_GID)] * 4, "worker's gid")
             equal([int(status[k], 16) for k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")], [0] * 5, "worker's capabilities")
             equal((status["NoNewPrivs"], status["Seccomp"], status["Groups"].strip()), ("1", "2", ""), "no new privileges, seccomp, no groups")
             for space in ("mnt", "net", "ipc", "uts", "cgroup"):
@@ -708,7 +709,7 @@ def the_end_of_the_loader_is_the_end_of_all():
             if how == "SIGTERM":
                 os.kill(s.pid, signal.SIGTERM)
             elif how == "LEASH_STOP":
-                driver.send(s.leash, driver.LEASH.pack(1, driver.STOP, 0, 0, 0, *([0] * 8), *([0] * 24), b""))
+                driver.send(s.leash, driver.LEASH.pack(1, driver.STOP, 0, 0, 0, *([0] * 10), *([0] * 24), b"", 0))
             elif how == "SIGKILL":
                 os.kill(s.pid, signal.SIGKILL)
             else:

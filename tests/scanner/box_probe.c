@@ -144,7 +144,7 @@ static int attempt(const char *what)
 
 int main(int argc, char **argv)
 {
-	struct box box = {.uid = 65283, .parent = getpid(), .room = 1 << 20, .inodes = 64, .nofile = 32, .keep = {-1, -1}};
+	struct box box = {.uid = 65283, .gid = 65283, .parent = getpid(), .room = 1 << 20, .inodes = 64, .nofile = 32, .keep = {-1, -1}};
 	int pair[2], status, result;
 	char text[64] = "";
 	pid_t pid;
