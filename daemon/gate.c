@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,7 +61,7 @@ static void *map_fd(int fd, size_t size, int protection)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static void take_policy(struct gate *gate, int fd)
+static void take_policy(struct gate *gate, uint64_t number, int fd)
 {
 	const struct policy *policy = fd < 0 ? NULL : map_fd(fd, sizeof(struct policy), PROT_READ);
 
@@ -74,6 +73,7 @@ static void take_policy(struct gate *gate, int fd)
 			munmap((void *)policy, sizeof(*policy));
 		return;
 	}
+	gate->staged_number = number;
 	coverage_stage(gate, policy);
 }
 
@@ -97,7 +97,7 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 	frame->text[sizeof(frame->text) - 1] = 0;
 	switch (frame->kind) {
 	case LEASH_POLICY:
-		take_policy(gate, fd);
+		take_policy(gate, frame->value, fd);
 		return;
 	case LEASH_ROOT:
 		if (fd >= 0)
@@ -109,7 +109,7 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 	case LEASH_POLICY_END:
 		coverage_commit(gate);
 		if (gate->policy)
-			tell_keeper(LEASH_IN_FORCE, gate->policy->number);
+			tell_keeper(LEASH_IN_FORCE, gate->staged_number);
 		break;
 	case LEASH_PEER:
 		take_peer(gate, frame->value, fd);
@@ -193,13 +193,9 @@ static uint32_t others(uint32_t nofile)
 
 static int take_groups(struct gate *gate)
 {
-	struct rlimit files;
-	uint32_t nofile;
+	uint32_t nofile = gate->notes->nofile;
 	int result, bell;
 
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return -errno;
-	nofile = files.rlim_cur > NOTES_MAX ? NOTES_MAX : (uint32_t)files.rlim_cur;
 	result = accesses_open(&gate->accesses, FD_PERMISSION_GROUP, gate->notes, nofile, others(nofile));
 	if (result == 0)
 		result = fresh_open(&gate->fresh, FD_CLOSED_GROUP, nofile / 32, &bell);

@@ -69,6 +69,7 @@ struct gate {
 	const struct policy *policy;
 	struct scope scope, staged_scope;
 	const struct policy *staged_policy;
+	uint64_t staged_number; /* the keeper's, for its answer */
 	char without[WATCHES_MAX][160], staged_without[WATCHES_MAX][160];
 	uint32_t file_system_count;
 	struct file_system file_systems[ROOTS_MAX];

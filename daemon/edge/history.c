@@ -30,8 +30,8 @@ static const char *const statement_text[STATEMENTS] = {
 	[SAVE] = "INSERT OR REPLACE INTO denials(" COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[NEXT] = "SELECT " COLUMNS " FROM denials WHERE id > ? AND id < ? ORDER BY id LIMIT 1",
 	[LAST] = "SELECT max(id) FROM denials",
-	[HOURS] = "SELECT (?1 - last_ns) / 3600000000000, sum(count) FROM denials WHERE answer = ?2 AND would = 0 AND "
-		  "kind = ?3 AND last_ns <= ?1 AND last_ns > ?1 - 86400000000000 GROUP BY 1",
+	[HOURS] = ("SELECT (?1 - last_ns) / 3600000000000, sum(count) FROM denials WHERE answer = ?2 AND would = 0 AND"
+		   " kind = ?3 AND last_ns <= ?1 AND last_ns > ?1 - 86400000000000 GROUP BY 1"),
 	[ADD_RELEASED] = "INSERT INTO released VALUES(?, ?)",
 	[RELEASED] = "SELECT sum(count) FROM released WHERE time_ns >= ?",
 	[TRIM_AGE] = "DELETE FROM denials WHERE last_ns < ?",

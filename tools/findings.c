@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "findings.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "policy.h"
+
+#define SECOND_NS 1000000000u
+#define HOUR_NS (3600ull * SECOND_NS)
+#define DEFINITIONS_OLD_S (7 * 86400)
+#define GATE_SILENT_NS (2ull * SECOND_NS)
+#define RESTARTS_MANY 3
+#define RESTARTED_LATELY_NS (600ull * SECOND_NS)
+
+__attribute__((format(printf, 4, 5))) static void add_issue(struct findings *findings, const char *id,
+							    const char *remedy, const char *format, ...)
+{
+	struct issue *issue = &findings->issues[findings->issue_count];
+	va_list arguments;
+
+	if (findings->issue_count == ISSUES_MAX)
+		return;
+	findings->issue_count++;
+	issue->id = id;
+	issue->remedy = remedy;
+	va_start(arguments, format);
+	vsnprintf(issue->text, sizeof(issue->text), format, arguments);
+	va_end(arguments);
+}
+
+void status_copy(const struct status_page *page, struct status_page *copy)
+{
+	for (int i = 0; i < 20; i++) {
+		uint64_t turn = __atomic_load_n(&page->gate.turn, __ATOMIC_ACQUIRE);
+		memcpy(copy, page, sizeof(*copy));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (turn % 2 == 0 && __atomic_load_n(&page->gate.turn, __ATOMIC_RELAXED) == turn)
+			break;
+	}
+	if (copy->gate.watch_count > WATCHES_MAX)
+		copy->gate.watch_count = WATCHES_MAX;
+	if (copy->keeper.process_count > PROCESSES_MAX)
+		copy->keeper.process_count = PROCESSES_MAX;
+	for (uint32_t i = 0; i < WATCHES_MAX; i++) {
+		struct watch_entry *watch = &copy->gate.watches[i];
+		watch->path[sizeof(watch->path) - 1] = watch->why[sizeof(watch->why) - 1] = 0;
+		watch->file_system[sizeof(watch->file_system) - 1] = 0;
+		watch->store = watch->store < STORES ? watch->store : 0;
+		watch->mode = watch->mode < MODES ? watch->mode : 0;
+	}
+	for (uint32_t i = 0; i < PROCESSES_MAX; i++) {
+		struct process_entry *process = &copy->keeper.processes[i];
+		process->name[sizeof(process->name) - 1] = 0;
+		process->state = process->state < PROCESS_STATES ? process->state : 0;
+	}
+	copy->keeper.definitions_version[sizeof(copy->keeper.definitions_version) - 1] = 0;
+	copy->keeper.policy_file[sizeof(copy->keeper.policy_file) - 1] = 0;
+	copy->keeper.reload_failed[sizeof(copy->keeper.reload_failed) - 1] = 0;
+}
+
+const char *process_state_word(const struct process_entry *process)
+{
+	static const char *const names[PROCESS_STATES] = PROCESS_STATE_NAMES;
+	char name[32], text[512], *state;
+	size_t size = 0;
+	FILE *file;
+
+	if (process->pid <= 0)
+		return process->state == PROCESS_RESTARTING ? names[PROCESS_RESTARTING] : "ended";
+	snprintf(name, sizeof(name), "/proc/%d/stat", process->pid);
+	file = fopen(name, "re");
+	if (file) {
+		size = fread(text, 1, sizeof(text) - 1, file);
+		fclose(file);
+	}
+	text[size] = 0;
+	state = strrchr(text, ')');
+	if (!state)
+		return "ended";
+	if (state[1] && (state[2] == 'T' || state[2] == 't'))
+		return "stopped";
+	if (state[1] && (state[2] == 'Z' || state[2] == 'X'))
+		return "ended";
+	return process->state ? names[process->state] : names[PROCESS_RUNNING];
+}
+
+uint64_t blocked_in_a_day(const struct status_page *page, uint64_t wall_ns)
+{
+	uint64_t hour = wall_ns / HOUR_NS, sum = 0, started = page->keeper.started_ns;
+	uint64_t up_hours = wall_ns > started ? (wall_ns - started) / HOUR_NS : 0;
+
+	for (uint64_t i = 0; i < 24; i++) {
+		uint64_t is = page->gate.denied_hour_is[i];
+		if (is <= hour && is + 24 > hour)
+			sum += page->gate.denied_hour[i];
+		if (i + up_hours < 24)
+			sum += page->keeper.blocked_before[i];
+	}
+	return sum;
+}
+
+static void find_in_watches(const struct status_page *page, struct findings *findings)
+{
+	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
+		const struct watch_entry *watch = &page->gate.watches[i];
+		if (watch->covered || watch->mode == MODE_OFF)
+			continue;
+		add_issue(findings, "watch-not-covered",
+			  "opens there are not guarded: make the directory exist, or correct the policy and reload",
+			  "%s: %s", watch->path, watch->why[0] ? watch->why : "not covered");
+	}
+}
+
+static void find_in_definitions(const struct status_page *page, struct findings *findings)
+{
+	const struct keeper_part *keeper = &page->keeper;
+
+	if (keeper->definitions_known && keeper->definitions_signatures == 0)
+		add_issue(findings, "no-definitions", "install definitions (freshclam); until then nothing can be judged",
+			  "no definitions%s%s", keeper->definitions_version[0] ? ": " : "", keeper->definitions_version);
+	else if (findings->definitions_age_s > DEFINITIONS_OLD_S)
+		add_issue(findings, "definitions-old", "see why freshclam does not bring new ones",
+			  "the definitions are %lld days old", (long long)findings->definitions_age_s / 86400);
+}
+
+static void find_in_processes(const struct status_page *page, struct clocks clocks, struct findings *findings)
+{
+	for (uint32_t i = 0; i < page->keeper.process_count; i++) {
+		const struct process_entry *process = &page->keeper.processes[i];
+		const char *state = findings->states[i];
+		if (state && (strcmp(state, "stopped") == 0 || strcmp(state, "ended") == 0))
+			add_issue(findings, "process-not-running", "it is restarted by itself within seconds; if not, see the log",
+				  "%s is %s", process->name, state);
+		if (process->restarts >= RESTARTS_MANY && clocks.wall_ns - process->started_ns < RESTARTED_LATELY_NS)
+			add_issue(findings, "process-restarting", "the log says why it ends", "%s was restarted %llu times",
+				  process->name, (unsigned long long)process->restarts);
+	}
+	if (page->gate.loop_ns && clocks.monotonic_ns > page->gate.loop_ns + GATE_SILENT_NS)
+		add_issue(findings, "gate-silent", "it is replaced by itself within seconds; if not, restart mailwardd",
+			  "the gate has not moved for %llu s",
+			  (unsigned long long)((clocks.monotonic_ns - page->gate.loop_ns) / SECOND_NS));
+}
+
+static void find_in_counters(const struct status_page *page, struct findings *findings)
+{
+	if (page->gate.records_lost)
+		add_issue(findings, "records-lost", "denials were not all recorded: mailward blocked shows the gaps",
+			  "%llu records were lost", (unsigned long long)page->gate.records_lost);
+	if (page->gate.kernel_refused)
+		add_issue(findings, "kernel-refused",
+			  "raise LimitNOFILE of mailwardd where descriptors ran short; mailward blocked shows them",
+			  "%llu accesses were refused by the kernel before the gate saw them",
+			  (unsigned long long)page->gate.kernel_refused);
+	if (page->keeper.released_lately)
+		add_issue(findings, "released-unjudged", "scan what was delivered around that time",
+			  "%llu accesses were let go unjudged within a day, when gate and keeper fell together",
+			  (unsigned long long)page->keeper.released_lately);
+	if (page->keeper.reload_failed[0])
+		add_issue(findings, "reload-failed", "correct the policy and run mailward reload; the old one is in force",
+			  "the last reload failed: %s", page->keeper.reload_failed);
+}
+
+void findings_make(const struct status_page *page, struct clocks clocks, struct findings *findings)
+{
+	const struct keeper_part *keeper = &page->keeper;
+
+	findings->ready = page->gate.marks_stand && (keeper->workers_serving > 0 || (keeper->definitions_known &&
+										       keeper->definitions_signatures == 0));
+	findings->uptime_s = clocks.wall_ns > keeper->started_ns ? (clocks.wall_ns - keeper->started_ns) / SECOND_NS : 0;
+	findings->definitions_age_s = -1;
+	if (keeper->definitions_signatures && keeper->definitions_time_ns)
+		findings->definitions_age_s = ((int64_t)clocks.wall_ns - (int64_t)keeper->definitions_time_ns) / SECOND_NS;
+	findings->blocked_24h = blocked_in_a_day(page, clocks.wall_ns);
+	findings->issue_count = 0;
+	find_in_watches(page, findings);
+	find_in_definitions(page, findings);
+	find_in_processes(page, clocks, findings);
+	find_in_counters(page, findings);
+	findings->note = keeper->uids_are_fallback
+				 ? "there is no system user _mailward: fixed numeric uids are in use"
+				 : NULL;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a status page says about the daemon's health. No system calls but for the looks at /proc in
+ * finding_process_state(); time as a parameter.
+ */
+#ifndef MAILWARD_FINDINGS_H
+#define MAILWARD_FINDINGS_H
+
+#include <stdbool.h>
+
+#include "shared.h"
+
+#define ISSUES_MAX 128
+struct issue {
+	const char *id;
+	char text[1280];
+	const char *remedy;
+};
+
+struct findings {
+	bool ready; /* every mark stands, and a worker serves or it is known that there are no definitions */
+	int64_t definitions_age_s; /* -1: none */
+	uint64_t uptime_s, blocked_24h;
+	const char *states[PROCESSES_MAX]; /* of keeper.processes, in words */
+	unsigned issue_count;
+	struct issue issues[ISSUES_MAX];
+	const char *note; /* no issue, but to be known; or NULL */
+};
+
+struct clocks {
+	uint64_t wall_ns, monotonic_ns;
+};
+
+/* A copy of the page in which the gate's texts fit together. */
+void status_copy(const struct status_page *page, struct status_page *copy_out);
+
+/* "running", "stopped" (SIGSTOP, a debugger), "ended", or what the keeper says of it. */
+const char *process_state_word(const struct process_entry *process);
+
+/* states[] is filled by the caller. */
+void findings_make(const struct status_page *page, struct clocks clocks, struct findings *findings);
+
+/* Denials of the last 24 h: in this run by the gate's hours, before it by the keeper's. */
+uint64_t blocked_in_a_day(const struct status_page *page, uint64_t wall_ns);
+
+#endif

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Everything comes from memory that the daemon shares and from /proc, so this works whichever process hangs. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "findings.h"
+#include "log.h"
+#include "loop.h"
+#include "output.h"
+#include "policy.h"
+#include "store.h"
+
+static const char *const store_names[STORES] = STORE_NAMES;
+static const char *const mode_names[MODES] = MODE_NAMES;
+
+static const char *health(const struct findings *findings)
+{
+	return !findings->ready ? "unknown" : findings->issue_count ? "degraded" : "healthy";
+}
+
+/* ---- JSON ---- */
+
+static json_t *issues_to_json(const struct findings *findings)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < findings->issue_count; i++) {
+		const struct issue *issue = &findings->issues[i];
+		json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "id", issue->id, "text",
+						      json_text(issue->text, strlen(issue->text)), "remedy",
+						      issue->remedy));
+	}
+	return list;
+}
+
+static json_t *watches_to_json(const struct status_page *page)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
+		const struct watch_entry *watch = &page->gate.watches[i];
+		json_array_append_new(
+			list, json_pack("{s:o, s:s, s:s, s:s, s:o, s:o}", "path", json_text(watch->path, strlen(watch->path)),
+					"store", store_names[watch->store], "mode", mode_names[watch->mode], "covered",
+					watch->covered ? "yes" : "no", "why", json_text(watch->why, strlen(watch->why)),
+					"file_system", json_text(watch->file_system, strlen(watch->file_system))));
+	}
+	return list;
+}
+
+static json_t *processes_to_json(const struct status_page *page, const struct findings *findings)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < page->keeper.process_count; i++) {
+		const struct process_entry *process = &page->keeper.processes[i];
+		json_array_append_new(list, json_pack("{s:o, s:i, s:s, s:I}", "name",
+						      json_text(process->name, strlen(process->name)), "pid",
+						      process->pid, "state", findings->states[i], "restarts",
+						      (json_int_t)process->restarts));
+	}
+	return list;
+}
+
+static void set_number(json_t *json, const char *name, uint64_t number)
+{
+	json_object_set_new(json, name, json_integer((json_int_t)number));
+}
+
+static void counters_to_json(json_t *json, const struct status_page *page)
+{
+	const struct gate_part *gate = &page->gate;
+	static const char *const bounds[8] = {"1", "10", "100", "1000", "5000", "10000", "60000", "more"};
+	json_t *waits = json_object();
+
+	set_number(json, "workers_serving", page->keeper.workers_serving);
+	set_number(json, "policy_number", page->keeper.policy_number);
+	set_number(json, "answered_for_gate", page->keeper.answered_for_gate);
+	set_number(json, "cases", gate->cases);
+	set_number(json, "accesses", gate->accesses);
+	set_number(json, "allowed", gate->allowed);
+	set_number(json, "denied", gate->denied);
+	set_number(json, "would_deny", gate->would_deny);
+	set_number(json, "known", gate->known);
+	set_number(json, "scans", gate->scans);
+	set_number(json, "same_content", gate->same_content);
+	set_number(json, "fetched_ahead", gate->fetched_ahead);
+	set_number(json, "not_fetched_ahead", gate->not_fetched_ahead);
+	set_number(json, "flushes", gate->flushes);
+	set_number(json, "kernel_refused", gate->kernel_refused);
+	set_number(json, "busy", gate->busy);
+	set_number(json, "deadlines_passed", gate->deadlines_passed);
+	set_number(json, "records_lost", gate->records_lost);
+	set_number(json, "worker_deaths", gate->worker_deaths);
+	for (int i = 0; i < 8; i++)
+		set_number(waits, bounds[i], gate->wait_under_ms[i]);
+	json_object_set_new(json, "wait_under_ms", waits);
+}
+
+static json_t *status_to_json(const struct status_page *page, const struct findings *findings)
+{
+	const struct keeper_part *keeper = &page->keeper;
+	json_t *json = json_object(), *definitions = json_object();
+
+	json_object_set_new(definitions, "version",
+			    json_text(keeper->definitions_version, strlen(keeper->definitions_version)));
+	set_number(definitions, "signatures", keeper->definitions_signatures);
+	json_object_set_new(definitions, "age_s",
+			    findings->definitions_age_s < 0 ? json_null() : json_integer(findings->definitions_age_s));
+	json_object_set_new(json, "mode", json_string("reduced"));
+	json_object_set_new(json, "health", json_string(health(findings)));
+	json_object_set_new(json, "issues", issues_to_json(findings));
+	json_object_set_new(json, "note", json_string(findings->note ? findings->note : ""));
+	json_object_set_new(json, "definitions", definitions);
+	json_object_set_new(json, "watches", watches_to_json(page));
+	json_object_set_new(json, "processes", processes_to_json(page, findings));
+	set_number(json, "waiting", page->gate.waiting);
+	set_number(json, "blocked_24h", findings->blocked_24h);
+	set_number(json, "released_unjudged", keeper->released_unjudged);
+	set_number(json, "uptime_s", findings->uptime_s);
+	json_object_set_new(json, "policy_file", json_text(keeper->policy_file, strlen(keeper->policy_file)));
+	counters_to_json(json, page);
+	return json;
+}
+
+/* The part of json that a dotted name means ("definitions.age_s", "watches.0.covered"), or NULL. */
+static json_t *json_part(json_t *json, const char *name)
+{
+	char word[64];
+
+	while (json && *name) {
+		size_t size = strcspn(name, ".");
+		if (size >= sizeof(word))
+			return NULL;
+		memcpy(word, name, size);
+		word[size] = 0;
+		if (json_is_array(json))
+			json = size && strspn(word, "0123456789") == size ? json_array_get(json, strtoul(word, NULL, 10)) : NULL;
+		else
+			json = json_object_get(json, word);
+		name += size + (name[size] == '.');
+	}
+	return json;
+}
+
+static int print_field(json_t *json, const char *name, bool as_json)
+{
+	json_t *part = json_part(json, name);
+	char *text;
+
+	if (!part)
+		return usage_error("status", "--field %s: there is no such field", name);
+	if (json_is_string(part) && !as_json) {
+		/* what json_text() left as it is may still hold a backslash, and nothing worse */
+		puts(json_string_value(part));
+		return EXIT_FINE;
+	}
+	text = json_dumps(part, JSON_COMPACT | JSON_ENCODE_ANY);
+	puts(text ? text : "");
+	free(text);
+	return EXIT_FINE;
+}
+
+/* ---- text ---- */
+
+static void print_watches(const struct status_page *page, bool header)
+{
+	char path[QUOTED_ROOM(1024)], file_system[QUOTED_ROOM(32)], why[QUOTED_ROOM(160)];
+
+	if (header && page->gate.watch_count)
+		printf("\n%-13s %-8s %-7s %-11s %s\n", "STORE", "MODE", "COVERED", "FILE SYSTEM", "WATCH");
+	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
+		const struct watch_entry *watch = &page->gate.watches[i];
+		text_quote(path, sizeof(path), watch->path, strlen(watch->path));
+		text_column(file_system, sizeof(file_system), watch->file_system, strlen(watch->file_system));
+		text_quote(why, sizeof(why), watch->why, strlen(watch->why));
+		printf("%-13s %-8s %-7s %-11s %s%s%s%s\n", store_names[watch->store], mode_names[watch->mode],
+		       watch->covered ? "yes" : "no", file_system, path, why[0] ? " (" : "", why, why[0] ? ")" : "");
+	}
+}
+
+static void print_definitions(const struct keeper_part *keeper, const struct findings *findings)
+{
+	char version[QUOTED_ROOM(128)], age[32];
+
+	text_quote(version, sizeof(version), keeper->definitions_version, strlen(keeper->definitions_version));
+	if (!keeper->definitions_known) {
+		printf("definitions  not loaded yet\n");
+		return;
+	}
+	printf("definitions  %s%s%llu signatures", version, version[0] ? ", " : "",
+	       (unsigned long long)keeper->definitions_signatures);
+	if (findings->definitions_age_s >= 0) {
+		span_text(age, sizeof(age), (uint64_t)findings->definitions_age_s * 1000000000u);
+		printf(", %s old", age);
+	}
+	putchar('\n');
+}
+
+static void print_processes(const struct status_page *page, const struct findings *findings)
+{
+	char name[64];
+
+	printf("processes    ");
+	for (uint32_t i = 0; i < page->keeper.process_count; i++) {
+		const struct process_entry *process = &page->keeper.processes[i];
+		text_column(name, sizeof(name), process->name, strlen(process->name));
+		printf("%s%s %d %s", i ? ", " : "", name, process->pid, findings->states[i]);
+	}
+	printf("; %llu workers\n", (unsigned long long)page->keeper.workers_serving);
+}
+
+static void print_status(const struct status_page *page, const struct findings *findings, bool header)
+{
+	const struct gate_part *gate = &page->gate;
+	bool colours = colours_are_on();
+	char text[QUOTED_ROOM(sizeof(findings->issues[0].text))], up[32];
+
+	span_text(up, sizeof(up), findings->uptime_s * 1000000000u);
+	printf("health       %s%s%s, up %s\n",
+	       !colours ? "" : !findings->ready ? "\033[33m" : findings->issue_count ? "\033[31m" : "\033[32m",
+	       findings->ready ? health(findings) : "can't tell yet", colours ? "\033[0m" : "", up);
+	printf("mode         reduced: opens and execs are guarded, descriptors that are open already are not\n");
+	text_quote(text, sizeof(text), page->keeper.policy_file, strlen(page->keeper.policy_file));
+	printf("policy       %s, number %llu\n", text, (unsigned long long)page->keeper.policy_number);
+	print_definitions(&page->keeper, findings);
+	print_processes(page, findings);
+	printf("accesses     %llu waiting, %llu seen, %llu known, %llu scanned, %llu fetched ahead\n",
+	       (unsigned long long)gate->waiting, (unsigned long long)gate->accesses, (unsigned long long)gate->known,
+	       (unsigned long long)gate->scans, (unsigned long long)gate->fetched_ahead);
+	printf("blocked      %llu in 24 h; %llu since the start, %llu would have been\n",
+	       (unsigned long long)findings->blocked_24h, (unsigned long long)gate->denied,
+	       (unsigned long long)gate->would_deny);
+	printf("released     %llu unjudged\n", (unsigned long long)page->keeper.released_unjudged);
+	print_watches(page, header);
+	for (unsigned i = 0; i < findings->issue_count; i++) {
+		const struct issue *issue = &findings->issues[i];
+		text_quote(text, sizeof(text), issue->text, strlen(issue->text));
+		printf("%s%s: %s\n  %s\n", i ? "" : "\n", issue->id, text, issue->remedy);
+	}
+	if (findings->note)
+		printf("\nnote: %s\n", findings->note);
+}
+
+int verb_status(const struct options *options, int argc, char **argv)
+{
+	static const struct option known[] = {{"field", 1, NULL, 'f'}, {NULL, 0, NULL, 0}};
+	static struct status_page page;
+	static struct findings findings;
+	const struct status_page *shared;
+	const char *field = NULL;
+	int option, code;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		if (option != 'f')
+			return usage_error("status", "unknown option, or one without its value");
+		field = optarg;
+	}
+	if (optind < argc)
+		return usage_error("status", "unexpected argument %s", argv[optind]);
+	code = client_status_page(options, &shared);
+	if (code != EXIT_FINE)
+		return code;
+	status_copy(shared, &page);
+	for (uint32_t i = 0; i < page.keeper.process_count; i++)
+		findings.states[i] = process_state_word(&page.keeper.processes[i]);
+	findings_make(&page, (struct clocks){.wall_ns = wall_ns(), .monotonic_ns = now_ns()}, &findings);
+	if (field)
+		code = print_field(status_to_json(&page, &findings), field, options->json);
+	else if (options->json)
+		print_json(stdout, status_to_json(&page, &findings));
+	else
+		print_status(&page, &findings, options->header);
+	if (code != EXIT_FINE)
+		return code;
+	return !findings.ready ? EXIT_CANNOT_TELL : findings.issue_count ? EXIT_FOUND : EXIT_FINE;
+}
