@@ -95,9 +95,10 @@ static void say_started(const struct keeper *keeper)
 {
 	log_line("started (version %s, policy %s)", MAILWARD_VERSION, keeper->options->config);
 	if (keeper->recorder_id.is_fallback || keeper->loader_id.is_fallback || keeper->worker_id.is_fallback)
-		log_line("without system users of their own (see mailward.sysusers) recorder, loader and workers run as "
-			 "uids %u, %u, %u",
-			 keeper->recorder_id.uid, keeper->loader_id.uid, keeper->worker_id.uid);
+		log_line(
+			"without system users of their own (see mailward.sysusers) recorder, loader and workers run as "
+			"uids %u, %u, %u",
+			keeper->recorder_id.uid, keeper->loader_id.uid, keeper->worker_id.uid);
 }
 
 static bool place_taken(int *fd_out, int fd)
@@ -421,8 +422,8 @@ static void keeper_init(struct keeper *keeper, const struct keeper_options *opti
 int keeper_run(const struct keeper_options *options)
 {
 	static bool (*const steps[])(struct keeper *) = {
-		is_root,      take_signals, take_limits, take_identities, take_places, take_memory,
-		take_sockets, take_groups,  take_loop,	 take_rights,
+		is_root,     take_signals, take_limits, take_identities, take_places,
+		take_memory, take_sockets, take_groups, take_loop,       take_rights,
 	};
 	struct keeper *keeper = &keeper_state;
 

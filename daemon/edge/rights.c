@@ -35,16 +35,19 @@ struct right {
 	unsigned capability;
 	const char *name;
 };
-#define RIGHT(name) {name, #name}
+#define RIGHT(name)                                                                                                    \
+	{                                                                                                              \
+		name, #name                                                                                            \
+	}
 static const struct right keeper_keeps[] = {RIGHT(CAP_KILL), RIGHT(CAP_SETUID), RIGHT(CAP_SETGID)};
 static const struct right gate_keeps[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
 					  RIGHT(CAP_SYS_PTRACE)};
 /* What gate, policy reader and loader start with, until each gives up the rest: the gate's own, what locks memory
  * (IPC_LOCK, SYS_RESOURCE), drops bounding sets (SETPCAP) and makes the workers' box (the others). */
-static const struct right others_need[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
-					   RIGHT(CAP_SYS_PTRACE), RIGHT(CAP_IPC_LOCK), RIGHT(CAP_SYS_RESOURCE),
-					   RIGHT(CAP_SETPCAP), RIGHT(CAP_CHOWN), RIGHT(CAP_DAC_OVERRIDE),
-					   RIGHT(CAP_FOWNER), RIGHT(CAP_SYS_CHROOT)};
+static const struct right others_need[] = {RIGHT(CAP_SYS_ADMIN),  RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
+					   RIGHT(CAP_SYS_PTRACE), RIGHT(CAP_IPC_LOCK),        RIGHT(CAP_SYS_RESOURCE),
+					   RIGHT(CAP_SETPCAP),    RIGHT(CAP_CHOWN),           RIGHT(CAP_DAC_OVERRIDE),
+					   RIGHT(CAP_FOWNER),     RIGHT(CAP_SYS_CHROOT)};
 
 static char why[200];
 
