@@ -80,9 +80,7 @@ static bool take_table(struct keeper *keeper, int fd)
 		return false;
 	table->number = keeper->page->keeper.policy_number + 1;
 	table->scanner.worker_uid = keeper->worker_id.uid;
-	table->scanner.worker_gid = keeper->worker_id.gid;
 	table->scanner.loader_uid = keeper->loader_id.uid;
-	table->scanner.loader_gid = keeper->loader_id.gid;
 	if (set->policy_fd >= 0)
 		close(set->policy_fd);
 	set->policy_fd = pages_sealed_copy("mailward policy", table, sizeof(*table));
@@ -368,10 +366,8 @@ static void reload_done(struct keeper *keeper, int result, const char *text)
 		return;
 	policies->reloading = false;
 	for (int i = 0; i < count; i++) {
-		replies[i] = (struct keeper_reply){.version = WIRE_VERSION,
-						   .verb = KEEPER_RELOAD,
-						   .result = result,
-						   .more = i + 1 < count};
+		replies[i] = (struct keeper_reply){
+			.version = WIRE_VERSION, .verb = KEEPER_RELOAD, .result = result, .more = i + 1 < count};
 		snprintf(replies[i].text, sizeof(replies[i].text), "%s", text ? text : policies->complaints[i]);
 	}
 	snprintf(failed, sizeof(keeper->page->keeper.reload_failed), "%.*s",

@@ -55,7 +55,8 @@ static void place_descriptors(const struct child_plan *plan, int leash, int *exe
 		if (fd >= 0 && moved[i] < 0)
 			give_up();
 	}
-	if (dup2(plan->null_fd, STDIN_FILENO) < 0 || dup2(plan->null_fd, STDOUT_FILENO) < 0)
+	if (dup2(plan->null_fd, STDIN_FILENO) < 0 || dup2(plan->null_fd, STDOUT_FILENO) < 0 ||
+	    dup2(plan->error_fd, STDERR_FILENO) < 0)
 		give_up();
 	for (int i = FD_LEASH; i < FD_START_END; i++) {
 		if (moved[i] < 0)
@@ -82,7 +83,7 @@ static void set_identity(const struct child_plan *plan)
 {
 	if (plan->uid == 0)
 		return;
-	if (setgroups(0, NULL) < 0 || setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
+	if (setgroups(0, NULL) < 0 || setresgid(plan->uid, plan->uid, plan->uid) < 0 ||
 	    setresuid(plan->uid, plan->uid, plan->uid) < 0)
 		give_up();
 }

@@ -15,7 +15,7 @@
 
 static int tell(enum leash_kind kind, uint64_t value, const char *text)
 {
-	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value, .time_ns = 1000};
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value, .counts = {1000}};
 
 	snprintf(frame.text, sizeof(frame.text), "%s", text);
 	return frame_send(FD_LEASH, &frame, sizeof(frame), -1);
@@ -31,6 +31,8 @@ int main(int argc, char **argv)
 
 	if (file >= 0 && read(file, words, sizeof(words) - 1) < 0)
 		return 1;
+	if (file >= 0)
+		close(file);
 	if (poll(&leash, 1, 2000) != 1 || frame_receive(FD_LEASH, &frame, sizeof(frame), &fd) < 0 ||
 	    frame.kind != LEASH_START)
 		return 2;
