@@ -339,8 +339,7 @@ bool history_save(struct history *history, struct denials *denials, uint64_t now
 		database_failed(history, code, now_ns);
 		return false;
 	}
-	for (id = denials->first_id; id < denials->next_id; id++)
-		denials_get(denials, id)->unsaved = false;
+	denials_saved(denials);
 	if (history->failing)
 		history->say(history->owner, "history: it can be written again");
 	history->failing = false;
