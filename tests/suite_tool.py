@@ -159,6 +159,31 @@ def _(suite):
                 [r["answer"] for r in stage.rows()] == ["deny", "would-deny"])
 
 
+@suite.test("names of users")
+def _(suite):
+    stage = Stage()
+    pid = stage.look()["pid"]
+    for uid in (0, 65534, 4242, 61190, 0xffffffff):
+        stage.record(uid=uid, ino=uid + 1)
+    rows = eventually(lambda: (lambda r: r if len(r) == 5 else None)(stage.rows()), PATIENCE)
+    suite.check("uids have their names where they have one, else none",
+                eventually(lambda: [r["user"] for r in stage.rows()] == ["root", "nobody", "", "", ""], PATIENCE), rows)
+    suite.check("an unknown uid is null", rows and rows[4]["uid"] is None and rows[2]["uid"] == 4242)
+    suite.check("people see the number then", " 4242 " in stage.tool("blocked").out)
+    children = lambda: open("/proc/%d/task/%d/children" % (pid, pid)).read().split()
+    asker = [int(child) for child in children()]
+    suite.check("one process asks the name service", len(asker) == 1, asker)
+    links = os.listdir("/proc/%d/fd" % asker[0]) if asker else []
+    suite.check("it holds nothing of the recorder's but its socket", sorted(links) == ["0", "1", "2", "3"], links)
+    os.kill(asker[0], signal.SIGSTOP)
+    stage.record(uid=77, ino=77)
+    started = time.monotonic()
+    suite.check("it hangs: rows are shown all the same", eventually(lambda: len(stage.rows()) == 6, PATIENCE) and
+                time.monotonic() - started < 2 + PATIENCE)
+    stage.end("kill")
+    suite.check("it ends with the recorder", eventually(lambda: not os.path.exists("/proc/%d" % asker[0]), PATIENCE))
+
+
 @suite.test("filters")
 def _(suite):
     stage = Stage()
