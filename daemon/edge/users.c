@@ -138,7 +138,7 @@ bool users_take(uint64_t now_ns)
 static bool asker_hangs(uint64_t now_ns)
 {
 	for (const struct user *user = users; user < users + USERS_KEPT; user++)
-		if (user->state == USER_WANTED && now_ns - user->since_ns >= USER_WAIT_NS)
+		if (user->state == USER_WANTED && now_ns >= user->since_ns + USER_WAIT_NS)
 			return true;
 	return false;
 }
@@ -153,9 +153,9 @@ bool users_name(uint32_t uid, uint64_t now_ns, char name_out[USER_SIZE])
 	user = user_place(uid);
 	if (!user)
 		return true;
-	if (user->uid == uid && user->state == USER_WANTED && now_ns - user->since_ns < USER_KEEP_NS)
-		return now_ns - user->since_ns >= USER_WAIT_NS;
-	if (user->uid == uid && user->state == USER_KNOWN && now_ns - user->since_ns < USER_KEEP_NS) {
+	if (user->uid == uid && user->state == USER_WANTED && now_ns < user->since_ns + USER_KEEP_NS)
+		return now_ns >= user->since_ns + USER_WAIT_NS;
+	if (user->uid == uid && user->state == USER_KNOWN && now_ns < user->since_ns + USER_KEEP_NS) {
 		memcpy(name_out, user->name, USER_SIZE);
 		return true;
 	}
