@@ -28,7 +28,7 @@ class Running:
 
     @staticmethod
     def left_folders():
-        return glob.glob("/run/mailward-demo-*") + glob.glob("/tmp/mailward-demo-*")
+        return glob.glob("/run/mailward-demo*") + glob.glob("/tmp/mailward-demo*")
 
     def read_until(self, word, seconds):
         end = time.monotonic() + seconds
@@ -60,7 +60,7 @@ class Running:
 
     def processes_of_demo(self):
         """Those in its session, and those whose command line or mounts name its folder."""
-        base = re.search(r"(/\S*mailward-demo-[^/\s]+)", self.text)
+        base = re.search(r"(/\S*mailward-demo[^/\s]*)/", self.text)
         found = [pid for pid, (_, session, state, _) in processes().items()
                  if session == self.process.pid and state not in "ZX"]
         for pid in processes() if base else ():
