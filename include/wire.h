@@ -60,7 +60,7 @@ enum leash_kind {
 	LEASH_POLICY, /* fd: sealed memfd of struct policy; value: warnings. To the gate: value is its number, and what
 			 follows (roots, watches without one, LEASH_POLICY_END) goes with it */
 	LEASH_ROOT,   /* fd: O_RDONLY directory of a root; value: index of the watch; in the order of the watches */
-	LEASH_WATCH_WITHOUT, /* value: index of a watch that has no root; text: why */
+	LEASH_WATCH_WITHOUT, /* value: index of a watch that has no root; or, after its roots, that lacks a part; text: why */
 	LEASH_POLICY_END,    /* all sent */
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */

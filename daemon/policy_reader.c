@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "policy_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "policy_files.h"
+
+#define LIFE_SECONDS 12 /* below the keeper's own limit for it */
+
+/* Half a megabyte each: not on the stack. */
+static struct policy table;
+static struct complaints complaints;
+static struct policy_roots roots;
+
+/* Waits for the keeper to read; the alarm ends a wait that does not. 0 or -errno. */
+static int tell(enum leash_kind kind, uint64_t value, const char *text, int fd)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value};
+	struct pollfd leash = {.fd = FD_LEASH, .events = POLLOUT};
+	int error;
+
+	snprintf(frame.text, sizeof(frame.text), "%s", text);
+	while ((error = frame_send(FD_LEASH, &frame, sizeof(frame), fd)) == -EAGAIN)
+		poll(&leash, 1, 50);
+	return error;
+}
+
+static int tell_complaints(bool warnings)
+{
+	int error = 0;
+
+	for (size_t i = 0; !error && i < complaints.count; i++)
+		if (complaints.list[i].warning == warnings)
+			error = tell(LEASH_COMPLAINT, warnings, complaints.list[i].text, -1);
+	return error;
+}
+
+/* The table as memory that nobody can change any more; -errno. */
+static int seal_table(void)
+{
+	int fd = memfd_create("mailward policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t done = 0;
+
+	while (fd >= 0 && done < sizeof(table)) {
+		ssize_t written = write(fd, (const char *)&table + done, sizeof(table) - done);
+		if (written <= 0)
+			break;
+		done += (size_t)written;
+	}
+	if (fd < 0 || done < sizeof(table) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0) {
+		int error = errno ? -errno : -EIO;
+		if (fd >= 0)
+			close(fd);
+		return error;
+	}
+	return fd;
+}
+
+static int tell_policy(void)
+{
+	int fd = seal_table(), error;
+
+	if (fd < 0)
+		return fd;
+	error = tell(LEASH_POLICY, complaints.count - complaints.errors, "", fd);
+	close(fd);
+	return error;
+}
+
+static int tell_roots(void)
+{
+	struct mounts mounts;
+	size_t next = 0;
+	int error = host_mounts(&mounts);
+
+	if (error)
+		return error;
+	policy_roots_open(&table, &mounts, &roots);
+	mounts_free(&mounts);
+	for (uint32_t i = 0; !error && i < table.watch_count; i++) {
+		while (!error && next < roots.count && roots.list[next].watch == i)
+			error = tell(LEASH_ROOT, i, "", roots.list[next++].fd);
+		if (!error && roots.why[i][0])
+			error = tell(LEASH_WATCH_WITHOUT, i, roots.why[i], -1);
+	}
+	policy_roots_close(&roots);
+	return error;
+}
+
+/* The policy in force, as the keeper gave it. */
+static int take_table(void)
+{
+	struct stat status;
+	ssize_t got;
+
+	if (fstat(FD_POLICY, &status) < 0)
+		return -errno;
+	got = pread(FD_POLICY, &table, sizeof(table), 0);
+	if (got < 0)
+		return -errno;
+	return (size_t)got == sizeof(table) && status.st_size == (off_t)sizeof(table) && policy_is_sound(&table)
+		       ? 0
+		       : -EBADMSG;
+}
+
+static int read_policy(const char *file)
+{
+	int error;
+
+	if (!policy_load(&table, file, &complaints)) {
+		error = tell_complaints(false);
+		return error ? error : -EINVAL;
+	}
+	error = tell_policy();
+	if (!error)
+		error = tell_roots();
+	if (!error)
+		error = tell_complaints(true);
+	return error;
+}
+
+static int find_roots(void)
+{
+	int error = take_table();
+
+	return error ? error : tell_roots();
+}
+
+int policy_reader_run(int argc, char **argv)
+{
+	int error;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGALRM, SIG_DFL);
+	alarm(LIFE_SECONDS);
+	error = argc > 1 ? read_policy(argv[1]) : find_roots();
+	if (!error)
+		error = tell(LEASH_POLICY_END, table.number, "", -1);
+	return error == -EINVAL ? 2 : error ? 1 : 0;
+}

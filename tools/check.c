@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* mailward check [FILE]: reads a policy as the daemon does, and prints what it would answer. Needs no daemon. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "log.h"
+#include "loop.h"
+#include "output.h"
+#include "policy_files.h"
+
+#define DEFAULT_POLICY "/etc/mailward/mailward.conf"
+#define POSTCONF_TIME_MS 5000
+#define COLUMNS 12
+#define CELL 64
+
+static const char *const store_names[] = STORE_NAMES;
+static const char *const mode_names[] = MODE_NAMES;
+static const char *const case_names[POLICY_CASES] = {
+	[CASE_INFECTED] = "infected",	[CASE_TIMEOUT] = "timeout", [CASE_LIMIT] = "limit",
+	[CASE_ENCRYPTED] = "encrypted", [CASE_ERROR] = "error",	    [CASE_DOWN] = "down",
+};
+
+/* Half a megabyte and more: not on the stack. */
+static struct policy policy;
+static struct complaints complaints;
+static struct policy_roots roots;
+
+/* ---- the mail software's limit ---- */
+
+enum limit_state { LIMIT_KNOWN, LIMIT_NO_POSTCONF, LIMIT_NOT_TOLD };
+
+/* Runs `postconf -h message_size_limit` without a shell; fd_out: what it prints. */
+static pid_t postconf_start(int *fd_out)
+{
+	char *const argv[] = {"postconf", "-h", "message_size_limit", NULL};
+	int ends[2];
+	pid_t pid;
+
+	if (pipe(ends) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY);
+		dup2(null, STDERR_FILENO);
+		dup2(ends[1], STDOUT_FILENO);
+		close(ends[0]);
+		close(ends[1]);
+		execvp(argv[0], argv);
+		execv("/usr/sbin/postconf", argv);
+		_exit(127);
+	}
+	close(ends[1]);
+	if (pid < 0)
+		close(ends[0]);
+	*fd_out = ends[0];
+	return pid;
+}
+
+/* Its first line, as far as it comes in time. */
+static void postconf_line(int fd, char *line, size_t size)
+{
+	struct pollfd end = {.fd = fd, .events = POLLIN};
+	uint64_t until = now_ns() + POSTCONF_TIME_MS * 1000000ull, now;
+	size_t used = 0;
+	ssize_t got;
+
+	while (used < size - 1 && !memchr(line, '\n', used) && (now = now_ns()) < until &&
+	       poll(&end, 1, (int)((until - now) / 1000000) + 1) == 1) {
+		got = read(fd, line + used, size - 1 - used);
+		if (got <= 0)
+			break;
+		used += (size_t)got;
+	}
+	line[used] = 0;
+}
+
+/* Its exit status; it is killed where it goes on. */
+static int postconf_end(pid_t pid)
+{
+	struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	int status = -1;
+
+	if (end.fd < 0 || poll(&end, 1, 500) != 1)
+		kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	if (end.fd >= 0)
+		close(end.fd);
+	return status;
+}
+
+static enum limit_state message_size_limit(uint64_t *limit_out)
+{
+	char line[64] = "", *end;
+	int fd, status;
+	pid_t pid = postconf_start(&fd);
+
+	if (pid < 0)
+		return LIMIT_NOT_TOLD;
+	postconf_line(fd, line, sizeof(line));
+	close(fd);
+	status = postconf_end(pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return LIMIT_NO_POSTCONF;
+	*limit_out = strtoull(line, &end, 10);
+	return end != line && *end == '\n' ? LIMIT_KNOWN : LIMIT_NOT_TOLD;
+}
+
+static void compare_limits(const char *file, enum limit_state state, uint64_t limit)
+{
+	uint64_t most = policy.scanner.max_file_size;
+
+	if (state != LIMIT_KNOWN || (limit != 0 && limit <= most))
+		return;
+	if (limit == 0)
+		complain(&complaints, true, file, 1,
+			 "Postfix takes messages of any size (message_size_limit = 0), max-file-size is %" PRIu64
+			 " bytes: a larger one arrives and is unscanned (too-large); set message_size_limit",
+			 most);
+	else
+		complain(&complaints, true, file, 1,
+			 "Postfix takes messages of %" PRIu64 " bytes (message_size_limit), max-file-size is %" PRIu64
+			 ": a larger one arrives and is unscanned (too-large); raise max-file-size or lower "
+			 "message_size_limit",
+			 limit, most);
+}
+
+static const char *limit_sentence(enum limit_state state)
+{
+	switch (state) {
+	case LIMIT_KNOWN:
+		return "";
+	case LIMIT_NO_POSTCONF:
+		return "postconf is not here: the limits are not compared with Postfix's";
+	case LIMIT_NOT_TOLD:
+		return "postconf did not tell message_size_limit: the limits are not compared with Postfix's";
+	}
+	return "";
+}
+
+/* ---- the table ---- */
+
+static const char *answer_text(const struct policy_watch *watch, enum policy_case which)
+{
+	if (watch->actions[which].answer == ANSWER_DENY)
+		return "deny";
+	return which == CASE_INFECTED ? "report" : "allow";
+}
+
+/* "deny:12": said in line 12 of the watch's file; "deny": the default. */
+static void answer_cell(char *cell, const struct policy_watch *watch, enum policy_case which)
+{
+	const struct policy_action *action = &watch->actions[which];
+
+	if (watch->mode == MODE_OFF)
+		snprintf(cell, CELL, "-");
+	else if (action->is_default)
+		snprintf(cell, CELL, "%s", answer_text(watch, which));
+	else
+		snprintf(cell, CELL, "%s:%u", answer_text(watch, which), action->place.line);
+}
+
+static void deadline_cell(char *cell, uint64_t deadline_ns)
+{
+	uint64_t ms = deadline_ns / 1000000;
+
+	if (ms % 1000 == 0)
+		snprintf(cell, CELL, "%" PRIu64 "s", ms / 1000);
+	else
+		snprintf(cell, CELL, "%" PRIu64 "ms", ms);
+}
+
+/* All but the first and the last column, which are of any length. */
+static void row_cells(char cells[COLUMNS - 2][CELL], const struct policy_watch *watch)
+{
+	snprintf(cells[0], CELL, "%s", store_names[watch->store]);
+	snprintf(cells[1], CELL, "%s", mode_names[watch->mode]);
+	deadline_cell(cells[2], watch->deadline_ns);
+	for (int i = 0; i < POLICY_CASES; i++)
+		answer_cell(cells[3 + i], watch, (enum policy_case)i);
+	snprintf(cells[9], CELL, "%s", watch->ignore_marks ? "cached" : "none");
+}
+
+static void print_table(FILE *out, bool header)
+{
+	static const char *const titles[COLUMNS - 2] = {"STORE",   "MODE",  "DEADLINE",	 "INFECTED", "TIMEOUT",
+							"LIMIT",   "ENCRYPTED", "ERROR", "DOWN",     "MARKS"};
+	char cells[COLUMNS - 2][CELL], path[4 * POLICY_PATH_SIZE], place[POLICY_FILE_SIZE + 16];
+	int widths[COLUMNS - 2], path_width = 4;
+
+	for (int c = 0; c < COLUMNS - 2; c++)
+		widths[c] = (int)strlen(titles[c]);
+	for (uint32_t i = 0; i < policy.watch_count; i++) {
+		row_cells(cells, &policy.watches[i]);
+		text_column(path, sizeof(path), policy.watches[i].path, strlen(policy.watches[i].path));
+		path_width = (int)strlen(path) > path_width ? (int)strlen(path) : path_width;
+		for (int c = 0; c < COLUMNS - 2; c++)
+			widths[c] = (int)strlen(cells[c]) > widths[c] ? (int)strlen(cells[c]) : widths[c];
+	}
+	if (header && policy.watch_count > 0) {
+		fprintf(out, "%-*s", path_width, "PATH");
+		for (int c = 0; c < COLUMNS - 2; c++)
+			fprintf(out, "  %-*s", widths[c], titles[c]);
+		fputs("  POLICY\n", out);
+	}
+	for (uint32_t i = 0; i < policy.watch_count; i++) {
+		row_cells(cells, &policy.watches[i]);
+		text_column(path, sizeof(path), policy.watches[i].path, strlen(policy.watches[i].path));
+		policy_place_text(&policy, policy.watches[i].place, place, sizeof(place));
+		fprintf(out, "%-*s", path_width, path);
+		for (int c = 0; c < COLUMNS - 2; c++)
+			fprintf(out, "  %-*s", widths[c], cells[c]);
+		text_quote(path, sizeof(path), place, strlen(place));
+		fprintf(out, "  %s\n", path);
+	}
+}
+
+static void print_rest(FILE *out, bool header, enum limit_state state)
+{
+	const struct scanner_settings *scanner = &policy.scanner;
+
+	if (header && policy.watch_count > 0)
+		fputs("(deny:12 is said in line 12, deny alone is the default)\n", out);
+	fprintf(out, "scanner: %u workers, max-file-size %" PRIu64 "k, max-scan-size %" PRIu64
+		     "k, max-files %u, max-depth %u, scan-time %ums\n",
+		scanner->workers, scanner->max_file_size >> 10, scanner->max_scan_size >> 10, scanner->max_files,
+		scanner->max_depth, scanner->scan_time_ms);
+	for (uint32_t i = 0; i < policy.mail_software_count; i++)
+		fprintf(out, "mail-software %s: %u root%s, without effect in this version\n",
+			policy.mail_software[i].name, policy.mail_software[i].root_count,
+			policy.mail_software[i].root_count == 1 ? "" : "s");
+	if (state != LIMIT_KNOWN)
+		fprintf(out, "%s\n", limit_sentence(state));
+}
+
+/* Errors to standard error, warnings beside the table. */
+static void print_complaints(FILE *out)
+{
+	size_t warnings = 0;
+
+	for (size_t i = 0; i < complaints.count; i++) {
+		const struct complaint *complaint = &complaints.list[i];
+		warnings += complaint->warning;
+		fprintf(complaint->warning ? out : stderr, "%s: %s\n", complaint->warning ? "warning" : "error",
+			complaint->text);
+	}
+	if (complaints.errors + warnings > complaints.count)
+		fprintf(stderr, "error: there are more\n");
+	if (complaints.errors)
+		fprintf(stderr, "%zu error%s: this policy is not taken\n", complaints.errors,
+			complaints.errors == 1 ? "" : "s");
+}
+
+/* ---- JSON ---- */
+
+static json_t *place_json(struct policy_place place)
+{
+	char text[POLICY_FILE_SIZE + 16];
+
+	policy_place_text(&policy, place, text, sizeof(text));
+	return json_text(text, strlen(text));
+}
+
+static json_t *watch_json(uint32_t index)
+{
+	const struct policy_watch *watch = &policy.watches[index];
+	json_t *answers = json_object();
+
+	for (int i = 0; i < POLICY_CASES; i++)
+		json_object_set_new(answers, case_names[i],
+				    json_pack("{s:s, s:o, s:b}", "answer", answer_text(watch, (enum policy_case)i),
+					      "policy", place_json(watch->actions[i].place), "default",
+					      watch->actions[i].is_default));
+	return json_pack("{s:o, s:s, s:s, s:I, s:s, s:o, s:o, s:b, s:o, s:o}", "path",
+			 json_text(watch->path, strlen(watch->path)), "store", store_names[watch->store], "mode",
+			 mode_names[watch->mode], "deadline_ms", (json_int_t)(watch->deadline_ns / 1000000), "marks",
+			 watch->ignore_marks ? "cached" : "none", "policy", place_json(watch->place), "answers", answers,
+			 "covered", roots.why[index][0] == 0, "why",
+			 json_text(roots.why[index], strlen(roots.why[index])), "file_system",
+			 json_text(roots.file_system[index], strlen(roots.file_system[index])));
+}
+
+static json_t *complaints_json(bool warnings)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < complaints.count; i++)
+		if (complaints.list[i].warning == warnings)
+			json_array_append_new(list,
+					      json_text(complaints.list[i].text, strlen(complaints.list[i].text)));
+	return list;
+}
+
+static json_t *mail_software_json(void)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < policy.mail_software_count; i++) {
+		const struct policy_mail_software *software = &policy.mail_software[i];
+		json_t *paths = json_array();
+		for (uint32_t r = 0; r < software->root_count; r++)
+			json_array_append_new(paths, json_text(software->roots[r], strlen(software->roots[r])));
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name", software->name, "roots", paths, "policy",
+						      place_json(software->place)));
+	}
+	return list;
+}
+
+static void print_object(FILE *out, const char *file, bool good, enum limit_state state, uint64_t limit)
+{
+	const struct scanner_settings *scanner = &policy.scanner;
+	json_t *object = json_pack("{s:o, s:o, s:o}", "file", json_text(file, strlen(file)), "errors",
+				   complaints_json(false), "warnings", complaints_json(true));
+	json_t *watches = json_array();
+
+	for (uint32_t i = 0; good && i < policy.watch_count; i++)
+		json_array_append_new(watches, watch_json(i));
+	json_object_set_new(object, "watches", watches);
+	if (good) {
+		json_object_set_new(object, "allow_root_filesystem", json_boolean(policy.allow_root_filesystem));
+		json_object_set_new(object, "scanner",
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
+					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
+					      (json_int_t)scanner->max_scan_size, "max_files",
+					      (json_int_t)scanner->max_files, "max_depth", (json_int_t)scanner->max_depth,
+					      "scan_time_ms", (json_int_t)scanner->scan_time_ms));
+		json_object_set_new(object, "mail_software", mail_software_json());
+		json_object_set_new(object, "message_size_limit",
+				    state == LIMIT_KNOWN ? json_integer((json_int_t)limit) : json_null());
+	}
+	print_json(out, object);
+}
+
+/* ---- the verb ---- */
+
+/* What of each watch would not be guarded now. */
+static void look_at_roots(void)
+{
+	struct mounts mounts;
+
+	if (host_mounts(&mounts) < 0)
+		return;
+	policy_roots_open(&policy, &mounts, &roots);
+	mounts_free(&mounts);
+	policy_roots_close(&roots);
+	for (uint32_t i = 0; i < policy.watch_count; i++) {
+		const struct policy_watch *watch = &policy.watches[i];
+		if (roots.why[i][0] && watch->mode != MODE_OFF)
+			complain(&complaints, true, policy.files[watch->place.file], watch->place.line,
+				 "the watch \"%.400s\" is not covered now: %s", watch->path, roots.why[i]);
+	}
+}
+
+static int check_policy(const struct options *options, const char *file, FILE *out)
+{
+	enum limit_state state = LIMIT_NOT_TOLD;
+	uint64_t limit = 0;
+	bool good = policy_load(&policy, file, &complaints);
+
+	if (good) {
+		look_at_roots();
+		state = message_size_limit(&limit);
+		compare_limits(file, state, limit);
+	}
+	if (options->json) {
+		print_object(out, file, good, state, limit);
+	} else {
+		if (good) {
+			print_table(out, options->header);
+			print_rest(out, options->header, state);
+		}
+		print_complaints(out);
+	}
+	return !good ? EXIT_TROUBLE : complaints.count ? EXIT_FOUND : EXIT_FINE;
+}
+
+/* The policy of a daemon that runs, else the one that the next would take. */
+static const char *policy_in_use(const struct options *options)
+{
+	const struct status_page *page;
+	char path[POLICY_PATH_SIZE];
+
+	snprintf(path, sizeof(path), "%s/%s", options->runtime_dir, KEEPER_SOCKET);
+	if (access(path, F_OK) == 0 && client_status_page(options, &page) == EXIT_FINE &&
+	    memchr(page->keeper.policy_file, 0, sizeof(page->keeper.policy_file)) && page->keeper.policy_file[0])
+		return page->keeper.policy_file;
+	return DEFAULT_POLICY;
+}
+
+int verb_check(const struct options *options, int argc, char **argv)
+{
+	if (argc > 2)
+		return usage_error("check", "one policy file at most, not '%s' too", argv[2]);
+	if (argc == 2 && argv[1][0] == '-')
+		return usage_error("check", "unknown option %s", argv[1]);
+	return check_policy(options, argc == 2 ? argv[1] : policy_in_use(options), stdout);
+}
