@@ -189,6 +189,22 @@ def check_two_recipients(mail):
                 check_refused(mail, name, os.path.join(mail.store, "lmtp"), body, queue_id)
 
 
+def check_first_ever(mail):
+    """Dovecot's lmtp reads the first message of a new mailbox back for its index, and is refused: it goes on."""
+    before = len(mail.mail.complaints())
+    queue_id = mail.mail.send("eve@example.test", ["dora@lmtp.test"], messages.infected("first ever"))
+    suite.say("postfix: " + mail.mail.wait_sent(queue_id, 1, SECONDS)[0].split(": ", 1)[1])
+    errors = [line for line in mail.mail.dovecot_lines() if "lmtp(dora" in line and "Error" in line]
+    suite.say(f"dovecot: {len(errors)} errors in its log, the first: {errors[0].split('Error: ')[1] if errors else '-'}")
+    body = mail.fetch("lmtp", 1, "dora")
+    suite.check(mail.name("a new mailbox's first message is infected: delivered, not a byte of it fetched"), body is None)
+    _, uid = mail.deliver("lmtp", messages.clean("second"), ("dora",))
+    suite.check(mail.name("a new mailbox's first message is infected: the second is fetched"),
+                mail.fetch("lmtp", uid, "dora") is not None)
+    suite.check(mail.name("a new mailbox's first message is infected: nothing was deferred"),
+                len(mail.mail.complaints()) == before)
+
+
 def check_syncing_client(mail):
     """A client that fetches everything in one session is cut off at the denied message: README says so."""
     uids = sorted(mail.uids("virtual"))
@@ -232,6 +248,7 @@ def both(file_system, queue):
                     os.unlink(entry.path)
         mail.guard()
         run_all(mail)
+        check_first_ever(mail)
         check_syncing_client(mail)
 
 

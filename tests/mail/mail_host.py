@@ -29,8 +29,8 @@ import subprocess
 import time
 
 VMAIL_UID = 5000
-USERS = ("anna", "ben", "carl")
-LOCAL_UIDS = {"anna": 5001, "ben": 5002, "carl": 5003}
+USERS = ("anna", "ben", "carl", "dora")
+LOCAL_UIDS = {"anna": 5001, "ben": 5002, "carl": 5003, "dora": 5004}
 PASSWORD = "test"
 NEEDED = {
     "postfix": "/usr/sbin/postfix",
