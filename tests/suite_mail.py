@@ -262,6 +262,40 @@ def _(_suite):
     both("ext4", "same")
 
 
+@suite.test("an infected message in an mbox and in Postfix's queue is recorded, and never stops the mail")
+def _(_suite):
+    absent = mail_host.missing_packages()
+    if absent:
+        suite.skip("real mail", "not installed: " + " ".join(absent))
+        return
+    with Mail(queue="same") as mail:
+        host = mail.host
+        host.policy(host.watch(mail.store, store="maildir"), host.watch(f"{mail.store}/mbox", store="mbox"),
+                    host.watch(mail.mail.queue, store="postfix-queue"))
+        mail.guard()
+        for number in (1, 2):
+            _, uid = mail.deliver("lmtp", messages.infected(f"into mbox {number}"), ("mia",))
+            body = mail.fetch("lmtp", uid, "mia")
+            suite.check(f"infected message {number} in an mbox is fetched: a refusal would shut the whole mailbox",
+                        body is not None and messages.is_infected(body))
+            _, uid = mail.deliver("lmtp", messages.clean(f"after {number}"), ("mia",))
+            suite.check(f"the clean message after infected message {number} in the same mbox is fetched",
+                        mail.fetch("lmtp", uid, "mia") is not None)
+        for route in ROUTES:
+            _, uid = mail.deliver(route, messages.infected(f"through a watched queue by {route}"))
+            suite.check(f"an infected message through the watched queue by {route} is refused in its Maildir",
+                        mail.fetch(route, uid) is None)
+        rows = eventually(lambda: [row for row in host.blocked() if row["answer"] == "would-deny" and
+                                   row["path"].startswith(f"{mail.store}/mbox/")], 5)
+        suite.check("`mailward blocked` shows the mbox as would-deny", rows, host.blocked())
+        rows = eventually(lambda: [row for row in host.blocked() if row["path"].startswith(mail.mail.queue)], 5) or []
+        for row in rows[:6]:
+            suite.say("blocked: " + " ".join(f"{key}={row.get(key)}" for key in ("answer", "verdict", "signature", "exe", "path")))
+        suite.check("nobody was denied a file of the queue", all(row["answer"] == "would-deny" for row in rows), rows)
+        suite.check("the infected queue files are in `mailward blocked`", rows)
+        mail.still_flows("mbox and queue")
+
+
 def subjects_in(folder):
     """Subject lines of the messages stored below a folder, read with no daemon running."""
     found = []
