@@ -196,7 +196,7 @@ static int take_groups(struct gate *gate)
 	uint32_t nofile = gate->notes->nofile;
 	int result, bell;
 
-	result = accesses_open(&gate->accesses, FD_PERMISSION_GROUP, gate->notes, nofile, others(nofile));
+	result = accesses_open(&gate->accesses, FD_PERMISSION_GROUP, FD_PROC, gate->notes, nofile, others(nofile));
 	if (result == 0)
 		result = fresh_open(&gate->fresh, FD_CLOSED_GROUP, nofile / 32, &bell);
 	if (result == 0)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 
 struct accesses {
 	int group_fd;
+	bool shows_errors; /* a failed open comes as an event, FAN_REPORT_FD_ERROR */
 	struct gate_notes *notes;
 	uint32_t room;    /* descriptors that events may use, all in all */
 	uint32_t reserve; /* of these, kept for accesses that are answered at once */
@@ -50,7 +52,27 @@ static void *close_all(void *argument)
 	}
 }
 
-int accesses_open(struct accesses **accesses_out, int group_fd, struct gate_notes *notes, uint32_t nofile,
+/* Was the group made with FAN_REPORT_FD_ERROR? Its fdinfo says, proc(5): "fanotify flags:%x event-flags:%x". */
+static bool shows_errors(int group_fd, int proc_fd)
+{
+	char name[40], text[512];
+	const char *flags;
+	unsigned value;
+	ssize_t size;
+	int fd;
+
+	snprintf(name, sizeof(name), "self/fdinfo/%d", group_fd);
+	fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	size = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[size > 0 ? size : 0] = 0;
+	flags = strstr(text, "fanotify flags:");
+	return flags && sscanf(flags, "fanotify flags:%x", &value) == 1 && value & FAN_REPORT_FD_ERROR;
+}
+
+int accesses_open(struct accesses **accesses_out, int group_fd, int proc_fd, struct gate_notes *notes, uint32_t nofile,
 		  uint32_t in_use)
 {
 	struct accesses *accesses = calloc(1, sizeof(*accesses));
@@ -61,6 +83,7 @@ int accesses_open(struct accesses **accesses_out, int group_fd, struct gate_note
 	if (nofile > NOTES_MAX)
 		nofile = NOTES_MAX;
 	accesses->group_fd = group_fd;
+	accesses->shows_errors = shows_errors(group_fd, proc_fd);
 	accesses->notes = notes;
 	accesses->room = nofile > in_use + 16 ? nofile - in_use : 16;
 	accesses->reserve = accesses->room / 8 < 512 ? accesses->room / 8 : 512;

@@ -34,9 +34,9 @@ enum access_next {
 
 struct accesses;
 
-/* Borrows both descriptors. notes: see shared.h. nofile: our RLIMIT_NOFILE; in_use: descriptors that are not events. 0
+/* Borrows the descriptors; proc_fd: directory /proc. notes: see shared.h. nofile: our RLIMIT_NOFILE; in_use: descriptors that are not events. 0
  * or -errno. */
-int accesses_open(struct accesses **accesses_out, int group_fd, struct gate_notes *notes, uint32_t nofile,
+int accesses_open(struct accesses **accesses_out, int group_fd, int proc_fd, struct gate_notes *notes, uint32_t nofile,
 		  uint32_t in_use);
 
 /* Reads on only while there are descriptors for it: what doesn't fit in stays in the kernel's queue. */

@@ -635,10 +635,7 @@ void policy_roots_open(const struct policy *policy, const struct mounts *mounts,
 	memset(roots, 0, sizeof(*roots));
 	for (uint32_t i = 0; i < policy->watch_count; i++) {
 		const struct policy_watch *watch = &policy->watches[i];
-		if (watch->mode == MODE_OFF) {
-			snprintf(roots->why[i], sizeof(roots->why[i]), "mode = off");
-			continue;
-		}
+		/* A watch that is off has its roots, too: they tell what it takes out of a larger one. */
 		if (!open_own_root(policy, mounts, i, roots))
 			continue;
 		for (size_t m = 0; m < mounts->count; m++) {
