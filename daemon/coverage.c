@@ -275,9 +275,8 @@ void coverage_name_news(struct gate *gate, const struct generation *file)
 void coverage_forget_places(struct gate *gate)
 {
 	gate->epoch++;
-	if (gate->ignored_count) {
+	if (gate->ignored_count)
 		forget_ignored(gate);
-		count_flush(gate);
-	}
+	count_flush(gate);
 	scope_refresh(&gate->scope);
 }

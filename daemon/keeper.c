@@ -146,7 +146,7 @@ static bool take_places(struct keeper *keeper)
 
 static bool take_sockets(struct keeper *keeper)
 {
-	int group = keeper->recorder_id.is_fallback ? -1 : (int)keeper->recorder_id.uid;
+	int group = keeper->recorder_id.is_fallback ? -1 : (int)keeper->recorder_id.gid;
 
 	return place_taken(&keeper->keeper_listener, places_listen(keeper->runtime, KEEPER_SOCKET, group)) &&
 	       place_taken(&keeper->recorder_listener, places_listen(keeper->runtime, RECORDER_SOCKET, group));

@@ -114,6 +114,7 @@ static void recorder_start(struct part *part)
 	plan.fds[FD_LISTENER] = keeper->recorder_listener;
 	plan.fds[FD_STATE_DIR] = keeper->state_dir;
 	plan.uid = keeper->recorder_id.uid;
+	plan.gid = keeper->recorder_id.gid;
 	if (part_start(part, &plan, RECORDER_SILENCE) < 0)
 		restart_ended(&part->restart, now_ns());
 }
@@ -284,7 +285,7 @@ static void loader_loaded(struct part *part, const struct leash_frame *frame)
 
 	part->restart.limit_ns = LOADER_SILENCE;
 	shown->definitions_signatures = frame->value;
-	shown->definitions_time_ns = (frame->counts[0] | (uint64_t)frame->counts[1] << 32) * SECOND_NS;
+	shown->definitions_time_ns = frame->time_ns;
 	snprintf(shown->definitions_version, sizeof(shown->definitions_version), "%.*s",
 		 (int)sizeof(shown->definitions_version) - 1, frame->text);
 	__atomic_store_n(&shown->definitions_known, 1, __ATOMIC_RELEASE);

@@ -80,7 +80,9 @@ static bool take_table(struct keeper *keeper, int fd)
 		return false;
 	table->number = keeper->page->keeper.policy_number + 1;
 	table->scanner.worker_uid = keeper->worker_id.uid;
+	table->scanner.worker_gid = keeper->worker_id.gid;
 	table->scanner.loader_uid = keeper->loader_id.uid;
+	table->scanner.loader_gid = keeper->loader_id.gid;
 	if (set->policy_fd >= 0)
 		close(set->policy_fd);
 	set->policy_fd = pages_sealed_copy("mailward policy", table, sizeof(*table));

@@ -79,8 +79,10 @@ struct scanner_settings {
 	uint32_t max_depth;     /* nested layers */
 	uint32_t scan_time_ms;  /* libclamav's own limit; the gate's kill comes 1 s after it */
 	uint32_t workers;
-	uint32_t worker_uid; /* and gid; of workers and the hasher */
-	uint32_t loader_uid; /* and gid */
+	uint32_t worker_uid; /* of workers and the hasher */
+	uint32_t loader_uid;
+	uint32_t worker_gid;
+	uint32_t loader_gid;
 };
 
 #define LEASH_TEXT 1024
@@ -91,8 +93,9 @@ struct leash_frame {
 	uint32_t watch;  /* LEASH_NOTE */
 	uint32_t answer; /* LEASH_NOTE: enum answer */
 	struct scanner_settings scanner;
-	uint32_t counts[24];   /* LEASH_LOADED: [0], [1]: low and high half of the newest definition file's time, s */
+	uint32_t counts[24];
 	char text[LEASH_TEXT]; /* zero-terminated */
+	uint64_t time_ns;      /* LEASH_LOADED: CLOCK_REALTIME of the newest definition file, 0: none */
 };
 
 /* ---- gate <-> loader ---- */

@@ -137,13 +137,13 @@ static int verb_unknown(const char *name)
 	return trouble("unknown verb %s; there are: status blocked watch explain check reload", name);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct options options = {
 		.runtime_dir = "/run/mailward", .state_dir = "/var/lib/mailward", .header = true};
 	bool help = false, version = false;
 	const struct verb *verb;
-	int left = take_options(&options, argc - 1, argv + 1, &help, &version), code;
+	int left = take_options(&options, argc - 1, argv + 1, &help, &version);
 
 	if (left < 0)
 		return EXIT_TROUBLE;
@@ -162,7 +162,13 @@ int main(int argc, char **argv)
 		printf("usage: mailward %s %s\n%s\n", verb->name, verb->arguments, verb->purpose);
 		return EXIT_FINE;
 	}
-	code = verb->run(&options, left, argv + 1);
+	return verb->run(&options, left, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	int code = run(argc, argv);
+
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return trouble("cannot write to standard output");
 	return code;

@@ -110,10 +110,10 @@ void time_text(char *out, int64_t ns, bool milliseconds)
 
 void span_text(char *out, size_t room, uint64_t ns)
 {
-	unsigned long long ms = ns / 1000000u, s = ms / 1000;
+	unsigned long long ms = (ns + 500000) / 1000000u, s = ms / 1000;
 
-	if (ms == 0)
-		snprintf(out, room, ns ? "<1ms" : "0ms");
+	if (ns < 1000000)
+		snprintf(out, room, ns ? "<1ms" : "0");
 	else if (ms < 1000)
 		snprintf(out, room, "%llums", ms);
 	else if (s < 10)

@@ -216,9 +216,10 @@ static void print_status(const struct status_page *page, const struct findings *
 {
 	const struct gate_part *gate = &page->gate;
 	bool colours = colours_are_on();
-	char text[QUOTED_ROOM(sizeof(findings->issues[0].text))], up[32];
+	char text[QUOTED_ROOM(sizeof(findings->issues[0].text))], up[32] = "0s";
 
-	span_text(up, sizeof(up), findings->uptime_s * 1000000000u);
+	if (findings->uptime_s)
+		span_text(up, sizeof(up), findings->uptime_s * 1000000000u);
 	printf("health       %s%s%s, up %s\n",
 	       !colours ? "" : !findings->ready ? "\033[33m" : findings->issue_count ? "\033[31m" : "\033[32m",
 	       findings->ready ? health(findings) : "can't tell yet", colours ? "\033[0m" : "", up);

@@ -83,7 +83,7 @@ static void set_identity(const struct child_plan *plan)
 {
 	if (plan->uid == 0)
 		return;
-	if (setgroups(0, NULL) < 0 || setresgid(plan->uid, plan->uid, plan->uid) < 0 ||
+	if (setgroups(0, NULL) < 0 || setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
 	    setresuid(plan->uid, plan->uid, plan->uid) < 0)
 		give_up();
 }

@@ -20,7 +20,7 @@ struct child_plan {
 	int error_fd;           /* becomes 2: for the reports of sanitizers; the parts log by their leash */
 	const char *directory;  /* NULL, or a folder that the child opens by itself (it may wait there, we must not) */
 	int directory_number;   /* as this number, in place of fds[] where it can be opened */
-	unsigned uid;           /* and gid; 0: root, as we are */
+	unsigned uid, gid;      /* uid 0: root, as we are */
 	unsigned nofile;        /* RLIMIT_NOFILE, both limits; 0: as it is */
 	bool unlimited_memlock; /* where the kernel lets us */
 };

@@ -45,9 +45,9 @@ void places_identity(const char *user, unsigned fallback, struct identity *ident
 {
 	struct passwd *entry = getpwnam(user);
 
-	*identity_out = (struct identity){.uid = fallback, .is_fallback = true};
-	if (entry && entry->pw_uid != 0 && entry->pw_gid == entry->pw_uid)
-		*identity_out = (struct identity){.uid = entry->pw_uid};
+	*identity_out = (struct identity){.uid = fallback, .gid = fallback, .is_fallback = true};
+	if (entry && entry->pw_uid != 0)
+		*identity_out = (struct identity){.uid = entry->pw_uid, .gid = entry->pw_gid};
 }
 
 static void make_with_parents(const char *path)
@@ -94,7 +94,7 @@ static void hand_over_entry(int folder, const char *name, const struct stat *bef
 	if (fd < 0)
 		return;
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
-	    status.st_uid == before->st_uid && fchownat(fd, "", owner->uid, owner->uid, AT_EMPTY_PATH) < 0)
+	    status.st_uid == before->st_uid && fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0)
 		errno = 0; /* its new owner will say that it can't be read */
 	close(fd);
 }
@@ -126,7 +126,7 @@ int places_subfolder(int parent, const char *name, const struct identity *owner)
 		return failed(fd, "can't open the folder %s: %s", name, strerror(errno));
 	if (status.st_uid != owner->uid && status.st_uid != 0)
 		hand_over_entries(fd, &status, owner);
-	if (fchown(fd, owner->uid, owner->uid) < 0 || fchmod(fd, 0700) < 0)
+	if (fchown(fd, owner->uid, owner->gid) < 0 || fchmod(fd, 0700) < 0)
 		return failed(fd, "can't give the folder %s to uid %u: %s", name, owner->uid, strerror(errno));
 	return fd;
 }

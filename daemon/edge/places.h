@@ -16,8 +16,8 @@
 #define FALLBACK_WORKER 65283u
 
 struct identity {
-	unsigned uid;     /* and gid: a group of another number would be somebody else's to the parts */
-	bool is_fallback; /* there is no such user, or its group has another number; a fixed number is used */
+	unsigned uid, gid;
+	bool is_fallback; /* there is no such user; a fixed number is used */
 };
 void places_identity(const char *user, unsigned fallback, struct identity *identity_out);
 

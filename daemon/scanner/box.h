@@ -33,7 +33,8 @@ enum box_trade {
 #define BOX_KEEP_MAX 2
 struct box {
 	enum box_trade trade;
-	uid_t uid; /* and gid */
+	uid_t uid;
+	gid_t gid;
 	pid_t parent;
 	uint64_t room;    /* bytes of the tmpfs */
 	uint32_t inodes;  /* of the tmpfs */

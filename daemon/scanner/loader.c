@@ -40,10 +40,8 @@ static void say(struct loader *loader, enum leash_kind kind, uint64_t value, con
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value};
 
-	if (kind == LEASH_LOADED) {
-		frame.counts[0] = (uint32_t)loader->report.definitions.newest_s;
-		frame.counts[1] = (uint32_t)(loader->report.definitions.newest_s >> 32);
-	}
+	if (kind == LEASH_LOADED)
+		frame.time_ns = loader->report.definitions.newest_ns;
 	snprintf(frame.text, sizeof(frame.text), "%s", text);
 	frame_send(FD_LEASH, &frame, sizeof(frame), -1);
 }
@@ -250,6 +248,7 @@ static bool settings_are_sane(const struct scanner_settings *settings)
 {
 	return settings->workers >= 1 && settings->workers <= WORKERS_MAX && settings->worker_uid != 0 &&
 	       settings->loader_uid != 0 && settings->worker_uid != settings->loader_uid &&
+	       settings->worker_gid != 0 && settings->loader_gid != 0 &&
 	       settings->max_file_size > 0 && settings->max_scan_size > 0 && settings->max_scan_size < 1ull << 40 &&
 	       settings->max_files > 0 && settings->max_depth > 0 && settings->max_depth <= 100 &&
 	       settings->scan_time_ms > 0;
@@ -292,7 +291,7 @@ static const char *rights_drop(const struct scanner_settings *settings, pid_t pa
 		return "a network namespace without network";
 	capng_clear(CAPNG_SELECT_ALL);
 	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_KILL, -1);
-	if (capng_change_id((int)settings->loader_uid, (int)settings->loader_uid,
+	if (capng_change_id((int)settings->loader_uid, (int)settings->loader_gid,
 			    CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) != 0)
 		return "another uid";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

@@ -79,6 +79,7 @@ static struct box box_of(const struct nest *nest, bool is_hasher, pid_t parent, 
 {
 	const struct scanner_settings *settings = nest->settings;
 	struct box box = {.uid = settings->worker_uid,
+			  .gid = settings->worker_gid,
 			  .parent = parent,
 			  .null_fd = nest->null_fd,
 			  .keep = {gate, report},

@@ -15,7 +15,7 @@
 
 static int tell(enum leash_kind kind, uint64_t value, const char *text)
 {
-	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value, .counts = {1000}};
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value, .time_ns = 1000};
 
 	snprintf(frame.text, sizeof(frame.text), "%s", text);
 	return frame_send(FD_LEASH, &frame, sizeof(frame), -1);

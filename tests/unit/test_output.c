@@ -289,6 +289,8 @@ static void spans_are_short_and_right(void)
 	CU_ASSERT_STRING_EQUAL(text, "41ms");
 	span_text(text, sizeof(text), 3250 * 1000000ull);
 	CU_ASSERT_STRING_EQUAL(text, "3.2s");
+	span_text(text, sizeof(text), 1999600000);
+	CU_ASSERT_STRING_EQUAL(text, "2.0s");
 	span_text(text, sizeof(text), 7200ull * SECOND);
 	CU_ASSERT_STRING_EQUAL(text, "2h");
 }
