@@ -184,7 +184,7 @@ static const int calls_of_all[] = {
 	SCMP_SYS(futex),   SCMP_SYS(recvmsg),       SCMP_SYS(sendmsg),       SCMP_SYS(poll),
 	SCMP_SYS(ppoll),   SCMP_SYS(exit),          SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn),
 	SCMP_SYS(lseek),   SCMP_SYS(getrandom),     SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-	SCMP_SYS(newfstatat), SCMP_SYS(restart_syscall),
+	SCMP_SYS(newfstatat), SCMP_SYS(restart_syscall), SCMP_SYS(shutdown),
 #ifdef BOX_ASAN
 	SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(getpid), SCMP_SYS(gettid),
 	SCMP_SYS(sched_yield), SCMP_SYS(readlink), SCMP_SYS(write), SCMP_SYS(getrlimit), SCMP_SYS(prlimit64),

@@ -71,8 +71,8 @@ static void on_failed_call(const char *call, int error)
 
 	if (!scanning)
 		return;
-	snprintf(text, sizeof(text), "%s: %s", call, strerror(error));
-	findings_error(scanning->findings, REASON_IO_ERROR, text);
+	snprintf(text, sizeof(text), "%s: %s", call, strerrordesc_np(error)); /* no translation, no memory */
+	findings_error(scanning->findings, error == ENOMEM ? REASON_ENGINE_ERROR : REASON_IO_ERROR, text);
 }
 
 static void on_name(int fd, const char *name, void *context)

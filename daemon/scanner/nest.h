@@ -24,7 +24,8 @@ struct child {
 	pid_t pid;
 	uint64_t definitions; /* that it was forked with */
 	int gate_end;	      /* until the gate has it, else -1 */
-	int report;	      /* until it has reported, else -1 */
+	int report;	      /* socket to the child; -1: closed */
+	uint64_t retired_ns;  /* when it was told to take no more cases; 0: it was not */
 	struct loop_handler handler;
 	struct nest *nest;
 };
@@ -34,7 +35,8 @@ struct nest {
 	const struct scanner_settings *settings;
 	struct engine *engine; /* borrowed; NULL: no workers */
 	uint64_t definitions, signatures;
-	bool told;	/* the gate knows the two above */
+	uint64_t old_ns; /* when a worker of older definitions was last alive; 0: there has been none */
+	bool told;	/* the gate knows the definitions */
 	bool known;	/* they are known at all */
 	int gate;	/* borrowed socket to the gate; -1: none */
 	int null_fd;
@@ -53,8 +55,9 @@ void nest_open(struct nest *nest);
 /* A new gate, or none (-1): all children belonged to the old one and are killed. */
 void nest_gate(struct nest *nest, int gate);
 
-/* Other definitions (engine NULL, 0, 0: none). Workers of the old ones are left to the gate, which takes no more from
- * them than it likes; without an engine they are killed. */
+/* Other definitions (engine NULL, 0, 0: none). The workers of the old ones go on until the first of the new ones serves;
+ * then they take no more cases. The gate hears of the new definitions when the old workers' last word has reached it,
+ * so that it never takes an old verdict for a new one. */
 void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definitions, uint64_t signatures);
 
 /* Forks what is missing and sends what is ready. Returns how long it may wait for its next turn, in ms. */
