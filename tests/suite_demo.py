@@ -80,8 +80,8 @@ def _(_suite):
     for line in demo.text.splitlines():
         suite.say(line)
     suite.check("it comes to its end and stays in the foreground", whole and demo.process.poll() is None)
-    parts = re.split(r"^(infected message, no mailwardd yet|clean message|infected message \(.*\)|\$ mailward blocked).*\n",
-                     demo.text, flags=re.M)
+    titles = r"^(infected message, no mailwardd yet|clean message|infected message \(.*\)|\$ mailward blocked).*\n"
+    parts = re.split(titles, demo.text, flags=re.M)
     said = dict(zip(parts[1::2], parts[2::2]))
     infected = next((text for title, text in said.items() if title.startswith("infected message (")), "")
     got = lambda text: [int(number) for number in re.findall(r"got (\d+) bytes", text)]

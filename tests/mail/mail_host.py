@@ -14,9 +14,9 @@ over /etc/passwd and /etc/group.
 
 Where mail for each domain goes:
     NAME@lmtp.test      Postfix lmtp -> Dovecot LMTP -> STORE/lmtp/NAME      (maildir of the virtual user NAME)
-    NAME@virtual.test   Postfix virtual              -> STORE/virtual/NAME   (the same, other user names at IMAP: NAME.v)
+    NAME@virtual.test   Postfix virtual              -> STORE/virtual/NAME   (the same; IMAP user NAME.v)
     mia@lmtp.test       the same                     -> STORE/mbox/mia/inbox (mbox)
-    NAME@local.test     Postfix local                -> STORE/home/NAME/Maildir  (real users of the private passwd; NAME.l)
+    NAME@local.test     Postfix local                -> STORE/home/NAME/Maildir  (users of the private passwd; NAME.l)
 """
 
 import imaplib
@@ -204,7 +204,7 @@ class MailHost:
     # ---- configuration ----
     def _folders(self):
         for path in (self.base, f"{self.base}/postfix", f"{self.base}/data", f"{self.base}/dovecot", self.store,
-                     self.queue, f"{self.store}/mbox", f"{self.store}/virtual", f"{self.store}/lmtp", f"{self.store}/home"):
+                     self.queue, *(f"{self.store}/{kind}" for kind in ("mbox", "virtual", "lmtp", "home"))):
             os.makedirs(path, exist_ok=True)
             os.chmod(path, 0o755)
         shutil.chown(f"{self.base}/data", "postfix", "root")
