@@ -11,9 +11,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCH 32u
+#define CLOSE_NAP_NS 2000000
 #define ASKED (FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM)
 
 struct accesses {
@@ -26,29 +28,43 @@ struct accesses {
 	uint64_t closed;  /* ... and closed; written by the closing thread */
 
 	uint32_t read_count, read_next;
+	bool taken_all; /* a batch has been given out; the next read is the next turn's */
 	struct fanotify_event_metadata read[BATCH];
 
 	/* To the closing thread: one writer, one reader, never full, as it has a place for every descriptor. */
 	int bell;
+	bool asleep; /* the thread waits for the bell */
 	uint64_t put;
 	uint64_t done;
 	int closing[NOTES_MAX];
 	pthread_t closer;
 };
 
+/* While there is work it looks again every few milliseconds by itself: a bell for each descriptor would wake another
+ * processor for each open of a file that is known, which costs more than the answer. */
 static void *close_all(void *argument)
 {
+	static const struct timespec nap = {.tv_nsec = CLOSE_NAP_NS};
 	struct accesses *accesses = argument;
-	uint64_t rung;
+	uint64_t rung, before;
 
 	for (;;) {
-		if (read(accesses->bell, &rung, sizeof(rung)) < 0 && errno != EINTR)
-			return NULL;
-		while (accesses->done < __atomic_load_n(&accesses->put, __ATOMIC_ACQUIRE)) {
+		before = accesses->done;
+		while (accesses->done < __atomic_load_n(&accesses->put, __ATOMIC_SEQ_CST)) {
 			close(accesses->closing[accesses->done % NOTES_MAX]);
 			accesses->done++;
 			__atomic_fetch_add(&accesses->closed, 1, __ATOMIC_RELEASE);
 		}
+		if (accesses->done != before) {
+			nanosleep(&nap, NULL);
+			continue;
+		}
+		__atomic_store_n(&accesses->asleep, true, __ATOMIC_SEQ_CST);
+		/* Something may have been put before that was seen. */
+		if (accesses->done == __atomic_load_n(&accesses->put, __ATOMIC_SEQ_CST) &&
+		    read(accesses->bell, &rung, sizeof(rung)) < 0 && errno != EINTR)
+			return NULL;
+		__atomic_store_n(&accesses->asleep, false, __ATOMIC_SEQ_CST);
 	}
 }
 
@@ -129,11 +145,14 @@ static bool fill(struct accesses *accesses, int *refused)
 
 	*refused = 0;
 	accesses->read_count = accesses->read_next = 0;
-	if (want == 0)
+	if (want == 0 || accesses->taken_all) {
+		accesses->taken_all = false;
 		return false;
+	}
 	size = read(accesses->group_fd, accesses->read, want * sizeof(accesses->read[0]));
 	if (size > 0) {
 		accesses->read_count = (uint32_t)((size_t)size / sizeof(accesses->read[0]));
+		accesses->taken_all = true;
 		return true;
 	}
 	/* Where the kernel can't show the failed open as an event, EAGAIN may mean a file under a write lease as well
@@ -203,8 +222,8 @@ void accesses_close(struct accesses *accesses, int fd)
 	uint64_t one = 1;
 
 	accesses->closing[accesses->put % NOTES_MAX] = fd;
-	__atomic_store_n(&accesses->put, accesses->put + 1, __ATOMIC_RELEASE);
-	if (write(accesses->bell, &one, sizeof(one)) < 0)
+	__atomic_store_n(&accesses->put, accesses->put + 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&accesses->asleep, __ATOMIC_SEQ_CST) && write(accesses->bell, &one, sizeof(one)) < 0)
 		return; /* the counter is full: the thread has been rung for */
 }
 
