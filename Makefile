@@ -30,6 +30,8 @@ OPT := -O2 -g -D_FORTIFY_SOURCE=2
 else
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDSAN := -fsanitize=$(SANITIZE)
+# gcc sees less of the bounds through the instrumentation, and warns of what it can't follow
+WARN += $(if $(findstring clang,$(CC)),,-Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-truncation)
 endif
 INCLUDES := -Iinclude -Idaemon/base -Idaemon/think -Idaemon/edge -Idaemon/scanner -Idaemon -Itools
 CPPFLAGS += -D_GNU_SOURCE -DMAILWARD_VERSION=\"$(VERSION)\" -DPREFIX=\"$(PREFIX)\" $(INCLUDES)

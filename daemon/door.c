@@ -73,11 +73,6 @@ static struct decision decide(const struct gate *gate, uint32_t watch, const str
 	struct decision decision;
 
 	decision.answer = policy_answer(&gate->policy->watches[watch], verdict, &decision.place, &decision.would);
-	/* `report`: it is let through, and shown as what would have been denied. */
-	if (decision.answer == ANSWER_ALLOW && verdict->kind == VERDICT_INFECTED) {
-		decision.answer = ANSWER_DENY;
-		decision.would = true;
-	}
 	return decision;
 }
 

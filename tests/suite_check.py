@@ -396,11 +396,18 @@ def _(s):
     s.check("observe there holds up no other watch", reader.rc == 0 and reader.roots() == [(1, place.watched)] and
             "does not answer" in reader.texts("LEASH_WATCH_WITHOUT")[0], reader.frames)
     s.check("for longer than it may", reader.seconds < 3 + SLACK, reader.seconds)
+    more = [place.folder("remote%d" % i) for i in range(7)]
+    for each in more:
+        mount_fuse(place, each)
+    place.write("".join("watch %s { mode = observe }\n" % each for each in more) + "watch %s { }\n" % place.watched)
+    reader = Reader(place.config)
+    s.check("seven of them take no longer than two", reader.rc == 0 and reader.roots() == [(7, place.watched)] and
+            len(reader.of("LEASH_WATCH_WITHOUT")) == 7 and reader.seconds < 6 + SLACK, (reader.seconds, reader.frames))
     place.write("watch %s { }\n" % place.fs)
     reader = Reader(place.config)
     s.check("FUSE below a watch is left out, and said",
             reader.rc == 0 and reader.roots() == [(0, place.fs)] and
-            point in reader.texts("LEASH_WATCH_WITHOUT")[0] and "fuse" in reader.texts("LEASH_WATCH_WITHOUT")[0], reader.frames)
+            place.fs + "/remote" in reader.texts("LEASH_WATCH_WITHOUT")[0] and "fuse" in reader.texts("LEASH_WATCH_WITHOUT")[0], reader.frames)
     result = place.check(place.config)
     s.check("check warns of it", result.rc == 1 and "not all of it" in result.out, result)
 

@@ -329,10 +329,10 @@ def a_temporary_folder_that_cannot_be_written_is_not_clean():
 
 @test
 def too_few_descriptors_is_not_clean():
-    # 0, 1, 2, the socket, and the file itself: n more may be opened
+    # 0, 1, 2, two sockets, and the file itself: n more may be opened
     seen = set()
     for more in (0, 1, 2, 3):
-        limit = 5 + more
+        limit = 6 + more
         for name, content in fault_samples() + [("deep", mail(nested(EICAR, 8)))]:
             with scanner(workers=1) as s:
                 worker = s.worker()
@@ -490,7 +490,7 @@ def each_process_has_only_its_rights():
             check(len(mounts) == 1 and "tmpfs" in mounts[0], "mounts: %s" % mounts)
             for word in ("nosuid", "nodev", "noexec", "nosymfollow"):
                 check(word in mounts[0].split()[3].split(","), "root is not " + word)
-            equal(sorted(os.listdir("/proc/%d/fd" % pid)), ["0", "1", "2", "3"], "descriptors")
+            equal(sorted(os.listdir("/proc/%d/fd" % pid)), ["0", "1", "2", "3", "4"], "descriptors")
             equal({os.readlink("/proc/%d/fd/%d" % (pid, n)) for n in range(3)}, {"/dev/null"}, "standard descriptors")
             with open("/proc/%d/limits" % pid) as f:
                 limits = f.read()
@@ -764,23 +764,54 @@ def broken_definitions_are_said_and_tried_again():
 
 
 @test
-def new_definitions_are_taken_up():
+def new_definitions_are_taken_up_without_losing_a_case():
     definitions = usual()
     other = b"another signature, which nobody has had"
-    with scanner(definitions=definitions, workers=2) as s:
+    fd = memory(other)
+    with scanner(definitions=definitions, workers=3) as s:
         equal(s.scan(other).verdict, "clean", "before")
-        s.until(lambda: len(s.workers) == 2, what="two workers")
+        s.until(lambda: len(s.workers) == 3, what="three workers")
         old, first = list(s.workers), s.definitions
         s.workers = []
+        busy, asked, idle = old
+        os.kill(busy.pid, signal.SIGSTOP)  # in the middle of a case
+        busy.ask(memory_of_eicar)
+        os.kill(asked.pid, signal.SIGSTOP)  # will have its case in the socket when it hears of the end
         put(definitions, "more.ndb", ndb("Mailward.Test.More", other))
-        s.until(lambda: s.definitions != first and len(s.workers) == 2, 10, "workers with the new definitions")
-        check(s.workers[0].definitions == s.definitions[0] != first[0], "identity")
-        equal(s.definitions[1], first[1] + 1, "signatures")
-        old[0].ask(memory_of_eicar)
-        equal(old[0].answer().verdict, VIRUS, "an old worker ends its work")
+        s.until(lambda: len(s.workers) == 3, 15, "workers with the new definitions")
+        check(all(w.definitions != first[0] for w in s.workers), "the new workers' identity")
+        equal(s.definitions, first, "the gate was told while old workers live")
+        s.until(lambda: idle.pid not in s.children(), 5, "the end of the idle one")
+        try:
+            idle.ask(fd)
+            raise AssertionError("a worker that has gone takes a case")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        asked.ask(fd)
+        os.kill(asked.pid, signal.SIGCONT)
+        reply = asked.answer()
+        equal((reply.verdict, reply.last), ("clean", 1), "asked before it went")
+        s.turn(0.5)
+        equal(s.definitions, first, "the gate was told while an old worker is busy")
+        os.kill(busy.pid, signal.SIGCONT)
+        reply = busy.answer()
+        equal((reply.verdict, reply.last), (VIRUS, 1), "busy")
+        begin = time.monotonic()
+        s.until(lambda: s.definitions != first, 5, "the word of the new definitions")
+        check(time.monotonic() - begin > 1.5, "it came before the gate could have read the last old verdict")
+        equal(s.definitions, (s.workers[0].definitions, first[1] + 1), "identity, signatures")
+        equal(s.scan(other).verdict, "infected(Mailward.Test.More.UNOFFICIAL)", "after")
         for worker in old:
             worker.close()
-        equal(s.scan(other).verdict, "infected(Mailward.Test.More.UNOFFICIAL)", "after")
+    # an old worker that hangs is ended after the time for one scan
+    with scanner(definitions=definitions, workers=1, time_ms=500) as s:
+        hung = s.worker()
+        first = s.definitions
+        os.kill(hung.pid, signal.SIGSTOP)
+        os.unlink(os.path.join(definitions, "more.ndb"))
+        s.until(lambda: s.definitions != first, 20, "new definitions although an old worker hangs")
+        check(hung.pid not in s.children(), "it lives on")
+        hung.close()
 
 
 @test

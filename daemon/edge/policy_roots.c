@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define LINKS_MAX 40        /* as the kernel's own limit */
-#define ANSWER_TIME_MS 2000 /* for a remote file system to answer at all */
+#define ANSWER_TIME_MS 2000 /* for a remote file system to answer at all; all of them together get twice that */
 
 int host_mounts(struct mounts *mounts)
 {
@@ -278,22 +278,26 @@ bool policy_settle(struct policy *policy, const struct mounts *mounts, struct co
 
 /* ---- roots ---- */
 
-/* Does a remote file system answer? A child asks, so that only the child is stuck. */
-static bool remote_answers(const char *path)
+/* Does a remote file system answer? A child asks, so that only the child is stuck; it keeps nothing of ours open. */
+static bool remote_answers(struct policy_roots *roots, const char *path)
 {
-	pid_t pid = fork();
+	int patience = roots->patience_ms < ANSWER_TIME_MS ? roots->patience_ms : ANSWER_TIME_MS;
 	struct pollfd end = {.events = POLLIN};
 	int status = 1;
+	pid_t pid = patience > 0 ? fork() : -1;
 
 	if (pid < 0)
 		return false;
 	if (pid == 0) {
 		struct stat ignored;
+		syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, 0);
 		_exit(stat(path, &ignored) < 0 && errno != ENOENT);
 	}
 	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (end.fd < 0 || poll(&end, 1, ANSWER_TIME_MS) != 1)
+	if (end.fd < 0 || poll(&end, 1, patience) != 1) {
+		roots->patience_ms -= patience;
 		kill(pid, SIGKILL);
+	}
 	if (end.fd >= 0 && poll(&end, 1, ANSWER_TIME_MS / 10) == 1)
 		waitpid(pid, &status, 0);
 	if (end.fd >= 0)
@@ -336,8 +340,8 @@ static void explain_error(int error, const char *type, char *out, size_t size)
 }
 
 /* Opens the folder of a watch or of a mount below one. Descriptor; or -errno with why. */
-static int open_root(const struct policy *policy, const struct policy_watch *watch, const struct mounts *mounts,
-		     const char *path, char *why, size_t size)
+static int open_root(struct policy_roots *roots, const struct policy *policy, const struct policy_watch *watch,
+		     const struct mounts *mounts, const char *path, char *why, size_t size)
 {
 	const struct mount_entry *mount = mounts_find(mounts, path), *opened;
 	enum refusal refusal = mount_refusal(policy, watch, mounts, mount);
@@ -348,7 +352,7 @@ static int open_root(const struct policy *policy, const struct policy_watch *wat
 		refusal_text(refusal, mount, why, size);
 		return -EPERM;
 	}
-	fd = mount_is_remote(mount) && !remote_answers(path) ? -ETIMEDOUT : open_folder(path);
+	fd = mount_is_remote(mount) && !remote_answers(roots, path) ? -ETIMEDOUT : open_folder(path);
 	if (fd < 0) {
 		explain_error(fd, mount ? mount->type : "", why, size);
 		return fd;
@@ -381,7 +385,7 @@ static bool open_own_root(const struct policy *policy, const struct mounts *moun
 {
 	const struct policy_watch *watch = &policy->watches[index];
 	const struct mount_entry *mount = mounts_find(mounts, watch->path);
-	int fd = open_root(policy, watch, mounts, watch->path, roots->why[index], sizeof(roots->why[index]));
+	int fd = open_root(roots, policy, watch, mounts, watch->path, roots->why[index], sizeof(roots->why[index]));
 
 	if (mount && fd != -ENOENT)
 		snprintf(roots->file_system[index], sizeof(roots->file_system[index]), "%s", mount->type);
@@ -401,7 +405,7 @@ static void open_nested_root(const struct policy *policy, const struct mounts *m
 	/* Hidden by another mount, which has its own entry; or where no mail is (a chroot's /proc). */
 	if (mounts_find(mounts, mount->point) != mount || mount_is_kernel(mount))
 		return;
-	fd = open_root(policy, &policy->watches[index], mounts, mount->point, reason, sizeof(reason));
+	fd = open_root(roots, policy, &policy->watches[index], mounts, mount->point, reason, sizeof(reason));
 	if (fd >= 0)
 		roots_add(roots, index, fd);
 	else if (fd != -ENOENT)
@@ -412,6 +416,7 @@ static void open_nested_root(const struct policy *policy, const struct mounts *m
 void policy_roots_open(const struct policy *policy, const struct mounts *mounts, struct policy_roots *roots)
 {
 	memset(roots, 0, sizeof(*roots));
+	roots->patience_ms = 2 * ANSWER_TIME_MS;
 	for (uint32_t i = 0; i < policy->watch_count; i++) {
 		const struct policy_watch *watch = &policy->watches[i];
 		/* A watch that is off has its roots, too: they tell what it takes out of a larger one. */

@@ -28,6 +28,7 @@ struct policy_roots {
 	struct policy_root list[ROOTS_MAX]; /* in the order of the watches */
 	char why[WATCHES_MAX][160];         /* empty: all is there; else what is missing of this watch */
 	char file_system[WATCHES_MAX][32];  /* type, empty where not known */
+	int patience_ms;                    /* left for remote file systems that do not answer */
 };
 
 /* Opens them, those of watches that are off too. A watch that must not be marked (see policy_settle()) gets a `why`

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -25,7 +27,11 @@ static void *next(const char *name, void **known)
 		*known = dlsym(RTLD_NEXT, name);
 	return *known;
 }
-#define NEXT(name) ({ static void *known_##name; (__typeof__(&name))next(#name, &known_##name); })
+#define NEXT(name)                                                                                                     \
+	({                                                                                                             \
+		static void *known_##name;                                                                             \
+		(__typeof__(&name))next(#name, &known_##name);                                                         \
+	})
 
 static void note(const char *call, bool failed)
 {
@@ -46,6 +52,12 @@ static void note_short(const char *call, bool is_short)
 	if (watcher && is_short)
 		watcher(call, ENOSPC);
 	errno = error;
+}
+
+static void note_memory(bool failed)
+{
+	if (watcher && failed)
+		watcher("memory", ENOMEM);
 }
 
 #define OPENING(name, parameters, arguments)                                                                           \
@@ -183,3 +195,66 @@ int fclose(FILE *file)
 	note("write", result != 0);
 	return result;
 }
+
+void *mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t offset)
+{
+	void *memory = NEXT(mmap64)(at, size, protection, flags, fd, offset);
+
+	note("mmap", memory == MAP_FAILED);
+	return memory;
+}
+
+/* An unpacker without memory skips what it has at hand, often without a word. (A sanitizer has its own malloc, which
+ * never fails.) */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#if !defined(__SANITIZE_ADDRESS__) && !defined(SANITIZED)
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *old, size_t size);
+
+static void *(*next_malloc)(size_t size) = __libc_malloc; /* dlsym() itself may want memory */
+static void *(*next_calloc)(size_t count, size_t size) = __libc_calloc;
+static void *(*next_realloc)(void *old, size_t size) = __libc_realloc;
+
+__attribute__((constructor)) static void memory_open(void)
+{
+	void *malloc_found = dlsym(RTLD_NEXT, "malloc"), *calloc_found = dlsym(RTLD_NEXT, "calloc"),
+	     *realloc_found = dlsym(RTLD_NEXT, "realloc");
+
+	if (!malloc_found || !calloc_found || !realloc_found)
+		return;
+	next_malloc = (void *(*)(size_t))malloc_found;
+	next_calloc = (void *(*)(size_t, size_t))calloc_found;
+	next_realloc = (void *(*)(void *, size_t))realloc_found;
+}
+
+void *malloc(size_t size)
+{
+	void *memory = next_malloc(size);
+
+	note_memory(!memory);
+	return memory;
+}
+
+void *calloc(size_t count, size_t size)
+{
+	void *memory = next_calloc(count, size);
+
+	note_memory(!memory);
+	return memory;
+}
+
+void *realloc(void *old, size_t size)
+{
+	void *memory = next_realloc(old, size);
+
+	note_memory(!memory && size > 0);
+	return memory;
+}
+
+#endif

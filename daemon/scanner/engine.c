@@ -34,11 +34,11 @@ struct engine {
 /* One layer that is being looked at. */
 struct level {
 	enum format_members members;
-	bool tiny;	/* may hold nothing worth a layer (a stream of 5 bytes) */
+	bool tiny;      /* may hold nothing worth a layer (a stream of 5 bytes) */
 	bool encrypted; /* was noticed here: no wonder that nothing comes */
 	bool announced; /* members were announced at all */
-	bool pending;	/* the latest one has not come as a layer */
-	bool expected;	/* one that is larger than 5 bytes was announced */
+	bool pending;   /* the latest one has not come as a layer */
+	bool expected;  /* one that is larger than 5 bytes was announced */
 	unsigned below; /* layers that came from it */
 	char type[40];
 };
@@ -49,7 +49,7 @@ static struct scan {
 	struct findings *findings;
 	unsigned depth; /* levels in use */
 	struct level levels[LEVELS];
-} *scanning;
+} * scanning;
 
 static char load_message[FINDING_SIZE]; /* the first error while loading */
 
@@ -71,8 +71,8 @@ static void on_failed_call(const char *call, int error)
 
 	if (!scanning)
 		return;
-	snprintf(text, sizeof(text), "%s: %s", call, strerror(error));
-	findings_error(scanning->findings, REASON_IO_ERROR, text);
+	snprintf(text, sizeof(text), "%s: %s", call, strerrordesc_np(error)); /* no translation, no memory */
+	findings_error(scanning->findings, error == ENOMEM ? REASON_ENGINE_ERROR : REASON_IO_ERROR, text);
 }
 
 static void on_name(int fd, const char *name, void *context)

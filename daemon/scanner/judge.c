@@ -60,8 +60,8 @@ void findings_error(struct findings *findings, enum verdict_reason reason, const
 
 bool findings_message(struct findings *findings, const char *message)
 {
-	static const char *const of_files[] = {"temporary", "temp file", "write",	"No space", "create",
-					       "open",	    "read",	 "descriptors", "mkdir",    "unlink"};
+	static const char *const of_files[] = {"temporary", "temp file", "write",       "No space", "create",
+					       "open",      "read",      "descriptors", "mkdir",    "unlink"};
 
 	for (size_t i = 0; i < sizeof(of_files) / sizeof(of_files[0]); i++) {
 		if (strstr(message, of_files[i])) {

@@ -44,7 +44,7 @@ static bool parse_line(char *line, struct mount_entry *entry)
 		index++;
 	}
 	entry->type = rest ? strsep(&rest, " ") : NULL;
-	if (!entry->type || entry->point[0] != '/')
+	if (!entry->type || !entry->point || entry->point[0] != '/')
 		return false;
 	unescape((char *)entry->point);
 	return true;
