@@ -27,7 +27,11 @@ static void *next(const char *name, void **known)
 		*known = dlsym(RTLD_NEXT, name);
 	return *known;
 }
-#define NEXT(name) ({ static void *known_##name; (__typeof__(&name))next(#name, &known_##name); })
+#define NEXT(name)                                                                                                     \
+	({                                                                                                             \
+		static void *known_##name;                                                                             \
+		(__typeof__(&name))next(#name, &known_##name);                                                         \
+	})
 
 static void note(const char *call, bool failed)
 {

@@ -22,10 +22,10 @@ struct entry {
 /* libclamav 1.4.6, readdb.h: CLI_DBEXT */
 static bool is_database(const char *name)
 {
-	static const char *const endings[] = {".db",  ".hdb", ".hdu", ".fp",  ".mdb", ".mdu", ".hsb",  ".hsu",
-					      ".sfp", ".msb", ".msu", ".ndb", ".ndu", ".ldb", ".ldu",  ".sdb",
-					      ".zmd", ".rmd", ".pdb", ".gdb", ".wdb", ".cbc", ".ftm",  ".cfg",
-					      ".cvd", ".cld", ".cud", ".cdb", ".cat", ".crb", ".idb",  ".ioc",
+	static const char *const endings[] = {".db",  ".hdb",  ".hdu",  ".fp",  ".mdb",  ".mdu", ".hsb", ".hsu",
+					      ".sfp", ".msb",  ".msu",  ".ndb", ".ndu",  ".ldb", ".ldu", ".sdb",
+					      ".zmd", ".rmd",  ".pdb",  ".gdb", ".wdb",  ".cbc", ".ftm", ".cfg",
+					      ".cvd", ".cld",  ".cud",  ".cdb", ".cat",  ".crb", ".idb", ".ioc",
 					      ".yar", ".yara", ".pwdb", ".ign", ".ign2", ".imp"};
 	const char *dot = strrchr(name, '.');
 

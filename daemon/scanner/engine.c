@@ -34,11 +34,11 @@ struct engine {
 /* One layer that is being looked at. */
 struct level {
 	enum format_members members;
-	bool tiny;	/* may hold nothing worth a layer (a stream of 5 bytes) */
+	bool tiny;      /* may hold nothing worth a layer (a stream of 5 bytes) */
 	bool encrypted; /* was noticed here: no wonder that nothing comes */
 	bool announced; /* members were announced at all */
-	bool pending;	/* the latest one has not come as a layer */
-	bool expected;	/* one that is larger than 5 bytes was announced */
+	bool pending;   /* the latest one has not come as a layer */
+	bool expected;  /* one that is larger than 5 bytes was announced */
 	unsigned below; /* layers that came from it */
 	char type[40];
 };
@@ -49,7 +49,7 @@ static struct scan {
 	struct findings *findings;
 	unsigned depth; /* levels in use */
 	struct level levels[LEVELS];
-} *scanning;
+} * scanning;
 
 static char load_message[FINDING_SIZE]; /* the first error while loading */
 

@@ -9,7 +9,10 @@ struct magic {
 	size_t offset, length;
 	const char *bytes;
 };
-#define MAGIC(name, offset, bytes) {name, offset, sizeof(bytes) - 1, bytes}
+#define MAGIC(name, offset, bytes)                                                                                     \
+	{                                                                                                              \
+		name, offset, sizeof(bytes) - 1, bytes                                                                 \
+	}
 
 /* Sources: the formats' own descriptions and file(1)'s magic. Self-extracting forms are caught by the same bytes
  * where the engine hands the archive inside as a layer of its own. */
@@ -111,8 +114,9 @@ static const char *lha_unsupported(const unsigned char *bytes, size_t size)
 {
 	static const char *const opens[] = {"-lh0-", "-lh1-", "-lh4-", "-lh5-", "-lh6-", "-lh7-",
 					    "-lhx-", "-lhd-", "-lzs-", "-lz4-", "-lz5-", "-pm0-"};
-	bool looks = size >= 21 && bytes[2] == '-' && bytes[6] == '-' &&
-		     ((bytes[3] == 'l' && (bytes[4] == 'h' || bytes[4] == 'z')) || (bytes[3] == 'p' && bytes[4] == 'm'));
+	bool looks =
+		size >= 21 && bytes[2] == '-' && bytes[6] == '-' &&
+		((bytes[3] == 'l' && (bytes[4] == 'h' || bytes[4] == 'z')) || (bytes[3] == 'p' && bytes[4] == 'm'));
 
 	if (!looks)
 		return NULL;
@@ -147,7 +151,8 @@ static bool is_lzma(const unsigned char *bytes, size_t size)
 	dictionary = le16(bytes + 1) | le16(bytes + 3) << 16;
 	for (int i = 5; i < 13; i++)
 		unknown = unknown && bytes[i] == 0xff;
-	if (dictionary < 4096 || ((dictionary & (dictionary - 1)) && (dictionary & (dictionary - 1)) != dictionary / 3 * 2))
+	if (dictionary < 4096 ||
+	    ((dictionary & (dictionary - 1)) && (dictionary & (dictionary - 1)) != dictionary / 3 * 2))
 		return false;
 	return unknown || (bytes[10] == 0 && bytes[11] == 0 && bytes[12] == 0);
 }

@@ -20,8 +20,11 @@ void text_printable(char *out, size_t size, const char *text)
 
 static void note(char *out, size_t size, const char *text)
 {
+	if (out[0])
+		return;
+	text_printable(out, size, text);
 	if (!out[0])
-		text_printable(out, size, text[0] ? text : "?");
+		text_printable(out, size, "?");
 }
 
 /* Behind a prefix and its dot. */
@@ -60,8 +63,8 @@ void findings_error(struct findings *findings, enum verdict_reason reason, const
 
 bool findings_message(struct findings *findings, const char *message)
 {
-	static const char *const of_files[] = {"temporary", "temp file", "write",	"No space", "create",
-					       "open",	    "read",	 "descriptors", "mkdir",    "unlink"};
+	static const char *const of_files[] = {"temporary", "temp file", "write",       "No space", "create",
+					       "open",      "read",      "descriptors", "mkdir",    "unlink"};
 
 	for (size_t i = 0; i < sizeof(of_files) / sizeof(of_files[0]); i++) {
 		if (strstr(message, of_files[i])) {

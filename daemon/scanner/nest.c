@@ -202,7 +202,7 @@ static void ended(struct child *child, int status)
 	if (child->state == CHILD_STARTING || child->state == CHILD_READY) {
 		later(nest, child->is_hasher);
 		snprintf(text, sizeof(text), "no %s starts: %s %d", child->is_hasher ? "hasher" : "worker",
-			 layer		       ? layer
+			 layer                 ? layer
 			 : WIFSIGNALED(status) ? "killed by signal"
 					       : "exit code",
 			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

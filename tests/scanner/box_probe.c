@@ -104,10 +104,14 @@ static const struct {
 	const char *name;
 	int (*call)(void);
 } calls[] = {
-	{"exec-memory", try_exec_memory}, {"make-executable", try_make_executable},
-	{"fork", try_fork},		  {"thread", try_thread},
-	{"exec", try_exec},		  {"write-own", try_write_own},
-	{"read-new", try_read_new},	  {"mount", try_mount},
+	{"exec-memory", try_exec_memory},
+	{"make-executable", try_make_executable},
+	{"fork", try_fork},
+	{"thread", try_thread},
+	{"exec", try_exec},
+	{"write-own", try_write_own},
+	{"read-new", try_read_new},
+	{"mount", try_mount},
 	{"device", try_device},
 };
 
@@ -144,7 +148,13 @@ static int attempt(const char *what)
 
 int main(int argc, char **argv)
 {
-	struct box box = {.uid = 65283, .gid = 65283, .parent = getpid(), .room = 1 << 20, .inodes = 64, .nofile = 32, .keep = {-1, -1}};
+	struct box box = {.uid = 65283,
+			  .gid = 65283,
+			  .parent = getpid(),
+			  .room = 1 << 20,
+			  .inodes = 64,
+			  .nofile = 32,
+			  .keep = {-1, -1}};
 	int pair[2], status, result;
 	char text[64] = "";
 	pid_t pid;

@@ -32,7 +32,13 @@ static int fails(uint32_t which)
 	return kind == which && left > 0 && --left == 0;
 }
 
-#define NEXT(name) ({ static __typeof__(&name) next; if (!next) next = (__typeof__(&name))dlsym(RTLD_NEXT, #name); next; })
+#define NEXT(name)                                                                                                     \
+	({                                                                                                             \
+		static __typeof__(&name) next;                                                                         \
+		if (!next)                                                                                             \
+			next = (__typeof__(&name))dlsym(RTLD_NEXT, #name);                                             \
+		next;                                                                                                  \
+	})
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
