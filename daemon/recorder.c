@@ -230,11 +230,15 @@ static void bell_ready(void *owner, uint32_t events)
 static void names_ready(void *owner, uint32_t events)
 {
 	struct recorder *r = owner;
-	uint64_t count;
+	int fd = r->names.fd;
 
 	(void)events;
-	if (read(r->names.fd, &count, sizeof(count)) == sizeof(count))
-		name_denials(r);
+	if (!users_take(now_ns())) {
+		say(NULL, "recorder: the process that looks up the names of users has ended; uids stay without names");
+		loop_remove(&r->loop, &r->names);
+		close(fd);
+	}
+	name_denials(r);
 }
 
 /* ---- from the keeper and the gate ---- */
@@ -552,9 +556,9 @@ static const char *recorder_open(struct recorder *r)
 	    watch_fd(r, &r->bell, FD_RECORD_BELL, bell_ready) < 0 || watch_fd(r, &r->gate, -1, gate_ready) < 0 ||
 	    watch_fd(r, &r->signals, signals_open(), signals_ready) < 0)
 		return no_loop;
+	watch_fd(r, &r->names, users_start(), names_ready);
 	if (rights_recorder() < 0)
 		return "its rights";
-	watch_fd(r, &r->names, users_start(), names_ready);
 	/* where its folder can't be entered, it can't write in / either, and the history stays in memory */
 	if (fchdir(FD_STATE_DIR) < 0 && chdir("/") < 0)
 		return "a folder to be in";

@@ -263,12 +263,12 @@ def _(suite):
         result = host.start_refused()
         suite.check("a wrong policy ends the start with an error and one line that says where",
                     result.rc not in (0, 124) and "mailward.conf:" in result.err + result.out, result)
-    for reason in ("no policy file", "a runtime directory that is not there"):
+    for reason in ("no policy file", "a runtime directory that is a file"):
         with Host(suite) as host:
             if reason == "no policy file":
                 os.unlink(host.config)
             else:
-                host.runtime = host.base + "/missing/run"
+                host.runtime = host.put("file", b"", host.base)
             result = host.start_refused()
             suite.check("%s ends the start with an error" % reason, result.rc not in (0, 124) and
                         (result.err + result.out).strip(), result)

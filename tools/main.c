@@ -15,8 +15,7 @@ static const struct verb {
 	const char *purpose;
 } verbs[] = {
 	{"status", verb_status, "[--field NAME]", "mode, health, coverage of each watch, processes, counters"},
-	{"blocked", verb_blocked,
-	 "[--since 1h] [--path P] [--user U] [--reason R] [--follow] [--fail-on-found]",
+	{"blocked", verb_blocked, "[--since 1h] [--path P] [--user U] [--reason R] [--follow] [--fail-on-found]",
 	 "every access that was denied: who, what, why, by which line"},
 	{"watch", verb_watch, "[--path P] [--user U] [--reason R] [--fail-on-found]", "every decision, live"},
 	{"explain", verb_explain, "PATH", "what an open of PATH would get now, and which line says so"},
@@ -24,8 +23,8 @@ static const struct verb {
 	{"reload", verb_reload, "", "take the policy file again; the old one stays where it is wrong"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-static const char *const later[] = {"selftest",	  "scan",  "top",	  "report",  "quarantine",
-				    "allow", "definitions", "metrics", "probe",   "diag"};
+static const char *const later[] = {"selftest", "scan",        "top",     "report", "quarantine",
+				    "allow",    "definitions", "metrics", "probe",  "diag"};
 
 static void print_usage(FILE *out)
 {
@@ -137,13 +136,12 @@ static int verb_unknown(const char *name)
 	return trouble("unknown verb %s; there are: status blocked watch explain check reload", name);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-	struct options options = {
-		.runtime_dir = "/run/mailward", .state_dir = "/var/lib/mailward", .header = true};
+	struct options options = {.runtime_dir = "/run/mailward", .state_dir = "/var/lib/mailward", .header = true};
 	bool help = false, version = false;
 	const struct verb *verb;
-	int left = take_options(&options, argc - 1, argv + 1, &help, &version), code;
+	int left = take_options(&options, argc - 1, argv + 1, &help, &version);
 
 	if (left < 0)
 		return EXIT_TROUBLE;
@@ -162,7 +160,13 @@ int main(int argc, char **argv)
 		printf("usage: mailward %s %s\n%s\n", verb->name, verb->arguments, verb->purpose);
 		return EXIT_FINE;
 	}
-	code = verb->run(&options, left, argv + 1);
+	return verb->run(&options, left, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	int code = run(argc, argv);
+
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return trouble("cannot write to standard output");
 	return code;

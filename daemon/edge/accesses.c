@@ -8,15 +8,19 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCH 32u
+#define CLOSE_NAP_NS 2000000
 #define ASKED (FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM)
 
 struct accesses {
 	int group_fd;
+	bool shows_errors; /* a failed open comes as an event, FAN_REPORT_FD_ERROR */
 	struct gate_notes *notes;
 	uint32_t room;    /* descriptors that events may use, all in all */
 	uint32_t reserve; /* of these, kept for accesses that are answered at once */
@@ -24,33 +28,67 @@ struct accesses {
 	uint64_t closed;  /* ... and closed; written by the closing thread */
 
 	uint32_t read_count, read_next;
+	bool taken_all; /* a batch has been given out; the next read is the next turn's */
 	struct fanotify_event_metadata read[BATCH];
 
 	/* To the closing thread: one writer, one reader, never full, as it has a place for every descriptor. */
 	int bell;
+	bool asleep; /* the thread waits for the bell */
 	uint64_t put;
 	uint64_t done;
 	int closing[NOTES_MAX];
 	pthread_t closer;
 };
 
+/* While there is work it looks again every few milliseconds by itself: a bell for each descriptor would wake another
+ * processor for each open of a file that is known, which costs more than the answer. */
 static void *close_all(void *argument)
 {
+	static const struct timespec nap = {.tv_nsec = CLOSE_NAP_NS};
 	struct accesses *accesses = argument;
-	uint64_t rung;
+	uint64_t rung, before;
 
 	for (;;) {
-		if (read(accesses->bell, &rung, sizeof(rung)) < 0 && errno != EINTR)
-			return NULL;
-		while (accesses->done < __atomic_load_n(&accesses->put, __ATOMIC_ACQUIRE)) {
+		before = accesses->done;
+		while (accesses->done < __atomic_load_n(&accesses->put, __ATOMIC_SEQ_CST)) {
 			close(accesses->closing[accesses->done % NOTES_MAX]);
 			accesses->done++;
 			__atomic_fetch_add(&accesses->closed, 1, __ATOMIC_RELEASE);
 		}
+		if (accesses->done != before) {
+			nanosleep(&nap, NULL);
+			continue;
+		}
+		__atomic_store_n(&accesses->asleep, true, __ATOMIC_SEQ_CST);
+		/* Something may have been put before that was seen. */
+		if (accesses->done == __atomic_load_n(&accesses->put, __ATOMIC_SEQ_CST) &&
+		    read(accesses->bell, &rung, sizeof(rung)) < 0 && errno != EINTR)
+			return NULL;
+		__atomic_store_n(&accesses->asleep, false, __ATOMIC_SEQ_CST);
 	}
 }
 
-int accesses_open(struct accesses **accesses_out, int group_fd, struct gate_notes *notes, uint32_t nofile,
+/* Was the group made with FAN_REPORT_FD_ERROR? Its fdinfo says, proc(5): "fanotify flags:%x event-flags:%x". */
+static bool shows_errors(int group_fd, int proc_fd)
+{
+	char name[40], text[512];
+	const char *flags;
+	unsigned value;
+	ssize_t size;
+	int fd;
+
+	snprintf(name, sizeof(name), "self/fdinfo/%d", group_fd);
+	fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	size = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[size > 0 ? size : 0] = 0;
+	flags = strstr(text, "fanotify flags:");
+	return flags && sscanf(flags, "fanotify flags:%x", &value) == 1 && value & FAN_REPORT_FD_ERROR;
+}
+
+int accesses_open(struct accesses **accesses_out, int group_fd, int proc_fd, struct gate_notes *notes, uint32_t nofile,
 		  uint32_t in_use)
 {
 	struct accesses *accesses = calloc(1, sizeof(*accesses));
@@ -61,6 +99,7 @@ int accesses_open(struct accesses **accesses_out, int group_fd, struct gate_note
 	if (nofile > NOTES_MAX)
 		nofile = NOTES_MAX;
 	accesses->group_fd = group_fd;
+	accesses->shows_errors = shows_errors(group_fd, proc_fd);
 	accesses->notes = notes;
 	accesses->room = nofile > in_use + 16 ? nofile - in_use : 16;
 	accesses->reserve = accesses->room / 8 < 512 ? accesses->room / 8 : 512;
@@ -106,11 +145,14 @@ static bool fill(struct accesses *accesses, int *refused)
 
 	*refused = 0;
 	accesses->read_count = accesses->read_next = 0;
-	if (want == 0)
+	if (want == 0 || accesses->taken_all) {
+		accesses->taken_all = false;
 		return false;
+	}
 	size = read(accesses->group_fd, accesses->read, want * sizeof(accesses->read[0]));
 	if (size > 0) {
 		accesses->read_count = (uint32_t)((size_t)size / sizeof(accesses->read[0]));
+		accesses->taken_all = true;
 		return true;
 	}
 	/* Where the kernel can't show the failed open as an event, EAGAIN may mean a file under a write lease as well
@@ -180,8 +222,8 @@ void accesses_close(struct accesses *accesses, int fd)
 	uint64_t one = 1;
 
 	accesses->closing[accesses->put % NOTES_MAX] = fd;
-	__atomic_store_n(&accesses->put, accesses->put + 1, __ATOMIC_RELEASE);
-	if (write(accesses->bell, &one, sizeof(one)) < 0)
+	__atomic_store_n(&accesses->put, accesses->put + 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&accesses->asleep, __ATOMIC_SEQ_CST) && write(accesses->bell, &one, sizeof(one)) < 0)
 		return; /* the counter is full: the thread has been rung for */
 }
 

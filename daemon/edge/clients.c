@@ -44,11 +44,11 @@ static void client_drop(struct client *client)
 
 	loop_remove(client->all->loop, &client->handler);
 	close(fd);
+	client->used = false; /* before gone(), which counts those that are left */
 	if (client->has_asked)
 		client->all->source.gone(client->all->source.owner, &client->view);
 	if (client->view.file_fd >= 0)
 		close(client->view.file_fd);
-	client->used = false;
 }
 
 static bool request_is_sound(const struct recorder_request *request, int fd)

@@ -10,12 +10,12 @@
 
 #define SCHEMA                                                                                                         \
 	"BEGIN IMMEDIATE;"                                                                                             \
-	"CREATE TABLE denials(id INTEGER PRIMARY KEY, kind INTEGER, first_ns INTEGER, last_ns INTEGER,"  \
+	"CREATE TABLE denials(id INTEGER PRIMARY KEY, kind INTEGER, first_ns INTEGER, last_ns INTEGER,"                \
 	" count INTEGER, wait_ns INTEGER, access INTEGER, answer INTEGER, would INTEGER, phase INTEGER,"               \
 	" verdict INTEGER, reason INTEGER, pid INTEGER, uid INTEGER, signature BLOB, user BLOB, watch BLOB,"           \
 	" policy BLOB, queue_id BLOB, message_id BLOB, detail BLOB, exe BLOB, path BLOB);"                             \
-	"CREATE INDEX denials_age ON denials(last_ns);"                                                  \
-	"CREATE TABLE released(time_ns INTEGER, count INTEGER);"                                         \
+	"CREATE INDEX denials_age ON denials(last_ns);"                                                                \
+	"CREATE TABLE released(time_ns INTEGER, count INTEGER);"                                                       \
 	"PRAGMA user_version = 1; COMMIT;"
 #define COLUMNS                                                                                                        \
 	"id, kind, first_ns, last_ns, count, wait_ns, access, answer, would, phase, verdict, reason, pid, uid,"        \
@@ -28,7 +28,7 @@
 enum statement { SAVE, NEXT, LAST, HOURS, ADD_RELEASED, RELEASED, TRIM_AGE, TRIM_ROWS, TRIM_BYTES, STATEMENTS };
 static const char *const statement_text[STATEMENTS] = {
 	[SAVE] = "INSERT OR REPLACE INTO denials(" COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[NEXT] = "SELECT " COLUMNS " FROM denials WHERE id > ? AND id < ? ORDER BY id LIMIT 1",
+	[NEXT] = "SELECT " COLUMNS " FROM denials WHERE id > ? ORDER BY id",
 	[LAST] = "SELECT max(id) FROM denials",
 	[HOURS] = ("SELECT (?1 - last_ns) / 3600000000000, sum(count) FROM denials WHERE answer = ?2 AND would = 0 AND"
 		   " kind = ?3 AND last_ns <= ?1 AND last_ns > ?1 - 86400000000000 GROUP BY 1"),
@@ -43,6 +43,7 @@ struct history {
 	sqlite3 *database; /* NULL while the disk fails */
 	sqlite3_stmt *statements[STATEMENTS];
 	uint64_t retry_ns, trim_ns; /* CLOCK_MONOTONIC */
+	uint64_t reading_id;        /* of the latest row of NEXT, which stands there and goes on; 0: it is reset */
 	unsigned rows_since_trim;
 	int read_error; /* met by history_next(), for the next history_save() to handle */
 	bool failing, renewed;
@@ -70,8 +71,15 @@ static const char *plain_names(void)
 	return vfs.zName;
 }
 
+static void reading_stop(struct history *history)
+{
+	sqlite3_reset(history->statements[NEXT]);
+	history->reading_id = 0;
+}
+
 static void database_close(struct history *history)
 {
+	history->reading_id = 0;
 	for (int i = 0; i < STATEMENTS; i++) {
 		sqlite3_finalize(history->statements[i]);
 		history->statements[i] = NULL;
@@ -131,10 +139,11 @@ static int64_t pragma_number(struct history *history, const char *text)
 
 static int database_prepare(struct history *history)
 {
-	int code = sqlite3_exec(history->database,
-				"PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				"PRAGMA journal_size_limit = 4194304; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
-				NULL, NULL, NULL);
+	int code = sqlite3_exec(
+		history->database,
+		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+		"PRAGMA journal_size_limit = 4194304; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
+		NULL, NULL, NULL);
 
 	if (code == SQLITE_OK && pragma_number(history, "PRAGMA user_version") == 0)
 		code = sqlite3_exec(history->database, SCHEMA, NULL, NULL, NULL);
@@ -248,12 +257,13 @@ static int save_row(struct history *history, const struct denial_row *row)
 {
 	const struct row_frame *frame = &row->frame;
 	sqlite3_stmt *statement = history->statements[SAVE];
-	const int64_t numbers[NUMBERS] = {(int64_t)row->id, frame->kind, frame->time_ns, row->last_ns,
-					  (int64_t)frame->count, (int64_t)frame->wait_ns, frame->access, frame->answer,
-					  frame->would, frame->phase, frame->verdict.kind, frame->verdict.reason,
-					  frame->pid, frame->uid};
-	const char *texts[TEXTS] = {frame->verdict.signature, frame->user, frame->watch, frame->policy, frame->queue_id,
-				    frame->message_id, frame->detail, frame->exe, frame->path};
+	const int64_t numbers[NUMBERS] = {
+		(int64_t)row->id,        frame->kind,           frame->time_ns, row->last_ns, (int64_t)frame->count,
+		(int64_t)frame->wait_ns, frame->access,         frame->answer,  frame->would, frame->phase,
+		frame->verdict.kind,     frame->verdict.reason, frame->pid,     frame->uid};
+	const char *texts[TEXTS] = {
+		frame->verdict.signature, frame->user,   frame->watch, frame->policy, frame->queue_id,
+		frame->message_id,        frame->detail, frame->exe,   frame->path};
 	int code;
 
 	for (int i = 0; i < NUMBERS; i++)
@@ -334,13 +344,13 @@ bool history_save(struct history *history, struct denials *denials, uint64_t now
 	history->renewed = false;
 	if (!history->database)
 		return false;
+	reading_stop(history);
 	code = save_all(history, denials, now_ns, wall_ns);
 	if (code != SQLITE_OK) {
 		database_failed(history, code, now_ns);
 		return false;
 	}
-	for (id = denials->first_id; id < denials->next_id; id++)
-		denials_get(denials, id)->unsaved = false;
+	denials_saved(denials);
 	if (history->failing)
 		history->say(history->owner, "history: it can be written again");
 	history->failing = false;
@@ -367,47 +377,57 @@ static uint32_t column_text(sqlite3_stmt *statement, int column, char *out, size
 	return (uint32_t)size;
 }
 
+static void row_fill(sqlite3_stmt *statement, struct denial_row *row)
+{
+	struct row_frame *frame = &row->frame;
+	struct verdict *verdict = &frame->verdict;
+
+	memset(row, 0, sizeof(*row));
+	row->id = (uint64_t)sqlite3_column_int64(statement, 0);
+	row->last_ns = sqlite3_column_int64(statement, 3);
+	frame->version = WIRE_VERSION;
+	frame->kind = column_number(statement, 1, ROW_KINDS);
+	frame->time_ns = sqlite3_column_int64(statement, 2);
+	frame->count = (uint64_t)sqlite3_column_int64(statement, 4);
+	frame->wait_ns = (uint64_t)sqlite3_column_int64(statement, 5);
+	frame->access = column_number(statement, 6, ACCESS_KINDS);
+	frame->answer = column_number(statement, 7, ANSWERS);
+	frame->would = column_number(statement, 8, 2);
+	frame->phase = column_number(statement, 9, PHASES);
+	verdict->kind = (uint8_t)column_number(statement, 10, VERDICT_KINDS);
+	verdict->reason = (uint8_t)column_number(statement, 11, REASONS);
+	frame->pid = (uint32_t)sqlite3_column_int64(statement, 12);
+	frame->uid = (uint32_t)sqlite3_column_int64(statement, 13);
+	column_text(statement, 14, verdict->signature, sizeof(verdict->signature) - 1);
+	column_text(statement, 15, frame->user, sizeof(frame->user) - 1);
+	column_text(statement, 16, frame->watch, sizeof(frame->watch) - 1);
+	column_text(statement, 17, frame->policy, sizeof(frame->policy) - 1);
+	column_text(statement, 18, frame->queue_id, sizeof(frame->queue_id) - 1);
+	column_text(statement, 19, frame->message_id, sizeof(frame->message_id) - 1);
+	column_text(statement, 20, frame->detail, sizeof(frame->detail) - 1);
+	frame->exe_size = column_text(statement, 21, frame->exe, sizeof(frame->exe));
+	frame->path_size = column_text(statement, 22, frame->path, sizeof(frame->path));
+}
+
 bool history_next(struct history *history, uint64_t after, uint64_t before, struct denial_row *row)
 {
 	sqlite3_stmt *statement = history->statements[NEXT];
-	struct row_frame *frame = &row->frame;
-	struct verdict *verdict = &frame->verdict;
 	int code;
 
 	if (!history->database)
 		return false;
-	sqlite3_bind_int64(statement, 1, (int64_t)after);
-	sqlite3_bind_int64(statement, 2, (int64_t)before);
-	code = sqlite3_step(statement);
-	if (code == SQLITE_ROW) {
-		memset(row, 0, sizeof(*row));
-		row->id = (uint64_t)sqlite3_column_int64(statement, 0);
-		row->last_ns = sqlite3_column_int64(statement, 3);
-		frame->version = WIRE_VERSION;
-		frame->kind = column_number(statement, 1, ROW_KINDS);
-		frame->time_ns = sqlite3_column_int64(statement, 2);
-		frame->count = (uint64_t)sqlite3_column_int64(statement, 4);
-		frame->wait_ns = (uint64_t)sqlite3_column_int64(statement, 5);
-		frame->access = column_number(statement, 6, ACCESS_KINDS);
-		frame->answer = column_number(statement, 7, ANSWERS);
-		frame->would = column_number(statement, 8, 2);
-		frame->phase = column_number(statement, 9, PHASES);
-		verdict->kind = (uint8_t)column_number(statement, 10, VERDICT_KINDS);
-		verdict->reason = (uint8_t)column_number(statement, 11, REASONS);
-		frame->pid = (uint32_t)sqlite3_column_int64(statement, 12);
-		frame->uid = (uint32_t)sqlite3_column_int64(statement, 13);
-		column_text(statement, 14, verdict->signature, sizeof(verdict->signature) - 1);
-		column_text(statement, 15, frame->user, sizeof(frame->user) - 1);
-		column_text(statement, 16, frame->watch, sizeof(frame->watch) - 1);
-		column_text(statement, 17, frame->policy, sizeof(frame->policy) - 1);
-		column_text(statement, 18, frame->queue_id, sizeof(frame->queue_id) - 1);
-		column_text(statement, 19, frame->message_id, sizeof(frame->message_id) - 1);
-		column_text(statement, 20, frame->detail, sizeof(frame->detail) - 1);
-		frame->exe_size = column_text(statement, 21, frame->exe, sizeof(frame->exe));
-		frame->path_size = column_text(statement, 22, frame->path, sizeof(frame->path));
+	if (after == 0 || after != history->reading_id) {
+		reading_stop(history);
+		sqlite3_bind_int64(statement, 1, (int64_t)after);
 	}
-	sqlite3_reset(statement);
+	code = sqlite3_step(statement);
+	if (code == SQLITE_ROW && (uint64_t)sqlite3_column_int64(statement, 0) < before) {
+		row_fill(statement, row);
+		history->reading_id = row->id;
+		return true;
+	}
 	if (code != SQLITE_ROW && code != SQLITE_DONE)
 		history->read_error = code;
-	return code == SQLITE_ROW;
+	reading_stop(history);
+	return false;
 }

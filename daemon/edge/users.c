@@ -1,96 +1,105 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Knows the name service. The thread never ends: the process ends with _exit(2). */
+/* Knows the name service. */
 #include "users.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include "frame.h"
 
 #define USERS_KEPT 256
 #define USER_WAIT_NS 1000000000u
 #define USER_KEEP_NS 600000000000u
 
-enum user_state { USER_UNUSED = 0, USER_WANTED, USER_ASKING, USER_KNOWN };
+enum user_state { USER_UNUSED = 0, USER_WANTED, USER_KNOWN };
 struct user {
 	enum user_state state;
 	uint32_t uid;
-	uint64_t since_ns; /* wanted since, or known since */
+	uint64_t since_ns; /* wanted or known since */
+	char name[USER_SIZE];
+};
+struct user_reply {
+	uint32_t uid;
 	char name[USER_SIZE];
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static struct user users[USERS_KEPT];
-static int came_fd = -1;
+static int sock = -1;
 
-static struct user *next_wanted(void)
-{
-	for (struct user *user = users; user < users + USERS_KEPT; user++)
-		if (user->state == USER_WANTED)
-			return user;
-	return NULL;
-}
+/* ---- the process that asks ---- */
 
 static void ask(uint32_t uid, char name_out[USER_SIZE])
 {
-	char buffer[4096];
+	char buffer[16384];
 	struct passwd entry, *found = NULL;
 
-	memset(name_out, 0, USER_SIZE);
 	if (getpwuid_r(uid, &entry, buffer, sizeof(buffer), &found) == 0 && found && strlen(found->pw_name) < USER_SIZE)
 		memcpy(name_out, found->pw_name, strlen(found->pw_name));
 }
 
-static void *ask_for_ever(void *unused)
+static void ask_until_closed(int end)
 {
-	char name[USER_SIZE];
-	uint64_t one = 1;
+	struct pollfd wait = {.fd = end, .events = POLLIN};
+	uint32_t uid;
+	int fd = -1, error;
 
-	pthread_mutex_lock(&lock);
-	for (;;) {
-		struct user *user = next_wanted();
-		if (!user) {
-			pthread_cond_wait(&wanted, &lock);
+	while ((error = frame_receive(end, &uid, sizeof(uid), &fd)) == 0 || error == -EAGAIN) {
+		struct user_reply reply = {.uid = uid};
+		if (error == -EAGAIN) {
+			poll(&wait, 1, -1);
 			continue;
 		}
-		user->state = USER_ASKING; /* keeps its place in the table */
-		pthread_mutex_unlock(&lock);
-		ask(user->uid, name);
-		pthread_mutex_lock(&lock);
-		memcpy(user->name, name, USER_SIZE);
-		user->state = USER_KNOWN;
-		if (write(came_fd, &one, sizeof(one)) < 0)
-			continue; /* a full counter wakes the reader as well */
+		ask(uid, reply.name);
+		frame_send(end, &reply, sizeof(reply), -1); /* who reads too slowly asks again in a while */
 	}
-	return unused;
+}
+
+static void become_asker(int end, pid_t parent)
+{
+	struct sigaction standard = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_NAME, "mailward-names");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigaction(SIGTERM, &standard, NULL);
+	if (getppid() != parent || dup2(end, 3) < 0)
+		_exit(1);
+	close_range(4, ~0u, 0); /* a leash or a listener that lived on here would hide its owner's death */
+	ask_until_closed(3);
+	_exit(0);
 }
 
 int users_start(void)
 {
-	sigset_t all, before;
-	pthread_t thread;
-	int error;
+	pid_t parent = getpid(), child;
+	int ends[2], error = frame_pair(ends);
 
-	came_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (came_fd < 0)
-		return -errno;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&thread, NULL, ask_for_ever, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (error) {
-		close(came_fd);
-		came_fd = -1;
+	if (error < 0)
+		return error;
+	child = fork();
+	if (child == 0)
+		become_asker(ends[1], parent);
+	error = errno;
+	close(ends[1]);
+	if (child < 0) {
+		close(ends[0]);
 		return -error;
 	}
-	return came_fd;
+	return sock = ends[0];
 }
 
-/* The entry of uid, or one to use for it: an unused one, else the oldest that isn't being asked for. */
+/* ---- who wants to know ---- */
+
+/* The entry of uid, or one to use for it: an unused one, else the one that has been known longest. NULL: all wait. */
 static struct user *user_place(uint32_t uid)
 {
 	struct user *place = NULL;
@@ -98,33 +107,60 @@ static struct user *user_place(uint32_t uid)
 	for (struct user *user = users; user < users + USERS_KEPT; user++) {
 		if (user->state != USER_UNUSED && user->uid == uid)
 			return user;
-		if (user->state == USER_WANTED || user->state == USER_ASKING)
+		if (user->state == USER_WANTED)
 			continue;
-		if (!place || (place->state != USER_UNUSED &&
-			       (user->state == USER_UNUSED || user->since_ns < place->since_ns)))
+		if (!place ||
+		    (place->state != USER_UNUSED && (user->state == USER_UNUSED || user->since_ns < place->since_ns)))
 			place = user;
 	}
 	return place;
 }
 
+bool users_take(uint64_t now_ns)
+{
+	struct user_reply reply;
+	int fd = -1, error;
+
+	while ((error = frame_receive(sock, &reply, sizeof(reply), &fd)) == 0) {
+		struct user *user = user_place(reply.uid);
+		if (!user || user->state == USER_UNUSED || user->uid != reply.uid)
+			continue;
+		reply.name[USER_SIZE - 1] = 0;
+		*user = (struct user){.state = USER_KNOWN, .uid = reply.uid, .since_ns = now_ns};
+		memcpy(user->name, reply.name, USER_SIZE);
+	}
+	if (error == -EAGAIN)
+		return true;
+	sock = -1;
+	return false;
+}
+
+static bool asker_hangs(uint64_t now_ns)
+{
+	for (const struct user *user = users; user < users + USERS_KEPT; user++)
+		if (user->state == USER_WANTED && now_ns >= user->since_ns + USER_WAIT_NS)
+			return true;
+	return false;
+}
+
 bool users_name(uint32_t uid, uint64_t now_ns, char name_out[USER_SIZE])
 {
-	bool settled = true;
+	struct user *user;
 
 	memset(name_out, 0, USER_SIZE);
-	if (uid == UINT32_MAX || came_fd < 0)
+	if (uid == UINT32_MAX || sock < 0)
 		return true;
-	pthread_mutex_lock(&lock);
-	struct user *user = user_place(uid);
-	if (user && user->state == USER_KNOWN && user->uid == uid && now_ns - user->since_ns < USER_KEEP_NS) {
+	user = user_place(uid);
+	if (!user)
+		return true;
+	if (user->uid == uid && user->state == USER_WANTED && now_ns < user->since_ns + USER_KEEP_NS)
+		return now_ns >= user->since_ns + USER_WAIT_NS;
+	if (user->uid == uid && user->state == USER_KNOWN && now_ns < user->since_ns + USER_KEEP_NS) {
 		memcpy(name_out, user->name, USER_SIZE);
-	} else if (user && (user->state == USER_WANTED || user->state == USER_ASKING)) {
-		settled = now_ns - user->since_ns >= USER_WAIT_NS;
-	} else if (user) {
-		*user = (struct user){.state = USER_WANTED, .uid = uid, .since_ns = now_ns};
-		pthread_cond_signal(&wanted);
-		settled = false;
+		return true;
 	}
-	pthread_mutex_unlock(&lock);
-	return settled;
+	if (frame_send(sock, &uid, sizeof(uid), -1) < 0)
+		return true; /* it hangs, and its queue is full */
+	*user = (struct user){.state = USER_WANTED, .uid = uid, .since_ns = now_ns};
+	return asker_hangs(now_ns); /* then a second for each user would add up */
 }

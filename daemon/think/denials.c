@@ -4,14 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t text_room[RECORD_TEXTS] = {[TEXT_SIGNATURE] = SIGNATURE_SIZE,
-					       [TEXT_WATCH] = 1024,
-					       [TEXT_POLICY] = 320,
-					       [TEXT_QUEUE_ID] = 32,
-					       [TEXT_MESSAGE_ID] = 256,
-					       [TEXT_DETAIL] = 160,
-					       [TEXT_EXE] = 1024,
-					       [TEXT_PATH] = 8192};
+static const size_t text_room[RECORD_TEXTS] = {
+	[TEXT_SIGNATURE] = SIGNATURE_SIZE, [TEXT_WATCH] = 1024, [TEXT_POLICY] = 320, [TEXT_QUEUE_ID] = 32,
+	[TEXT_MESSAGE_ID] = 256,           [TEXT_DETAIL] = 160, [TEXT_EXE] = 1024,   [TEXT_PATH] = 8192};
 
 void denials_start(struct denials *denials, uint64_t next_id)
 {
@@ -136,14 +131,11 @@ static struct denial *append(struct denials *denials, const struct record *recor
 	struct record *copy = malloc(size);
 	struct denial *denial = &denials->rows[denials->next_id % DENIALS_KEPT];
 
-	if (!copy) {
-		denials->forgotten++;
+	if (!copy)
 		return NULL;
-	}
 	memcpy(copy, record, size);
 	if (denials->next_id - denials->first_id == DENIALS_KEPT) {
-		if (denial->unsaved)
-			denials->forgotten++;
+		denials->forgotten += denial->count - denial->saved_count;
 		free(denial->record);
 		denials->first_id++;
 	}
@@ -164,8 +156,10 @@ struct denial *denials_add(struct denials *denials, const struct record *record,
 
 	if (!denial) {
 		denial = append(denials, record, size, ROW_RECORD);
-		if (!denial)
+		if (!denial) {
+			denials->forgotten += count;
 			return NULL;
+		}
 		denials->fingerprints[denial->id % DENIALS_KEPT] = print;
 	}
 	denial->count += count;
@@ -184,8 +178,10 @@ struct denial *denials_add_gap(struct denials *denials, int64_t time_ns, uint64_
 
 	if (!denial) {
 		denial = append(denials, &record, sizeof(record), ROW_GAP);
-		if (!denial)
+		if (!denial) {
+			denials->forgotten += count;
 			return NULL;
+		}
 		denials->fingerprints[denial->id % DENIALS_KEPT] = 0;
 	}
 	denial->count += count;
@@ -195,10 +191,22 @@ struct denial *denials_add_gap(struct denials *denials, int64_t time_ns, uint64_
 	return denial;
 }
 
+void denials_saved(struct denials *denials)
+{
+	for (uint64_t id = denials->first_id; id < denials->next_id; id++) {
+		struct denial *denial = denials_get(denials, id);
+		denial->unsaved = false;
+		denial->saved_count = denial->count;
+	}
+}
+
 void denials_unsave(struct denials *denials)
 {
-	for (uint64_t id = denials->first_id; id < denials->next_id; id++)
-		denials_get(denials, id)->unsaved = true;
+	for (uint64_t id = denials->first_id; id < denials->next_id; id++) {
+		struct denial *denial = denials_get(denials, id);
+		denial->unsaved = true;
+		denial->saved_count = 0;
+	}
 }
 
 static void copy_text(const struct record *record, enum record_text text, char *out, size_t room)

@@ -21,6 +21,7 @@ struct denial {
 	uint64_t id;
 	int64_t first_ns, last_ns; /* CLOCK_REALTIME */
 	uint64_t count;
+	uint64_t saved_count;  /* of count, what the history has */
 	uint64_t wait_ns;      /* the longest */
 	uint32_t kind;         /* ROW_RECORD or ROW_GAP */
 	bool unsaved;          /* to be written to the history */
@@ -31,10 +32,10 @@ struct denial {
 };
 
 struct denials {
-	uint64_t next_id;                /* of the next row; numbers rise by one and are never used twice */
-	uint64_t first_id;               /* of the oldest row in memory; == next_id: none */
-	uint64_t forgotten;              /* rows dropped from memory that were never saved */
-	unsigned nameless;               /* rows with that flag, at most */
+	uint64_t next_id;   /* of the next row; numbers rise by one and are never used twice */
+	uint64_t first_id;  /* of the oldest row in memory; == next_id: none */
+	uint64_t forgotten; /* accesses dropped from memory that were never saved */
+	unsigned nameless;  /* rows with that flag, at most */
 	uint64_t fingerprints[DENIALS_KEPT];
 	struct denial rows[DENIALS_KEPT]; /* row `id` lies at id % DENIALS_KEPT */
 };
@@ -66,6 +67,8 @@ struct denial *denials_add_gap(struct denials *denials, int64_t time_ns, uint64_
 
 /* The row with this number, or NULL when it isn't in memory. */
 struct denial *denials_get(struct denials *denials, uint64_t id);
+/* Everything is in the history now. */
+void denials_saved(struct denials *denials);
 /* The history has been lost and begins anew: write them all again. */
 void denials_unsave(struct denials *denials);
 
