@@ -106,7 +106,9 @@ static void describe(const struct gate *gate, uint32_t index, struct watch_entry
 	const struct scope_root *root = first_root(gate, index);
 	char room[32];
 
-	*entry = (struct watch_entry){.store = watch->store, .mode = watch->mode, .covered = root != NULL};
+	/* Where something is said of it, its folder or a part of it is not there. */
+	*entry = (struct watch_entry){
+		.store = watch->store, .mode = watch->mode, .covered = root != NULL && !gate->without[index][0]};
 	snprintf(entry->path, sizeof(entry->path), "%.1023s", watch->path);
 	snprintf(entry->why, sizeof(entry->why), "%s",
 		 gate->without[index][0] || root ? gate->without[index] : "its folder does not exist");

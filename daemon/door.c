@@ -6,7 +6,6 @@
 
 #include "gate_state.h"
 
-#define ACCESSES_A_TURN 256 /* then the loop goes round: its timer is renewed, replies are heard */
 #define SECOND 1000000000ull
 
 static void count(uint64_t *counter)
@@ -74,11 +73,6 @@ static struct decision decide(const struct gate *gate, uint32_t watch, const str
 	struct decision decision;
 
 	decision.answer = policy_answer(&gate->policy->watches[watch], verdict, &decision.place, &decision.would);
-	/* `report`: it is let through, and shown as what would have been denied. */
-	if (decision.answer == ANSWER_ALLOW && verdict->kind == VERDICT_INFECTED) {
-		decision.answer = ANSWER_DENY;
-		decision.would = true;
-	}
 	return decision;
 }
 
@@ -239,12 +233,13 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 	wait_for_case(gate, &waiting, &sight, hold, now);
 }
 
+/* One batch: then the loop goes round, for its timer, for replies, and for the news that belong before the next one. */
 void door_open(struct gate *gate)
 {
 	struct access access;
 
-	door_news(gate);
-	for (int i = 0; i < ACCESSES_A_TURN; i++) {
+	gate->asked = false;
+	for (;;) {
 		switch (accesses_next(gate->accesses, &access)) {
 		case ACCESS_NONE:
 			return;

@@ -57,6 +57,7 @@ struct gate {
 	int recorder; /* socket for explain, or -1 */
 	uint64_t beat_ns;
 	bool stopping;
+	bool asked; /* the kernel has questions */
 
 	struct accesses *accesses;
 	struct fresh *fresh;

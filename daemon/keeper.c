@@ -88,11 +88,17 @@ static bool take_identities(struct keeper *keeper)
 	places_identity("_mailward", FALLBACK_RECORDER, &keeper->recorder_id);
 	places_identity("_mailward-load", FALLBACK_LOADER, &keeper->loader_id);
 	places_identity("_mailward-scan", FALLBACK_WORKER, &keeper->worker_id);
-	if (keeper->recorder_id.is_fallback || keeper->loader_id.is_fallback || keeper->worker_id.is_fallback)
-		log_line("without system users of their own (see mailward.sysusers) recorder, loader and workers run as "
-			 "uids %u, %u, %u",
-			 keeper->recorder_id.uid, keeper->loader_id.uid, keeper->worker_id.uid);
 	return true;
+}
+
+static void say_started(const struct keeper *keeper)
+{
+	log_line("started (version %s, policy %s)", MAILWARD_VERSION, keeper->options->config);
+	if (keeper->recorder_id.is_fallback || keeper->loader_id.is_fallback || keeper->worker_id.is_fallback)
+		log_line(
+			"without system users of their own (see mailward.sysusers) recorder, loader and workers run as "
+			"uids %u, %u, %u",
+			keeper->recorder_id.uid, keeper->loader_id.uid, keeper->worker_id.uid);
 }
 
 static bool place_taken(int *fd_out, int fd)
@@ -102,6 +108,15 @@ static bool place_taken(int *fd_out, int fd)
 		return true;
 	log_line("not ready: %s", places_why());
 	return false;
+}
+
+/* In the background a log file stays; a terminal or a pipe belongs to who started us, and the parts never get it. */
+static void take_error_output(struct keeper *keeper)
+{
+	struct stat status;
+	bool keep = keeper->options->ready_fd < 0 || (fstat(STDERR_FILENO, &status) == 0 && S_ISREG(status.st_mode));
+
+	keeper->error_fd = keep ? STDERR_FILENO : keeper->null_fd;
 }
 
 static bool take_places(struct keeper *keeper)
@@ -125,6 +140,7 @@ static bool take_places(struct keeper *keeper)
 		log_line("not ready: %s: %s", keeper->proc < 0 ? "/proc" : "/dev/null", strerror(errno));
 		return false;
 	}
+	take_error_output(keeper);
 	return true;
 }
 
@@ -219,15 +235,13 @@ static bool take_rights(struct keeper *keeper)
 static void say_code(struct keeper *keeper, int code)
 {
 	unsigned char byte = (unsigned char)code;
-	struct stat status;
 
 	if (keeper->options->ready_fd < 0 || keeper->ready)
 		return;
 	if (write(keeper->options->ready_fd, &byte, 1) < 0)
 		errno = 0; /* who waited has gone */
 	close(keeper->options->ready_fd);
-	/* A log file stays; a terminal or a pipe belongs to who started us. */
-	if (code == 0 && fstat(STDERR_FILENO, &status) == 0 && !S_ISREG(status.st_mode))
+	if (code == 0 && keeper->error_fd == keeper->null_fd)
 		dup2(keeper->null_fd, STDERR_FILENO);
 }
 
@@ -326,9 +340,9 @@ static void ready_tick(struct keeper *keeper, uint64_t now)
 		return;
 	what = missing(keeper);
 	if (!what) {
+		log_line("ready (pid %d)", (int)getpid());
 		say_code(keeper, 0);
 		keeper->ready = true;
-		log_line("ready (pid %d)", (int)getpid());
 		service_tell("READY=1\nSTATUS=guarding\nMAINPID=%d", (int)getpid());
 		return;
 	}
@@ -408,12 +422,13 @@ static void keeper_init(struct keeper *keeper, const struct keeper_options *opti
 int keeper_run(const struct keeper_options *options)
 {
 	static bool (*const steps[])(struct keeper *) = {
-		is_root,      take_signals, take_limits, take_identities, take_places, take_memory,
-		take_sockets, take_groups,  take_loop,	 take_rights,
+		is_root,     take_signals, take_limits, take_identities, take_places,
+		take_memory, take_sockets, take_groups, take_loop,       take_rights,
 	};
 	struct keeper *keeper = &keeper_state;
 
 	keeper_init(keeper, options);
+	umask(022);
 	if (chdir("/") < 0)
 		return 1;
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -425,7 +440,7 @@ int keeper_run(const struct keeper_options *options)
 		}
 	}
 	parts_init(keeper);
-	log_line("started (version %s, policy %s)", MAILWARD_VERSION, options->config);
+	say_started(keeper);
 	keeper_loop(keeper);
 	places_leave(keeper->runtime);
 	log_line("ended");

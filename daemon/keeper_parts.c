@@ -46,6 +46,7 @@ struct child_plan part_plan(const struct keeper *keeper, int executable, const c
 {
 	struct child_plan plan = {.executable = executable, .argv = {name, NULL, NULL}, .null_fd = keeper->null_fd};
 
+	plan.error_fd = keeper->error_fd;
 	for (int i = 0; i < FD_START_END; i++)
 		plan.fds[i] = -1;
 	return plan;

@@ -6,8 +6,8 @@
 #ifndef MAILWARD_KEEPER_PARTS_H
 #define MAILWARD_KEEPER_PARTS_H
 
-#include "children.h"
 #include "callers.h"
+#include "children.h"
 #include "keeper.h"
 #include "loop.h"
 #include "places.h"
@@ -35,9 +35,9 @@ struct part {
 	uint64_t killed_ns; /* when it was sent SIGKILL; 0: it was not */
 	uint32_t deaths;
 	uint32_t lines; /* logged for it within this second */
-	bool linked;	/* loader, recorder: its socket to the gate has been handed out */
-	bool ready;	/* recorder: it serves */
-	bool stopping;	/* it was told to end */
+	bool linked;    /* loader, recorder: its socket to the gate has been handed out */
+	bool ready;     /* recorder: it serves */
+	bool stopping;  /* it was told to end */
 };
 
 /* A policy with the directories of its watches, as the gate gets it. */
@@ -46,7 +46,7 @@ struct policy_set {
 	int policy_fd;
 	uint64_t number;
 	struct scanner_settings scanner;
-	uint32_t count, without; /* frames; those of them that say LEASH_WATCH_WITHOUT */
+	uint32_t count, without;    /* frames; those of them that say LEASH_WATCH_WITHOUT */
 	int fds[POLICY_FRAMES_MAX]; /* -1: a frame without a descriptor */
 	struct leash_frame frames[POLICY_FRAMES_MAX];
 };
@@ -58,14 +58,14 @@ struct policies {
 	struct policy_set *current;  /* in force; valid or not yet */
 	struct policy_set *incoming; /* what the reader sends; then what the gate is offered */
 	enum reader_purpose purpose;
-	bool complete;	    /* the reader has sent all, and it could be used */
-	bool offered;	    /* the gate has still to say that `incoming` is in force */
+	bool complete; /* the reader has sent all, and it could be used */
+	bool offered;  /* the gate has still to say that `incoming` is in force */
 	uint64_t offer_until_ns;
 	bool delivering;    /* the gate has still to be sent a part of a set */
 	uint32_t delivered; /* frames of it sent: the policy, count frames, the end */
 	bool reload_wanted, roots_wanted, roots_changed;
 	uint64_t roots_next_ns; /* not before that */
-	uint64_t round;		/* of reloads; the running one while one runs */
+	uint64_t round;         /* of reloads; the running one while one runs */
 	bool reloading;
 	uint32_t complaint_count;
 	char complaints[KEEPER_COMPLAINTS][LEASH_TEXT];
@@ -86,7 +86,7 @@ struct keeper {
 	struct identity recorder_id, loader_id, worker_id;
 	struct status_page *page;
 	struct gate_notes *notes;
-	int runtime, own_exe, scanner_exe, null_fd, proc, lock;
+	int runtime, own_exe, scanner_exe, null_fd, proc, lock, error_fd;
 	int page_fd, page_read_only_fd, notes_fd, ring_fd, bell_fd;
 	int permission_group, closed_group, moves_group;
 	int keeper_listener, recorder_listener;

@@ -368,10 +368,8 @@ static void reload_done(struct keeper *keeper, int result, const char *text)
 		return;
 	policies->reloading = false;
 	for (int i = 0; i < count; i++) {
-		replies[i] = (struct keeper_reply){.version = WIRE_VERSION,
-						   .verb = KEEPER_RELOAD,
-						   .result = result,
-						   .more = i + 1 < count};
+		replies[i] = (struct keeper_reply){
+			.version = WIRE_VERSION, .verb = KEEPER_RELOAD, .result = result, .more = i + 1 < count};
 		snprintf(replies[i].text, sizeof(replies[i].text), "%s", text ? text : policies->complaints[i]);
 	}
 	snprintf(failed, sizeof(keeper->page->keeper.reload_failed), "%.*s",

@@ -32,8 +32,16 @@ static const char usage[] =
 	"  --release          detach what an earlier run left attached in the kernel\n"
 	"mailwardd(8) has more.\n";
 
-enum option_value { OPTION_CONFIG = 1, OPTION_RUNTIME, OPTION_STATE, OPTION_DEFINITIONS, OPTION_FOREGROUND,
-		    OPTION_RELEASE, OPTION_VERSION, OPTION_HELP };
+enum option_value {
+	OPTION_CONFIG = 1,
+	OPTION_RUNTIME,
+	OPTION_STATE,
+	OPTION_DEFINITIONS,
+	OPTION_FOREGROUND,
+	OPTION_RELEASE,
+	OPTION_VERSION,
+	OPTION_HELP
+};
 
 struct command {
 	struct keeper_options keeper;
@@ -78,7 +86,8 @@ static void option_taken(struct command *command, int option)
 		command->foreground = true;
 		break;
 	case OPTION_RELEASE:
-		puts("mailwardd: nothing to release: in reduced mode (fanotify alone) nothing stays attached to the kernel "
+		puts("mailwardd: nothing to release: in reduced mode (fanotify alone) nothing stays attached to the "
+		     "kernel "
 		     "when the daemon has ended");
 		finish(command, 0);
 		break;

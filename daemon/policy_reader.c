@@ -14,6 +14,7 @@
 
 #include "frame.h"
 #include "policy_files.h"
+#include "policy_roots.h"
 
 #define LIFE_SECONDS 12 /* below the keeper's own limit for it */
 
@@ -78,16 +79,12 @@ static int tell_policy(void)
 	return error;
 }
 
-static int tell_roots(void)
+static int tell_roots(const struct mounts *mounts)
 {
-	struct mounts mounts;
 	size_t next = 0;
-	int error = host_mounts(&mounts);
+	int error = 0;
 
-	if (error)
-		return error;
-	policy_roots_open(&table, &mounts, &roots);
-	mounts_free(&mounts);
+	policy_roots_open(&table, mounts, &roots);
 	for (uint32_t i = 0; !error && i < table.watch_count; i++) {
 		while (!error && next < roots.count && roots.list[next].watch == i)
 			error = tell(LEASH_ROOT, i, "", roots.list[next++].fd);
@@ -114,37 +111,44 @@ static int take_table(void)
 		       : -EBADMSG;
 }
 
-static int read_policy(const char *file)
+static int read_policy(const char *file, const struct mounts *mounts)
 {
 	int error;
 
-	if (!policy_load(&table, file, &complaints)) {
+	if (!policy_load(&table, file, &complaints) || !policy_settle(&table, mounts, &complaints)) {
 		error = tell_complaints(false);
 		return error ? error : -EINVAL;
 	}
 	error = tell_policy();
 	if (!error)
-		error = tell_roots();
+		error = tell_roots(mounts);
 	if (!error)
 		error = tell_complaints(true);
 	return error;
 }
 
-static int find_roots(void)
+static int find_roots(const struct mounts *mounts)
 {
 	int error = take_table();
 
-	return error ? error : tell_roots();
+	return error ? error : tell_roots(mounts);
 }
 
 int policy_reader_run(int argc, char **argv)
 {
+	struct mounts mounts;
 	int error;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGALRM, SIG_DFL);
 	alarm(LIFE_SECONDS);
-	error = argc > 1 ? read_policy(argv[1]) : find_roots();
+	error = host_mounts(&mounts);
+	if (error) {
+		tell(LEASH_COMPLAINT, 0, "/proc/self/mountinfo cannot be read: mount /proc", -1);
+		return 1;
+	}
+	error = argc > 1 ? read_policy(argv[1], &mounts) : find_roots(&mounts);
+	mounts_free(&mounts);
 	if (!error)
 		error = tell(LEASH_POLICY_END, table.number, "", -1);
 	return error == -EINVAL ? 2 : error ? 1 : 0;

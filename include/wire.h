@@ -39,7 +39,7 @@ enum start_fd {
 	FD_STATE_DIR,        /* recorder: directory STATE/recorder, its own */
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
-	FD_POLICY,           /* policy reader, when the roots of the policy in force are to be found again: that policy */
+	FD_POLICY, /* policy reader, when the roots of the policy in force are to be found again: that policy */
 	FD_START_END
 };
 
@@ -53,14 +53,15 @@ enum leash_kind {
 	LEASH_LOADING,  /* loader: definitions are being loaded (beats may be 60 s apart until LEASH_LOADED) */
 	LEASH_LOADED,   /* loader: done; value: signatures, 0 = no definitions; text: version, or why there are none */
 	LEASH_SERVING,  /* loader: a worker has passed its canary; value: workers serving */
-	LEASH_BEFORE,   /* recorder, once: counts[h] = denials h hours before the keeper's start, value: released_unjudged
-			   so far, watch: those of the last 24 h */
-	LEASH_LOG,      /* any: text is one line for the log */
+	LEASH_BEFORE, /* recorder, once: counts[h] = denials h hours before the keeper's start, value: released_unjudged
+			 so far, watch: those of the last 24 h */
+	LEASH_LOG,    /* any: text is one line for the log */
 	/* policy reader to keeper */
 	LEASH_POLICY, /* fd: sealed memfd of struct policy; value: warnings. To the gate: value is its number, and what
 			 follows (roots, watches without one, LEASH_POLICY_END) goes with it */
 	LEASH_ROOT,   /* fd: O_RDONLY directory of a root; value: index of the watch; in the order of the watches */
-	LEASH_WATCH_WITHOUT, /* value: index of a watch that has no root; or, after its roots, that lacks a part; text: why */
+	LEASH_WATCH_WITHOUT, /* value: index of a watch that has no root; or, after its roots, that lacks a part; text:
+				why */
 	LEASH_POLICY_END,    /* all sent */
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */

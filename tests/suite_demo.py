@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from harness import TESTS, Suite, eventually, processes
+from harness import BUILD, TESTS, Host, Suite, eventually, processes
 
 suite = Suite("demo", limit=150)
 DEMO = os.path.join(TESTS, "demo")
@@ -20,15 +20,15 @@ DEMO = os.path.join(TESTS, "demo")
 class Running:
     """tests/demo as a person starts it; its output so far in .text."""
 
-    def __init__(self):
+    def __init__(self, *arguments):
         self.folders = set(self.left_folders())
-        self.process = suite.popen([sys.executable, DEMO], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = suite.popen([sys.executable, DEMO, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True)
         self.text = ""
 
     @staticmethod
     def left_folders():
-        return glob.glob("/run/mailward-demo-*") + glob.glob("/tmp/mailward-demo-*")
+        return glob.glob("/run/mailward-demo*") + glob.glob("/tmp/mailward-demo*")
 
     def read_until(self, word, seconds):
         end = time.monotonic() + seconds
@@ -60,7 +60,7 @@ class Running:
 
     def processes_of_demo(self):
         """Those in its session, and those whose command line or mounts name its folder."""
-        base = re.search(r"(/\S*mailward-demo-[^/\s]+)", self.text)
+        base = re.search(r"(/\S*mailward-demo[^/\s]*)/", self.text)
         found = [pid for pid, (_, session, state, _) in processes().items()
                  if session == self.process.pid and state not in "ZX"]
         for pid in processes() if base else ():
@@ -80,8 +80,8 @@ def _(_suite):
     for line in demo.text.splitlines():
         suite.say(line)
     suite.check("it comes to its end and stays in the foreground", whole and demo.process.poll() is None)
-    parts = re.split(r"^(infected message, no mailwardd yet|clean message|infected message \(.*\)|\$ mailward blocked).*\n",
-                     demo.text, flags=re.M)
+    titles = r"^(infected message, no mailwardd yet|clean message|infected message \(.*\)|\$ mailward blocked).*\n"
+    parts = re.split(titles, demo.text, flags=re.M)
     said = dict(zip(parts[1::2], parts[2::2]))
     infected = next((text for title, text in said.items() if title.startswith("infected message (")), "")
     got = lambda text: [int(number) for number in re.findall(r"got (\d+) bytes", text)]
@@ -92,7 +92,7 @@ def _(_suite):
     suite.check("no reader got a byte of the infected one", got(infected) == [0, 0, 0], infected)
     suite.check("and each was told so", infected.count("Operation not permitted") == 3, infected)
     suite.check("the table names the three readers", all(f"{reader}" in said.get("$ mailward blocked", "")
-                                                         for reader in ("cat", "grep", "python3")))
+                                                         for reader in ("cat", "head", "tail")))
     code = demo.end(signal.SIGINT)
     suite.check("it ends at SIGINT with 0", code == 0, code)
     demo.check_nothing_left("after SIGINT")
@@ -118,6 +118,25 @@ def _(_suite):
         suite.check(f"it ends, {moment} s after its start", code is not None, code)
         demo.read_until("\0", 0.2)
         demo.check_nothing_left(f"ended {moment} s after the start")
+
+
+@suite.test("on a policy of one's own")
+def _(_suite):
+    # its default folders are /run/mailward and /var/lib/mailward: not those of this machine
+    for path in ("/run", "/var/lib"):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "mailward-test", path], check=True)
+        suite.at_end(lambda path=path: subprocess.run(["umount", "-l", path], check=True))
+    with Host(suite) as host:
+        host.assert_private()
+        demo = Running("--config", host.config)
+        status = lambda: suite.run([os.path.join(BUILD, "mailward"), "status"])
+        ready = eventually(lambda: host.watched in status().out, 60)
+        demo.read_until("\0", 0.2)
+        suite.check("the daemon runs in the foreground and guards what the policy names",
+                    ready and demo.process.poll() is None, demo.text[-500:] + status().err)
+        code = demo.end(signal.SIGINT)
+        suite.check("and ends at Ctrl-C", code == 0, f"{code} {demo.text[-300:]}")
+        suite.check("without leaving a process", eventually(lambda: not demo.processes_of_demo(), 3))
 
 
 suite.main()

@@ -31,7 +31,7 @@ static int reason_number(const char *name, uint32_t *number_out)
 	for (uint32_t i = 1; i < REASONS; i++)
 		if (strcmp(names[i], name) == 0)
 			return (int)(*number_out = i);
-	*number_out = strcmp(name, "infected") == 0	? RECORDER_REASON_INFECTED
+	*number_out = strcmp(name, "infected") == 0     ? RECORDER_REASON_INFECTED
 		      : strcmp(name, "exec-never") == 0 ? RECORDER_REASON_EXEC_NEVER
 							: 0;
 	return (int)*number_out;
@@ -89,8 +89,10 @@ static int take_option(struct question *question, const char *verb, int option)
 	case 'r':
 		if (reason_number(optarg, &request->reason))
 			return EXIT_FINE;
-		return usage_error(verb, "--reason %s: there are infected exec-never timeout too-large too-deep encrypted"
-					 " unsupported io-error engine-error crashed no-definitions busy", optarg);
+		return usage_error(verb,
+				   "--reason %s: there are infected exec-never timeout too-large too-deep encrypted"
+				   " unsupported io-error engine-error crashed no-definitions busy",
+				   optarg);
 	case 'f':
 		question->follow = true;
 		return EXIT_FINE;
@@ -194,9 +196,9 @@ static int answer_question(const struct options *options, struct question *quest
 
 int verb_blocked(const struct options *options, int argc, char **argv)
 {
-	static const struct option known[] = {{"since", 1, NULL, 's'},	       {"path", 1, NULL, 'p'},
-					      {"user", 1, NULL, 'u'},	       {"reason", 1, NULL, 'r'},
-					      {"follow", 0, NULL, 'f'},	       {"fail-on-found", 0, NULL, 'F'},
+	static const struct option known[] = {{"since", 1, NULL, 's'},  {"path", 1, NULL, 'p'},
+					      {"user", 1, NULL, 'u'},   {"reason", 1, NULL, 'r'},
+					      {"follow", 0, NULL, 'f'}, {"fail-on-found", 0, NULL, 'F'},
 					      {NULL, 0, NULL, 0}};
 	struct question question = {.request = {.version = WIRE_VERSION, .uid = UINT32_MAX}};
 	int code = take_arguments(&question, known, argc, argv);

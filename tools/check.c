@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "output.h"
 #include "policy_files.h"
+#include "policy_roots.h"
 
 #define DEFAULT_POLICY "/etc/mailward/mailward.conf"
 #define POSTCONF_TIME_MS 5000
@@ -27,8 +28,8 @@
 static const char *const store_names[] = STORE_NAMES;
 static const char *const mode_names[] = MODE_NAMES;
 static const char *const case_names[POLICY_CASES] = {
-	[CASE_INFECTED] = "infected",	[CASE_TIMEOUT] = "timeout", [CASE_LIMIT] = "limit",
-	[CASE_ENCRYPTED] = "encrypted", [CASE_ERROR] = "error",	    [CASE_DOWN] = "down",
+	[CASE_INFECTED] = "infected",   [CASE_TIMEOUT] = "timeout", [CASE_LIMIT] = "limit",
+	[CASE_ENCRYPTED] = "encrypted", [CASE_ERROR] = "error",     [CASE_DOWN] = "down",
 };
 
 /* Half a megabyte and more: not on the stack. */
@@ -193,8 +194,8 @@ static void row_cells(char cells[COLUMNS - 2][CELL], const struct policy_watch *
 
 static void print_table(FILE *out, bool header)
 {
-	static const char *const titles[COLUMNS - 2] = {"STORE",   "MODE",  "DEADLINE",	 "INFECTED", "TIMEOUT",
-							"LIMIT",   "ENCRYPTED", "ERROR", "DOWN",     "MARKS"};
+	static const char *const titles[COLUMNS - 2] = {"STORE", "MODE",      "DEADLINE", "INFECTED", "TIMEOUT",
+							"LIMIT", "ENCRYPTED", "ERROR",    "DOWN",     "MARKS"};
 	char cells[COLUMNS - 2][CELL], path[4 * POLICY_PATH_SIZE], place[POLICY_FILE_SIZE + 16];
 	int widths[COLUMNS - 2], path_width = 4;
 
@@ -231,8 +232,9 @@ static void print_rest(FILE *out, bool header, enum limit_state state)
 
 	if (header && policy.watch_count > 0)
 		fputs("(deny:12 is said in line 12, deny alone is the default)\n", out);
-	fprintf(out, "scanner: %u workers, max-file-size %" PRIu64 "k, max-scan-size %" PRIu64
-		     "k, max-files %u, max-depth %u, scan-time %ums\n",
+	fprintf(out,
+		"scanner: %u workers, max-file-size %" PRIu64 "k, max-scan-size %" PRIu64
+		"k, max-files %u, max-depth %u, scan-time %ums\n",
 		scanner->workers, scanner->max_file_size >> 10, scanner->max_scan_size >> 10, scanner->max_files,
 		scanner->max_depth, scanner->scan_time_ms);
 	for (uint32_t i = 0; i < policy.mail_software_count; i++)
@@ -284,8 +286,8 @@ static json_t *watch_json(uint32_t index)
 	return json_pack("{s:o, s:s, s:s, s:I, s:s, s:o, s:o, s:b, s:o, s:o}", "path",
 			 json_text(watch->path, strlen(watch->path)), "store", store_names[watch->store], "mode",
 			 mode_names[watch->mode], "deadline_ms", (json_int_t)(watch->deadline_ns / 1000000), "marks",
-			 watch->ignore_marks ? "cached" : "none", "policy", place_json(watch->place), "answers", answers,
-			 "covered", roots.why[index][0] == 0, "why",
+			 watch->ignore_marks ? "cached" : "none", "policy", place_json(watch->place), "answers",
+			 answers, "covered", roots.why[index][0] == 0, "why",
 			 json_text(roots.why[index], strlen(roots.why[index])), "file_system",
 			 json_text(roots.file_system[index], strlen(roots.file_system[index])));
 }
@@ -310,8 +312,8 @@ static json_t *mail_software_json(void)
 		json_t *paths = json_array();
 		for (uint32_t r = 0; r < software->root_count; r++)
 			json_array_append_new(paths, json_text(software->roots[r], strlen(software->roots[r])));
-		json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name", software->name, "roots", paths, "policy",
-						      place_json(software->place)));
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name", software->name, "roots", paths,
+						      "policy", place_json(software->place)));
 	}
 	return list;
 }
@@ -332,8 +334,9 @@ static void print_object(FILE *out, const char *file, bool good, enum limit_stat
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
 					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
 					      (json_int_t)scanner->max_scan_size, "max_files",
-					      (json_int_t)scanner->max_files, "max_depth", (json_int_t)scanner->max_depth,
-					      "scan_time_ms", (json_int_t)scanner->scan_time_ms));
+					      (json_int_t)scanner->max_files, "max_depth",
+					      (json_int_t)scanner->max_depth, "scan_time_ms",
+					      (json_int_t)scanner->scan_time_ms));
 		json_object_set_new(object, "mail_software", mail_software_json());
 		json_object_set_new(object, "message_size_limit",
 				    state == LIMIT_KNOWN ? json_integer((json_int_t)limit) : json_null());
@@ -344,18 +347,15 @@ static void print_object(FILE *out, const char *file, bool good, enum limit_stat
 /* ---- the verb ---- */
 
 /* What of each watch would not be guarded now. */
-static void look_at_roots(void)
+static void look_at_roots(const struct mounts *mounts)
 {
-	struct mounts mounts;
-
-	if (host_mounts(&mounts) < 0)
-		return;
-	policy_roots_open(&policy, &mounts, &roots);
-	mounts_free(&mounts);
+	policy_roots_open(&policy, mounts, &roots);
 	policy_roots_close(&roots);
 	for (uint32_t i = 0; i < policy.watch_count; i++) {
 		const struct policy_watch *watch = &policy.watches[i];
-		if (roots.why[i][0] && watch->mode != MODE_OFF)
+		if (watch->mode == MODE_OFF)
+			snprintf(roots.why[i], sizeof(roots.why[i]), "mode = off");
+		else if (roots.why[i][0])
 			complain(&complaints, true, policy.files[watch->place.file], watch->place.line,
 				 "the watch \"%.400s\" is not covered now: %s", watch->path, roots.why[i]);
 	}
@@ -365,13 +365,18 @@ static int check_policy(const struct options *options, const char *file, FILE *o
 {
 	enum limit_state state = LIMIT_NOT_TOLD;
 	uint64_t limit = 0;
-	bool good = policy_load(&policy, file, &complaints);
+	struct mounts mounts;
+	bool good;
 
+	if (host_mounts(&mounts) < 0)
+		return trouble("/proc/self/mountinfo cannot be read: mount /proc");
+	good = policy_load(&policy, file, &complaints) && policy_settle(&policy, &mounts, &complaints);
 	if (good) {
-		look_at_roots();
+		look_at_roots(&mounts);
 		state = message_size_limit(&limit);
 		compare_limits(file, state, limit);
 	}
+	mounts_free(&mounts);
 	if (options->json) {
 		print_object(out, file, good, state, limit);
 	} else {

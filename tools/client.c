@@ -144,7 +144,8 @@ static const struct status_page *page_map(int fd)
 	page = mmap(NULL, sizeof(*page), PROT_READ, MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED)
 		return NULL;
-	return page->magic == STATUS_MAGIC && page->version == WIRE_VERSION && page->size == sizeof(*page) ? page : NULL;
+	return page->magic == STATUS_MAGIC && page->version == WIRE_VERSION && page->size == sizeof(*page) ? page
+													   : NULL;
 }
 
 int client_status_page(const struct options *options, const struct status_page **page_out)

@@ -65,8 +65,8 @@ static void print_text(const struct explain_reply *reply, const char *path, size
 {
 	static const char *const verdicts[VERDICT_KINDS] = VERDICT_NAMES, *const reasons[REASONS] = REASON_NAMES;
 	char when[32], line[SIGNATURE_SIZE + 128];
-	const char *name = reply->verdict.kind == VERDICT_INFECTED ? reply->verdict.signature
-								    : reasons[reply->verdict.reason];
+	const char *name =
+		reply->verdict.kind == VERDICT_INFECTED ? reply->verdict.signature : reasons[reply->verdict.reason];
 
 	time_text(when, (int64_t)reply->judged_ns, false);
 	print_line("path", path, path_size);

@@ -118,8 +118,9 @@ static void find_in_definitions(const struct status_page *page, struct findings 
 	const struct keeper_part *keeper = &page->keeper;
 
 	if (keeper->definitions_known && keeper->definitions_signatures == 0)
-		add_issue(findings, "no-definitions", "install definitions (freshclam); until then nothing can be judged",
-			  "no definitions%s%s", keeper->definitions_version[0] ? ": " : "", keeper->definitions_version);
+		add_issue(findings, "no-definitions",
+			  "install definitions (freshclam); until then nothing can be judged", "no definitions%s%s",
+			  keeper->definitions_version[0] ? ": " : "", keeper->definitions_version);
 	else if (findings->definitions_age_s > DEFINITIONS_OLD_S)
 		add_issue(findings, "definitions-old", "see why freshclam does not bring new ones",
 			  "the definitions are %lld days old", (long long)findings->definitions_age_s / 86400);
@@ -131,11 +132,12 @@ static void find_in_processes(const struct status_page *page, struct clocks cloc
 		const struct process_entry *process = &page->keeper.processes[i];
 		const char *state = findings->states[i];
 		if (state && (strcmp(state, "stopped") == 0 || strcmp(state, "ended") == 0))
-			add_issue(findings, "process-not-running", "it is restarted by itself within seconds; if not, see the log",
-				  "%s is %s", process->name, state);
+			add_issue(findings, "process-not-running",
+				  "it is restarted by itself within seconds; if not, see the log", "%s is %s",
+				  process->name, state);
 		if (process->restarts >= RESTARTS_MANY && clocks.wall_ns - process->started_ns < RESTARTED_LATELY_NS)
-			add_issue(findings, "process-restarting", "the log says why it ends", "%s was restarted %llu times",
-				  process->name, (unsigned long long)process->restarts);
+			add_issue(findings, "process-restarting", "the log says why it ends",
+				  "%s was restarted %llu times", process->name, (unsigned long long)process->restarts);
 	}
 	if (page->gate.loop_ns && clocks.monotonic_ns > page->gate.loop_ns + GATE_SILENT_NS)
 		add_issue(findings, "gate-silent", "it is replaced by itself within seconds; if not, restart mailwardd",
@@ -158,7 +160,8 @@ static void find_in_counters(const struct status_page *page, struct findings *fi
 			  "%llu accesses were let go unjudged within a day, when gate and keeper fell together",
 			  (unsigned long long)page->keeper.released_lately);
 	if (page->keeper.reload_failed[0])
-		add_issue(findings, "reload-failed", "correct the policy and run mailward reload; the old one is in force",
+		add_issue(findings, "reload-failed",
+			  "correct the policy and run mailward reload; the old one is in force",
 			  "the last reload failed: %s", page->keeper.reload_failed);
 }
 
@@ -166,19 +169,21 @@ void findings_make(const struct status_page *page, struct clocks clocks, struct 
 {
 	const struct keeper_part *keeper = &page->keeper;
 
-	findings->ready = page->gate.marks_stand && (keeper->workers_serving > 0 || (keeper->definitions_known &&
-										       keeper->definitions_signatures == 0));
-	findings->uptime_s = clocks.wall_ns > keeper->started_ns ? (clocks.wall_ns - keeper->started_ns) / SECOND_NS : 0;
+	findings->ready =
+		page->gate.marks_stand &&
+		(keeper->workers_serving > 0 || (keeper->definitions_known && keeper->definitions_signatures == 0));
+	findings->uptime_s =
+		clocks.wall_ns > keeper->started_ns ? (clocks.wall_ns - keeper->started_ns) / SECOND_NS : 0;
 	findings->definitions_age_s = -1;
 	if (keeper->definitions_signatures && keeper->definitions_time_ns)
-		findings->definitions_age_s = ((int64_t)clocks.wall_ns - (int64_t)keeper->definitions_time_ns) / SECOND_NS;
+		findings->definitions_age_s =
+			((int64_t)clocks.wall_ns - (int64_t)keeper->definitions_time_ns) / SECOND_NS;
 	findings->blocked_24h = blocked_in_a_day(page, clocks.wall_ns);
 	findings->issue_count = 0;
 	find_in_watches(page, findings);
 	find_in_definitions(page, findings);
 	find_in_processes(page, clocks, findings);
 	find_in_counters(page, findings);
-	findings->note = keeper->uids_are_fallback
-				 ? "there is no system user _mailward: fixed numeric uids are in use"
-				 : NULL;
+	findings->note =
+		keeper->uids_are_fallback ? "there is no system user _mailward: fixed numeric uids are in use" : NULL;
 }

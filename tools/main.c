@@ -15,8 +15,7 @@ static const struct verb {
 	const char *purpose;
 } verbs[] = {
 	{"status", verb_status, "[--field NAME]", "mode, health, coverage of each watch, processes, counters"},
-	{"blocked", verb_blocked,
-	 "[--since 1h] [--path P] [--user U] [--reason R] [--follow] [--fail-on-found]",
+	{"blocked", verb_blocked, "[--since 1h] [--path P] [--user U] [--reason R] [--follow] [--fail-on-found]",
 	 "every access that was denied: who, what, why, by which line"},
 	{"watch", verb_watch, "[--path P] [--user U] [--reason R] [--fail-on-found]", "every decision, live"},
 	{"explain", verb_explain, "PATH", "what an open of PATH would get now, and which line says so"},
@@ -24,8 +23,8 @@ static const struct verb {
 	{"reload", verb_reload, "", "take the policy file again; the old one stays where it is wrong"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-static const char *const later[] = {"selftest",	  "scan",  "top",	  "report",  "quarantine",
-				    "allow", "definitions", "metrics", "probe",   "diag"};
+static const char *const later[] = {"selftest", "scan",        "top",     "report", "quarantine",
+				    "allow",    "definitions", "metrics", "probe",  "diag"};
 
 static void print_usage(FILE *out)
 {
@@ -139,8 +138,7 @@ static int verb_unknown(const char *name)
 
 static int run(int argc, char **argv)
 {
-	struct options options = {
-		.runtime_dir = "/run/mailward", .state_dir = "/var/lib/mailward", .header = true};
+	struct options options = {.runtime_dir = "/run/mailward", .state_dir = "/var/lib/mailward", .header = true};
 	bool help = false, version = false;
 	const struct verb *verb;
 	int left = take_options(&options, argc - 1, argv + 1, &help, &version);

@@ -156,9 +156,9 @@ static const struct {
 	unsigned width;
 	unsigned from_terminal; /* shown on terminals of this width and wider */
 } columns[COLUMNS] = {
-	[TIME] = {"TIME", 20, 0},      [ANSWER] = {"ANSWER", 10, 0}, [ACCESS] = {"ACCESS", 6, 110},
-	[VERDICT] = {"VERDICT", 28, 0}, [USER] = {"USER", 9, 90},	     [PROGRAM] = {"PROGRAM", 16, 130},
-	[WAIT] = {"WAIT", 6, 150},     [COUNT] = {"COUNT", 5, 100},  [POLICY] = {"POLICY", 18, 160},
+	[TIME] = {"TIME", 20, 0},       [ANSWER] = {"ANSWER", 10, 0}, [ACCESS] = {"ACCESS", 6, 110},
+	[VERDICT] = {"VERDICT", 28, 0}, [USER] = {"USER", 9, 90},     [PROGRAM] = {"PROGRAM", 16, 130},
+	[WAIT] = {"WAIT", 6, 150},      [COUNT] = {"COUNT", 5, 100},  [POLICY] = {"POLICY", 18, 160},
 	[PATH] = {"PATH", 0, 0},
 };
 #define PATH_WIDTH_MIN 19
@@ -233,9 +233,10 @@ static void verdict_column(char *out, size_t room, const struct row_frame *row)
 	case VERDICT_KINDS:
 		break;
 	}
-	snprintf(out, room, "%s", row->phase == PHASE_DOWN     ? "no-gate"
-				  : row->phase == PHASE_KERNEL ? "refused-by-kernel"
-							       : "-");
+	snprintf(out, room, "%s",
+		 row->phase == PHASE_DOWN     ? "no-gate"
+		 : row->phase == PHASE_KERNEL ? "refused-by-kernel"
+					      : "-");
 }
 
 static void row_column(char *out, size_t room, const struct row_frame *row, enum column column)

@@ -13,7 +13,7 @@
 #include "tool.h"
 #include "wire.h"
 
-#define QUOTED_ROOM(bytes) ((bytes) * 4 + 8) /* room that quoting so many bytes needs at most */
+#define QUOTED_ROOM(bytes) ((bytes)*4 + 8) /* room that quoting so many bytes needs at most */
 
 /* Valid UTF-8 without control characters (nor such as turn or break lines)? Then it is shown as it is in JSON. */
 bool text_is_plain(const char *text, size_t size);

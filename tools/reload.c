@@ -58,9 +58,9 @@ int verb_reload(const struct options *options, int argc, char **argv)
 	}
 	if (options->json)
 		print_json(stdout, json_pack("{s:s, s:o}", "result",
-					     code == EXIT_FINE		? "in-force"
-					     : code == EXIT_TROUBLE	? "refused"
-									: "unknown",
+					     code == EXIT_FINE      ? "in-force"
+					     : code == EXIT_TROUBLE ? "refused"
+								    : "unknown",
 					     "complaints", complaints));
 	else if (code == EXIT_FINE)
 		puts("the policy is in force");

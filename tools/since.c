@@ -14,7 +14,10 @@ static bool span_parse(const char *text, int64_t now_ns, int64_t *ns_out)
 	static const struct {
 		const char *name;
 		int64_t ns;
-	} units[] = {{"ms", 1000000}, {"s", SECOND_NS}, {"min", 60 * SECOND_NS}, {"h", 3600 * SECOND_NS},
+	} units[] = {{"ms", 1000000},
+		     {"s", SECOND_NS},
+		     {"min", 60 * SECOND_NS},
+		     {"h", 3600 * SECOND_NS},
 		     {"d", 86400 * SECOND_NS}};
 	unsigned long long number;
 	char *end;
@@ -26,8 +29,9 @@ static bool span_parse(const char *text, int64_t now_ns, int64_t *ns_out)
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (errno || strcmp(end, units[i].name) != 0)
 			continue;
-		int64_t span = number > (unsigned long long)(YEARS_100_NS / units[i].ns) ? YEARS_100_NS
-											  : (int64_t)number * units[i].ns;
+		int64_t span = number > (unsigned long long)(YEARS_100_NS / units[i].ns)
+				       ? YEARS_100_NS
+				       : (int64_t)number * units[i].ns;
 		*ns_out = span < now_ns ? now_ns - span : 0;
 		return true;
 	}

@@ -28,9 +28,9 @@ static json_t *issues_to_json(const struct findings *findings)
 
 	for (unsigned i = 0; i < findings->issue_count; i++) {
 		const struct issue *issue = &findings->issues[i];
-		json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "id", issue->id, "text",
-						      json_text(issue->text, strlen(issue->text)), "remedy",
-						      issue->remedy));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o, s:s}", "id", issue->id, "text",
+						json_text(issue->text, strlen(issue->text)), "remedy", issue->remedy));
 	}
 	return list;
 }
@@ -41,11 +41,12 @@ static json_t *watches_to_json(const struct status_page *page)
 
 	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
 		const struct watch_entry *watch = &page->gate.watches[i];
-		json_array_append_new(
-			list, json_pack("{s:o, s:s, s:s, s:s, s:o, s:o}", "path", json_text(watch->path, strlen(watch->path)),
-					"store", store_names[watch->store], "mode", mode_names[watch->mode], "covered",
-					watch->covered ? "yes" : "no", "why", json_text(watch->why, strlen(watch->why)),
-					"file_system", json_text(watch->file_system, strlen(watch->file_system))));
+		json_array_append_new(list, json_pack("{s:o, s:s, s:s, s:s, s:o, s:o}", "path",
+						      json_text(watch->path, strlen(watch->path)), "store",
+						      store_names[watch->store], "mode", mode_names[watch->mode],
+						      "covered", watch->covered ? "yes" : "no", "why",
+						      json_text(watch->why, strlen(watch->why)), "file_system",
+						      json_text(watch->file_system, strlen(watch->file_system))));
 	}
 	return list;
 }
@@ -137,7 +138,9 @@ static json_t *json_part(json_t *json, const char *name)
 		memcpy(word, name, size);
 		word[size] = 0;
 		if (json_is_array(json))
-			json = size && strspn(word, "0123456789") == size ? json_array_get(json, strtoul(word, NULL, 10)) : NULL;
+			json = size && strspn(word, "0123456789") == size
+				       ? json_array_get(json, strtoul(word, NULL, 10))
+				       : NULL;
 		else
 			json = json_object_get(json, word);
 		name += size + (name[size] == '.');
@@ -221,7 +224,10 @@ static void print_status(const struct status_page *page, const struct findings *
 	if (findings->uptime_s)
 		span_text(up, sizeof(up), findings->uptime_s * 1000000000u);
 	printf("health       %s%s%s, up %s\n",
-	       !colours ? "" : !findings->ready ? "\033[33m" : findings->issue_count ? "\033[31m" : "\033[32m",
+	       !colours                ? ""
+	       : !findings->ready      ? "\033[33m"
+	       : findings->issue_count ? "\033[31m"
+				       : "\033[32m",
 	       findings->ready ? health(findings) : "can't tell yet", colours ? "\033[0m" : "", up);
 	printf("mode         reduced: opens and execs are guarded, descriptors that are open already are not\n");
 	text_quote(text, sizeof(text), page->keeper.policy_file, strlen(page->keeper.policy_file));

@@ -17,7 +17,7 @@ struct ring {
 	uint64_t lost;     /* strings ever refused for want of room; the writer's */
 	uint64_t watchers; /* the reader's: somebody wants every decision, not the denials alone */
 	uint64_t reserved[5];
-	uint64_t tail; /* bytes ever taken; the reader's */
+	uint64_t tail;      /* bytes ever taken; the reader's */
 	uint64_t lost_told; /* the reader's: of `lost`, how many it has recorded as a gap */
 	uint64_t reserved2[6];
 	uint8_t bytes[RING_BYTES];

@@ -28,7 +28,7 @@ struct accesses {
 	uint64_t closed;  /* ... and closed; written by the closing thread */
 
 	uint32_t read_count, read_next;
-	bool drained; /* the last read did not fill the batch: nothing more just now */
+	bool taken_all; /* a batch has been given out; the next read is the next turn's */
 	struct fanotify_event_metadata read[BATCH];
 
 	/* To the closing thread: one writer, one reader, never full, as it has a place for every descriptor. */
@@ -145,14 +145,14 @@ static bool fill(struct accesses *accesses, int *refused)
 
 	*refused = 0;
 	accesses->read_count = accesses->read_next = 0;
-	if (want == 0 || accesses->drained) {
-		accesses->drained = false;
+	if (want == 0 || accesses->taken_all) {
+		accesses->taken_all = false;
 		return false;
 	}
 	size = read(accesses->group_fd, accesses->read, want * sizeof(accesses->read[0]));
 	if (size > 0) {
 		accesses->read_count = (uint32_t)((size_t)size / sizeof(accesses->read[0]));
-		accesses->drained = accesses->read_count < want;
+		accesses->taken_all = true;
 		return true;
 	}
 	/* Where the kernel can't show the failed open as an event, EAGAIN may mean a file under a write lease as well

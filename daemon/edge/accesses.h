@@ -26,7 +26,7 @@ struct access {
 };
 
 enum access_next {
-	ACCESS_NONE,    /* nothing more now */
+	ACCESS_NONE,    /* nothing more now, or the end of a batch: the group is readable again if there is more */
 	ACCESS_TAKEN,   /* access_out is to be answered */
 	ACCESS_REFUSED, /* the kernel refused one itself: a write lease on the file, no descriptors. access_out->pid may
 			 * be known, access_out->fd is -errno */
@@ -34,8 +34,8 @@ enum access_next {
 
 struct accesses;
 
-/* Borrows the descriptors; proc_fd: directory /proc. notes: see shared.h. nofile: our RLIMIT_NOFILE; in_use: descriptors that are not events. 0
- * or -errno. */
+/* Borrows the descriptors; proc_fd: directory /proc. notes: see shared.h. nofile: our RLIMIT_NOFILE; in_use:
+ * descriptors that are not events. 0 or -errno. */
 int accesses_open(struct accesses **accesses_out, int group_fd, int proc_fd, struct gate_notes *notes, uint32_t nofile,
 		  uint32_t in_use);
 

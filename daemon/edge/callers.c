@@ -7,6 +7,8 @@
 
 #include "frame.h"
 
+#define TAKEN_A_TURN 16
+
 static void caller_close(struct caller *caller)
 {
 	int fd = caller->handler.fd;
@@ -20,7 +22,7 @@ static void caller_close(struct caller *caller)
 	}
 }
 
-/* Not an answer that can't be delivered is tried again: what the socket doesn't take now, its owner doesn't read. */
+/* Never tried again: what the socket doesn't take now, its owner doesn't read. */
 static void send_status(struct caller *caller)
 {
 	struct keeper_reply reply = {.version = WIRE_VERSION, .verb = KEEPER_STATUS};
@@ -63,24 +65,31 @@ static struct caller *caller_free(struct callers *callers)
 	return NULL;
 }
 
-static void listener_ready(void *owner, uint32_t events)
+/* false: nobody else is to be taken now. */
+static bool take_one(struct callers *callers)
 {
-	struct callers *callers = owner;
 	struct caller *caller = caller_free(callers);
 	int fd = caller ? accept4(callers->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
 
-	(void)events;
 	if (fd < 0) {
 		/* No place, or no descriptor: heard again when one has left, or at the next tick. */
 		if (!caller || (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)) {
 			callers->full = true;
 			loop_change(callers->loop, &callers->listener, 0);
 		}
-		return;
+		return false;
 	}
 	caller->until_ns = now_ns() + CALLER_TIME_NS;
 	if (loop_add(callers->loop, &caller->handler, fd, EPOLLIN) < 0)
 		close(fd);
+	return true;
+}
+
+static void listener_ready(void *owner, uint32_t events)
+{
+	(void)events;
+	for (int i = 0; i < TAKEN_A_TURN && take_one(owner); i++)
+		;
 }
 
 int callers_open(struct callers *callers, struct loop *loop, int listener)

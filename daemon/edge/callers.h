@@ -19,15 +19,15 @@ struct callers;
 struct caller {
 	struct callers *callers;
 	struct loop_handler handler; /* fd -1: free */
-	uint64_t until_ns;	     /* it is closed then; 0: it waits for a reload */
-	uint64_t round;		     /* of the reload that answers it */
+	uint64_t until_ns;           /* it is closed then; 0: it waits for a reload */
+	uint64_t round;              /* of the reload that answers it */
 };
 
 struct callers {
 	struct loop *loop;
 	struct loop_handler listener;
 	bool full;
-	int status_page;		/* read-only; borrowed */
+	int status_page;                 /* read-only; borrowed */
 	uint64_t (*reload)(void *owner); /* asks for one; returns the round that will answer */
 	void *owner;
 	int most; /* of CALLERS_MAX */

@@ -55,7 +55,8 @@ static void place_descriptors(const struct child_plan *plan, int leash, int *exe
 		if (fd >= 0 && moved[i] < 0)
 			give_up();
 	}
-	if (dup2(plan->null_fd, STDIN_FILENO) < 0 || dup2(plan->null_fd, STDOUT_FILENO) < 0)
+	if (dup2(plan->null_fd, STDIN_FILENO) < 0 || dup2(plan->null_fd, STDOUT_FILENO) < 0 ||
+	    dup2(plan->error_fd, STDERR_FILENO) < 0)
 		give_up();
 	for (int i = FD_LEASH; i < FD_START_END; i++) {
 		if (moved[i] < 0)

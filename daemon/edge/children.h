@@ -15,19 +15,20 @@
 struct child_plan {
 	int executable; /* O_PATH or O_RDONLY */
 	const char *argv[3];
-	int fds[FD_START_END];	 /* by number in the child; -1: not open there. FD_LEASH is filled in by child_start() */
-	int null_fd;		 /* /dev/null, becomes 0 and 1; descriptor 2 stays */
-	const char *directory;	 /* NULL, or a folder that the child opens by itself (it may wait there, we must not) */
-	int directory_number;	 /* as this number, in place of fds[] where it can be opened */
-	unsigned uid, gid;	 /* uid 0: root, as we are */
-	unsigned nofile;	 /* RLIMIT_NOFILE, both limits; 0: as it is */
-	bool unlimited_memlock;	 /* where the kernel lets us */
+	int fds[FD_START_END];  /* by number in the child; -1: not open there. FD_LEASH is filled in by child_start() */
+	int null_fd;            /* /dev/null, becomes 0 and 1 */
+	int error_fd;           /* becomes 2: for the reports of sanitizers; the parts log by their leash */
+	const char *directory;  /* NULL, or a folder that the child opens by itself (it may wait there, we must not) */
+	int directory_number;   /* as this number, in place of fds[] where it can be opened */
+	unsigned uid, gid;      /* uid 0: root, as we are */
+	unsigned nofile;        /* RLIMIT_NOFILE, both limits; 0: as it is */
+	bool unlimited_memlock; /* where the kernel lets us */
 };
 
 struct child {
 	pid_t pid; /* 0: none */
 	int leash; /* our end, -1: none */
-	int go;	   /* it runs when a byte is written here; -1 then */
+	int go;    /* it runs when a byte is written here; -1 then */
 };
 
 /* Forks. The child waits until child_go(), so that its pid can be made known before it does anything. 0 or -errno. */

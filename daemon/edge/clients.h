@@ -12,7 +12,9 @@
 #include "wire.h"
 
 #define CLIENTS_MAX 256
-#define CLIENTS_PER_USER 128 /* of one uid; a newcomer then takes the place of the oldest that has asked nothing yet */
+#define CLIENTS_PER_USER                                                                                               \
+	128 /* of one uid; a newcomer then takes the place of the oldest that has asked nothing yet                    \
+	     */
 #define CLIENT_PATIENCE_NS 10000000000u
 
 /* One client's question and how far it has been answered; the source's to use. */

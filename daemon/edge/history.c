@@ -10,12 +10,12 @@
 
 #define SCHEMA                                                                                                         \
 	"BEGIN IMMEDIATE;"                                                                                             \
-	"CREATE TABLE denials(id INTEGER PRIMARY KEY, kind INTEGER, first_ns INTEGER, last_ns INTEGER,"  \
+	"CREATE TABLE denials(id INTEGER PRIMARY KEY, kind INTEGER, first_ns INTEGER, last_ns INTEGER,"                \
 	" count INTEGER, wait_ns INTEGER, access INTEGER, answer INTEGER, would INTEGER, phase INTEGER,"               \
 	" verdict INTEGER, reason INTEGER, pid INTEGER, uid INTEGER, signature BLOB, user BLOB, watch BLOB,"           \
 	" policy BLOB, queue_id BLOB, message_id BLOB, detail BLOB, exe BLOB, path BLOB);"                             \
-	"CREATE INDEX denials_age ON denials(last_ns);"                                                  \
-	"CREATE TABLE released(time_ns INTEGER, count INTEGER);"                                         \
+	"CREATE INDEX denials_age ON denials(last_ns);"                                                                \
+	"CREATE TABLE released(time_ns INTEGER, count INTEGER);"                                                       \
 	"PRAGMA user_version = 1; COMMIT;"
 #define COLUMNS                                                                                                        \
 	"id, kind, first_ns, last_ns, count, wait_ns, access, answer, would, phase, verdict, reason, pid, uid,"        \
@@ -43,7 +43,7 @@ struct history {
 	sqlite3 *database; /* NULL while the disk fails */
 	sqlite3_stmt *statements[STATEMENTS];
 	uint64_t retry_ns, trim_ns; /* CLOCK_MONOTONIC */
-	uint64_t reading_id; /* of the latest row of NEXT, which stands there and goes on; 0: it is reset */
+	uint64_t reading_id;        /* of the latest row of NEXT, which stands there and goes on; 0: it is reset */
 	unsigned rows_since_trim;
 	int read_error; /* met by history_next(), for the next history_save() to handle */
 	bool failing, renewed;
@@ -139,10 +139,11 @@ static int64_t pragma_number(struct history *history, const char *text)
 
 static int database_prepare(struct history *history)
 {
-	int code = sqlite3_exec(history->database,
-				"PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				"PRAGMA journal_size_limit = 4194304; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
-				NULL, NULL, NULL);
+	int code = sqlite3_exec(
+		history->database,
+		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+		"PRAGMA journal_size_limit = 4194304; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
+		NULL, NULL, NULL);
 
 	if (code == SQLITE_OK && pragma_number(history, "PRAGMA user_version") == 0)
 		code = sqlite3_exec(history->database, SCHEMA, NULL, NULL, NULL);
@@ -256,12 +257,13 @@ static int save_row(struct history *history, const struct denial_row *row)
 {
 	const struct row_frame *frame = &row->frame;
 	sqlite3_stmt *statement = history->statements[SAVE];
-	const int64_t numbers[NUMBERS] = {(int64_t)row->id, frame->kind, frame->time_ns, row->last_ns,
-					  (int64_t)frame->count, (int64_t)frame->wait_ns, frame->access, frame->answer,
-					  frame->would, frame->phase, frame->verdict.kind, frame->verdict.reason,
-					  frame->pid, frame->uid};
-	const char *texts[TEXTS] = {frame->verdict.signature, frame->user, frame->watch, frame->policy, frame->queue_id,
-				    frame->message_id, frame->detail, frame->exe, frame->path};
+	const int64_t numbers[NUMBERS] = {
+		(int64_t)row->id,        frame->kind,           frame->time_ns, row->last_ns, (int64_t)frame->count,
+		(int64_t)frame->wait_ns, frame->access,         frame->answer,  frame->would, frame->phase,
+		frame->verdict.kind,     frame->verdict.reason, frame->pid,     frame->uid};
+	const char *texts[TEXTS] = {
+		frame->verdict.signature, frame->user,   frame->watch, frame->policy, frame->queue_id,
+		frame->message_id,        frame->detail, frame->exe,   frame->path};
 	int code;
 
 	for (int i = 0; i < NUMBERS; i++)

@@ -17,7 +17,8 @@ void *pages_map(int fd, size_t size);
 
 /* A copy of these bytes that nobody can change any more. */
 int pages_sealed_copy(const char *name, const void *bytes, size_t size);
-/* Takes `size` bytes of a sealed memfd that somebody sent. false: not of that size, or its owner could still change it. */
+/* Takes `size` bytes of a sealed memfd that somebody sent. false: not of that size, or its owner could still change it.
+ */
 bool pages_take_sealed(int fd, void *bytes, size_t size);
 
 #endif

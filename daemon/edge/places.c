@@ -79,7 +79,8 @@ int places_folder(const char *path)
 		return failed(fd, "%s: %s", path, strerror(errno));
 	if ((status.st_uid != 0 && status.st_uid != geteuid()) || (status.st_mode & (S_IWGRP | S_IWOTH))) {
 		errno = EPERM;
-		return failed(fd, "%s must belong to root and be writable by nobody else (chown root, chmod 755)", path);
+		return failed(fd, "%s must belong to root and be writable by nobody else (chown root, chmod 755)",
+			      path);
 	}
 	return fd;
 }
@@ -181,8 +182,8 @@ int places_listen(int runtime, const char *name, int group)
 	umask(mask);
 	if (bound < 0)
 		return failed(fd, "can't make the socket %s: %s", name, strerror(errno));
-	if (group >= 0 && (fchownat(runtime, name, 0, (gid_t)group, AT_SYMLINK_NOFOLLOW) < 0 ||
-			   fchmodat(runtime, name, 0660, 0) < 0))
+	if (group >= 0 &&
+	    (fchownat(runtime, name, 0, (gid_t)group, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(runtime, name, 0660, 0) < 0))
 		return failed(fd, "can't give the socket %s to its group: %s", name, strerror(errno));
 	if (listen(fd, LISTEN_BACKLOG) < 0)
 		return failed(fd, "can't listen on %s: %s", name, strerror(errno));

@@ -31,13 +31,23 @@
 #define SANITIZED false
 #endif
 
-static const int keeper_keeps[] = {CAP_KILL, CAP_SETUID, CAP_SETGID};
-static const int gate_keeps[] = {CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_LEASE, CAP_SYS_PTRACE};
+struct right {
+	unsigned capability;
+	const char *name;
+};
+#define RIGHT(name)                                                                                                    \
+	{                                                                                                              \
+		name, #name                                                                                            \
+	}
+static const struct right keeper_keeps[] = {RIGHT(CAP_KILL), RIGHT(CAP_SETUID), RIGHT(CAP_SETGID)};
+static const struct right gate_keeps[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
+					  RIGHT(CAP_SYS_PTRACE)};
 /* What gate, policy reader and loader start with, until each gives up the rest: the gate's own, what locks memory
  * (IPC_LOCK, SYS_RESOURCE), drops bounding sets (SETPCAP) and makes the workers' box (the others). */
-static const int others_need[] = {CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_LEASE, CAP_SYS_PTRACE,
-				  CAP_IPC_LOCK, CAP_SYS_RESOURCE, CAP_SETPCAP, CAP_CHOWN,
-				  CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SYS_CHROOT};
+static const struct right others_need[] = {RIGHT(CAP_SYS_ADMIN),  RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
+					   RIGHT(CAP_SYS_PTRACE), RIGHT(CAP_IPC_LOCK),        RIGHT(CAP_SYS_RESOURCE),
+					   RIGHT(CAP_SETPCAP),    RIGHT(CAP_CHOWN),           RIGHT(CAP_DAC_OVERRIDE),
+					   RIGHT(CAP_FOWNER),     RIGHT(CAP_SYS_CHROOT)};
 
 static char why[200];
 
@@ -57,22 +67,22 @@ __attribute__((format(printf, 2, 3))) static int failed(int error, const char *f
 }
 
 /* Is each of them there to be kept? libcap-ng would only say that capset() failed. */
-static int capabilities_present(const char *process, const int *list, size_t count)
+static int capabilities_present(const char *process, const struct right *list, size_t count)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
 	if (capng_get_caps_process() < 0)
 		return failed(-EPERM, "can't read the capabilities of the %s", process);
 	for (size_t i = 0; i < count; i++)
-		if (!capng_have_capability(CAPNG_PERMITTED, (unsigned)list[i]))
-			return failed(-EPERM, "the %s needs CAP_%s, which this service was not given", process,
-				      capng_capability_to_name((unsigned)list[i]));
+		if (!capng_have_capability(CAPNG_PERMITTED, list[i].capability))
+			return failed(-EPERM, "the %s needs %s, which this service was not given", process,
+				      list[i].name);
 	return 0;
 }
 
-static void capabilities_add(capng_type_t sets, const int *list, size_t count)
+static void capabilities_add(capng_type_t sets, const struct right *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		capng_update(CAPNG_ADD, sets, (unsigned)list[i]);
+		capng_update(CAPNG_ADD, sets, list[i].capability);
 }
 
 static int capabilities_apply(const char *process, capng_select_t which)

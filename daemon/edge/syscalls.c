@@ -16,15 +16,61 @@
 
 /* What any program with threads, an epoll loop and sockets that were handed to it does. */
 static const int common[] = {
-	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(close), CALL(close_range), CALL(fstat), CALL(lseek),
-	CALL(poll), CALL(ppoll), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_wait), CALL(epoll_pwait),
-	CALL(epoll_pwait2), CALL(eventfd2), CALL(sendmsg), CALL(recvmsg), CALL(sendto), CALL(recvfrom), CALL(shutdown),
-	CALL(clock_gettime), CALL(clock_getres), CALL(gettimeofday), CALL(nanosleep), CALL(clock_nanosleep),
-	CALL(timer_create), CALL(timer_settime), CALL(timer_gettime), CALL(timer_delete), CALL(timerfd_create),
-	CALL(timerfd_settime), CALL(rt_sigreturn), CALL(rt_sigprocmask), CALL(rt_sigaction), CALL(sigaltstack),
-	CALL(restart_syscall), CALL(munmap), CALL(mremap), CALL(madvise), CALL(brk), CALL(futex), CALL(set_robust_list),
-	CALL(rseq), CALL(gettid), CALL(getpid), CALL(getppid), CALL(tgkill), CALL(exit), CALL(exit_group),
-	CALL(sched_yield), CALL(sched_getaffinity), CALL(getrandom), CALL(fstatfs), CALL(membarrier),
+	CALL(read),
+	CALL(write),
+	CALL(readv),
+	CALL(writev),
+	CALL(close),
+	CALL(close_range),
+	CALL(fstat),
+	CALL(lseek),
+	CALL(poll),
+	CALL(ppoll),
+	CALL(epoll_create1),
+	CALL(epoll_ctl),
+	CALL(epoll_wait),
+	CALL(epoll_pwait),
+	CALL(epoll_pwait2),
+	CALL(eventfd2),
+	CALL(sendmsg),
+	CALL(recvmsg),
+	CALL(sendto),
+	CALL(recvfrom),
+	CALL(shutdown),
+	CALL(clock_gettime),
+	CALL(clock_getres),
+	CALL(gettimeofday),
+	CALL(nanosleep),
+	CALL(clock_nanosleep),
+	CALL(timer_create),
+	CALL(timer_settime),
+	CALL(timer_gettime),
+	CALL(timer_delete),
+	CALL(timerfd_create),
+	CALL(timerfd_settime),
+	CALL(rt_sigreturn),
+	CALL(rt_sigprocmask),
+	CALL(rt_sigaction),
+	CALL(sigaltstack),
+	CALL(restart_syscall),
+	CALL(munmap),
+	CALL(mremap),
+	CALL(madvise),
+	CALL(brk),
+	CALL(futex),
+	CALL(set_robust_list),
+	CALL(rseq),
+	CALL(gettid),
+	CALL(getpid),
+	CALL(getppid),
+	CALL(tgkill),
+	CALL(exit),
+	CALL(exit_group),
+	CALL(sched_yield),
+	CALL(sched_getaffinity),
+	CALL(getrandom),
+	CALL(fstatfs),
+	CALL(membarrier),
 };
 
 /* The gate's trade. read() is there for the fanotify groups and eventfds; no call opens a file's content. */
@@ -32,27 +78,39 @@ static const int gate_calls[] = {CALL(fanotify_mark), CALL(name_to_handle_at), C
 
 /* SQLite with its journal, names of uids (NSS may ask a socket or a child), the status socket. */
 static const int recorder_calls[] = {
-	CALL(openat), CALL(open), CALL(stat), CALL(lstat), CALL(newfstatat), CALL(statx), CALL(access), CALL(faccessat),
-	CALL(faccessat2), CALL(readlink), CALL(readlinkat), CALL(getcwd), CALL(fchdir), CALL(chdir), CALL(getdents64),
-	CALL(pread64), CALL(pwrite64), CALL(preadv), CALL(pwritev), CALL(ftruncate), CALL(fallocate), CALL(fadvise64),
-	CALL(fsync), CALL(fdatasync), CALL(unlink), CALL(unlinkat), CALL(rename), CALL(renameat), CALL(renameat2),
-	CALL(mkdir), CALL(mkdirat), CALL(rmdir), CALL(chmod), CALL(fchmod), CALL(fchmodat), CALL(fchown),
-	CALL(utimensat), CALL(umask), CALL(flock), CALL(fcntl), CALL(dup), CALL(dup2), CALL(dup3), CALL(pipe2),
-	CALL(statfs), CALL(sysinfo), CALL(uname), CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid),
-	CALL(getgroups), CALL(getsockopt), CALL(setsockopt), CALL(getsockname), CALL(getpeername), CALL(socket),
-	CALL(connect), CALL(accept4), CALL(socketpair), CALL(clone), CALL(wait4), CALL(waitid), CALL(kill), CALL(prctl),
-	CALL(alarm), CALL(setitimer), CALL(getrusage), CALL(select), CALL(pselect6), CALL(sendmmsg), CALL(recvmmsg),
-	CALL(memfd_create), CALL(signalfd4), CALL(pidfd_open), CALL(pidfd_send_signal), CALL(prlimit64),
-	CALL(getrlimit), CALL(fchownat), CALL(name_to_handle_at),
+	CALL(openat),       CALL(open),       CALL(stat),        CALL(lstat),
+	CALL(newfstatat),   CALL(statx),      CALL(access),      CALL(faccessat),
+	CALL(faccessat2),   CALL(readlink),   CALL(readlinkat),  CALL(getcwd),
+	CALL(fchdir),       CALL(chdir),      CALL(getdents64),  CALL(pread64),
+	CALL(pwrite64),     CALL(preadv),     CALL(pwritev),     CALL(ftruncate),
+	CALL(fallocate),    CALL(fadvise64),  CALL(fsync),       CALL(fdatasync),
+	CALL(unlink),       CALL(unlinkat),   CALL(rename),      CALL(renameat),
+	CALL(renameat2),    CALL(mkdir),      CALL(mkdirat),     CALL(rmdir),
+	CALL(chmod),        CALL(fchmod),     CALL(fchmodat),    CALL(fchown),
+	CALL(utimensat),    CALL(umask),      CALL(flock),       CALL(fcntl),
+	CALL(dup),          CALL(dup2),       CALL(dup3),        CALL(pipe2),
+	CALL(statfs),       CALL(sysinfo),    CALL(uname),       CALL(getuid),
+	CALL(geteuid),      CALL(getgid),     CALL(getegid),     CALL(getgroups),
+	CALL(getsockopt),   CALL(setsockopt), CALL(getsockname), CALL(getpeername),
+	CALL(socket),       CALL(connect),    CALL(accept4),     CALL(socketpair),
+	CALL(clone),        CALL(wait4),      CALL(waitid),      CALL(kill),
+	CALL(prctl),        CALL(alarm),      CALL(setitimer),   CALL(getrusage),
+	CALL(select),       CALL(pselect6),   CALL(sendmmsg),    CALL(recvmmsg),
+	CALL(memfd_create), CALL(signalfd4),  CALL(pidfd_open),  CALL(pidfd_send_signal),
+	CALL(prlimit64),    CALL(getrlimit),  CALL(fchownat),    CALL(name_to_handle_at),
 };
 
 /* AddressSanitizer looks at its own maps, starts threads of its own and writes reports. */
 static const int sanitizer_calls[] = {
-	CALL(openat), CALL(open), CALL(readlink), CALL(readlinkat), CALL(stat), CALL(newfstatat), CALL(mmap),
-	CALL(mprotect), CALL(clone), CALL(clone3), CALL(prctl), CALL(getdents64), CALL(prlimit64), CALL(getrlimit),
-	CALL(sysinfo), CALL(uname), CALL(ioctl), CALL(dup), CALL(dup2), CALL(pipe2), CALL(getuid), CALL(geteuid),
-	CALL(getgid), CALL(getegid), CALL(wait4), CALL(access), CALL(fcntl), CALL(process_vm_readv), CALL(personality),
-	CALL(pread64), CALL(getrusage), CALL(arch_prctl), CALL(unlink),
+	CALL(openat),      CALL(open),       CALL(readlink),  CALL(readlinkat),
+	CALL(stat),        CALL(newfstatat), CALL(mmap),      CALL(mprotect),
+	CALL(clone),       CALL(clone3),     CALL(prctl),     CALL(getdents64),
+	CALL(prlimit64),   CALL(getrlimit),  CALL(sysinfo),   CALL(uname),
+	CALL(ioctl),       CALL(dup),        CALL(dup2),      CALL(pipe2),
+	CALL(getuid),      CALL(geteuid),    CALL(getgid),    CALL(getegid),
+	CALL(wait4),       CALL(access),     CALL(fcntl),     CALL(process_vm_readv),
+	CALL(personality), CALL(pread64),    CALL(getrusage), CALL(arch_prctl),
+	CALL(unlink),
 };
 
 /* A rule that another one already covers is fine. */
@@ -114,9 +172,9 @@ static int allow_gate_arguments(scmp_filter_ctx filter)
 		error = allow_where(filter, CALL(statx), SCMP_A2(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
 	/* /proc/PID/status by the directory that it holds, for reading; a filter can't see the path itself. */
 	if (!error)
-		error = settled(seccomp_rule_add(
-			filter, SCMP_ACT_ALLOW, CALL(openat), 2, SCMP_A0(SCMP_CMP_EQ, FD_PROC, 0),
-			SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY)));
+		error = settled(seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(openat), 2,
+						 SCMP_A0(SCMP_CMP_EQ, FD_PROC, 0),
+						 SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY)));
 	return error;
 }
 

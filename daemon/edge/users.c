@@ -109,8 +109,8 @@ static struct user *user_place(uint32_t uid)
 			return user;
 		if (user->state == USER_WANTED)
 			continue;
-		if (!place || (place->state != USER_UNUSED &&
-			       (user->state == USER_UNUSED || user->since_ns < place->since_ns)))
+		if (!place ||
+		    (place->state != USER_UNUSED && (user->state == USER_UNUSED || user->since_ns < place->since_ns)))
 			place = user;
 	}
 	return place;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What a worker may still do: nothing but read the descriptors it is given, answer on its socket, and write into a file
- * system of its own in memory. The layers are those of DESIGN section 4; each is a word of enum box_layer, which is also
- * the exit code of a process whose layer failed. A process that box_enter() has not let in must not serve.
+ * system of its own in memory. The layers are those of DESIGN section 4; each is a word of enum box_layer, which is
+ * also the exit code of a process whose layer failed. A process that box_enter() has not let in must not serve.
  */
 #ifndef MAILWARD_BOX_H
 #define MAILWARD_BOX_H
@@ -17,7 +17,7 @@ enum box_layer {
 	BOX_NAMESPACES,       /* mount, network, IPC, UTS, cgroup */
 	BOX_ROOT,             /* a private tmpfs is "/", nothing else is mounted */
 	BOX_LIMITS,
-	BOX_USER, /* another uid and gid, no groups, no capabilities */
+	BOX_USER,       /* another uid and gid, no groups, no capabilities */
 	BOX_PRIVILEGES, /* no_new_privs, not dumpable, dies with its parent */
 	BOX_LANDLOCK,   /* where the kernel has it */
 	BOX_SECCOMP,    /* default: kill the process */
@@ -33,12 +33,13 @@ enum box_trade {
 #define BOX_KEEP_MAX 2
 struct box {
 	enum box_trade trade;
-	uid_t uid; /* and gid */
+	uid_t uid;
+	gid_t gid;
 	pid_t parent;
-	uint64_t room;    /* bytes of the tmpfs */
-	uint32_t inodes;  /* of the tmpfs */
-	uint32_t nofile;  /* RLIMIT_NOFILE; a lower one that was inherited stays */
-	int null_fd;      /* /dev/null, O_RDWR */
+	uint64_t room;          /* bytes of the tmpfs */
+	uint32_t inodes;        /* of the tmpfs */
+	uint32_t nofile;        /* RLIMIT_NOFILE; a lower one that was inherited stays */
+	int null_fd;            /* /dev/null, O_RDWR */
 	int keep[BOX_KEEP_MAX]; /* descriptors that become BOX_FIRST_FD, BOX_FIRST_FD + 1; -1: none */
 };
 

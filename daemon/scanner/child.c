@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -15,7 +16,6 @@ void child_report(bool ready, const char *text)
 
 	snprintf(report.text, sizeof(report.text), "%s", text);
 	frame_send(CHILD_LOADER, &report, sizeof(report), -1);
-	close(CHILD_LOADER);
 }
 
 void child_enter(const struct box *box)
@@ -31,18 +31,30 @@ void child_enter(const struct box *box)
 	_exit(failed);
 }
 
-void child_receive(void *frame, size_t size, int *fd)
+/* Frames that the gate has sent stay readable after this; what it sends from now on fails, so it asks another worker
+ * and no case is lost. */
+static void gate_shut(void)
 {
-	struct pollfd gate = {.fd = CHILD_GATE, .events = POLLIN};
+	shutdown(CHILD_GATE, SHUT_RD);
+	close(CHILD_LOADER);
+}
+
+bool child_receive(void *frame, size_t size, int *fd)
+{
+	static bool last;
+	struct pollfd wait[] = {{.fd = CHILD_GATE, .events = POLLIN}, {.fd = CHILD_LOADER, .events = POLLIN}};
 
 	for (;;) {
 		int result = frame_receive(CHILD_GATE, frame, size, fd);
 		if (result == 0)
-			return;
+			return last;
 		if (result == -EPIPE)
 			_exit(CHILD_ENDED);
 		if (result != -EAGAIN)
 			_exit(CHILD_BAD_FRAME);
-		poll(&gate, 1, -1);
+		if (poll(wait, last ? 1 : 2, -1) > 0 && wait[1].revents && !last) {
+			last = true;
+			gate_shut();
+		}
 	}
 }

@@ -22,10 +22,10 @@ struct entry {
 /* libclamav 1.4.6, readdb.h: CLI_DBEXT */
 static bool is_database(const char *name)
 {
-	static const char *const endings[] = {".db",  ".hdb", ".hdu", ".fp",  ".mdb", ".mdu", ".hsb",  ".hsu",
-					      ".sfp", ".msb", ".msu", ".ndb", ".ndu", ".ldb", ".ldu",  ".sdb",
-					      ".zmd", ".rmd", ".pdb", ".gdb", ".wdb", ".cbc", ".ftm",  ".cfg",
-					      ".cvd", ".cld", ".cud", ".cdb", ".cat", ".crb", ".idb",  ".ioc",
+	static const char *const endings[] = {".db",  ".hdb",  ".hdu",  ".fp",  ".mdb",  ".mdu", ".hsb", ".hsu",
+					      ".sfp", ".msb",  ".msu",  ".ndb", ".ndu",  ".ldb", ".ldu", ".sdb",
+					      ".zmd", ".rmd",  ".pdb",  ".gdb", ".wdb",  ".cbc", ".ftm", ".cfg",
+					      ".cvd", ".cld",  ".cud",  ".cdb", ".cat",  ".crb", ".idb", ".ioc",
 					      ".yar", ".yara", ".pwdb", ".ign", ".ign2", ".imp"};
 	const char *dot = strrchr(name, '.');
 
@@ -103,8 +103,8 @@ int definitions_look(int directory, const char *engine_version, const struct sca
 	closedir(folder);
 	qsort(entries, count, sizeof(*entries), by_name);
 	for (size_t i = 0; i < count; i++)
-		if (entries[i].time_ns / 1000000000u > out->newest_s)
-			out->newest_s = entries[i].time_ns / 1000000000u;
+		if (entries[i].time_ns > out->newest_ns)
+			out->newest_ns = entries[i].time_ns;
 	out->files = (unsigned)count;
 	if (count > 0) {
 		out->identity = identity_of(entries, count, engine_version, settings);

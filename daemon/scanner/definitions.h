@@ -8,10 +8,10 @@
 #include "wire.h"
 
 struct definitions {
-	unsigned files;    /* that libclamav takes for databases; 0: none */
-	uint64_t identity; /* of their names, sizes and times, the engine's version and the settings that change
-			      verdicts; never 0 where there are files */
-	uint64_t newest_s; /* CLOCK_REALTIME seconds of the newest file's change */
+	unsigned files;     /* that libclamav takes for databases; 0: none */
+	uint64_t identity;  /* of their names, sizes and times, the engine's version and the settings that change
+			       verdicts; never 0 where there are files */
+	uint64_t newest_ns; /* CLOCK_REALTIME of the newest file's change */
 };
 
 /* directory is borrowed. 0, or -errno (the folder is gone or may not be read: then none). */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "charsets.h"
 #include "formats.h"
 #include "log.h"
@@ -33,10 +34,11 @@ struct engine {
 /* One layer that is being looked at. */
 struct level {
 	enum format_members members;
-	bool tiny;	/* may hold nothing worth a layer (a stream of 5 bytes) */
+	bool tiny;      /* may hold nothing worth a layer (a stream of 5 bytes) */
+	bool encrypted; /* was noticed here: no wonder that nothing comes */
 	bool announced; /* members were announced at all */
-	bool pending;	/* the latest one has not come as a layer */
-	bool expected;	/* one that is larger than 5 bytes was announced */
+	bool pending;   /* the latest one has not come as a layer */
+	bool expected;  /* one that is larger than 5 bytes was announced */
 	unsigned below; /* layers that came from it */
 	char type[40];
 };
@@ -47,7 +49,7 @@ static struct scan {
 	struct findings *findings;
 	unsigned depth; /* levels in use */
 	struct level levels[LEVELS];
-} *scanning;
+} * scanning;
 
 static char load_message[FINDING_SIZE]; /* the first error while loading */
 
@@ -63,12 +65,25 @@ static void on_message(enum cl_msg severity, const char *full, const char *messa
 		text_printable(load_message, sizeof(load_message), message);
 }
 
+static void on_failed_call(const char *call, int error)
+{
+	char text[FINDING_SIZE];
+
+	if (!scanning)
+		return;
+	snprintf(text, sizeof(text), "%s: %s", call, strerrordesc_np(error)); /* no translation, no memory */
+	findings_error(scanning->findings, error == ENOMEM ? REASON_ENGINE_ERROR : REASON_IO_ERROR, text);
+}
+
 static void on_name(int fd, const char *name, void *context)
 {
 	(void)fd;
 	(void)context;
-	if (scanning && name)
-		findings_name(scanning->findings, name);
+	if (!scanning || !name)
+		return;
+	findings_name(scanning->findings, name);
+	if (scanning->depth > 0 && name_is_encrypted(name))
+		scanning->levels[scanning->depth - 1].encrypted = true;
 }
 
 static void unopened(const struct level *level)
@@ -82,6 +97,8 @@ static void unopened(const struct level *level)
 /* A layer has been looked at: did everything come out of it that it promised? */
 static void level_end(struct level *level)
 {
+	if (level->encrypted)
+		return;
 	switch (level->members) {
 	case MEMBERS_NONE:
 		break;
@@ -114,7 +131,7 @@ static cl_error_t on_layer(int fd, const char *type, const char **ancestors, siz
 			   size_t size, const char *buffer, uint32_t level_number, uint32_t attributes, void *context)
 {
 	struct level *level;
-	const char *kind;
+	const char *kind, *encrypted;
 
 	(void)fd, (void)ancestors, (void)parent_size, (void)name, (void)level_number, (void)attributes, (void)context;
 	if (!scanning)
@@ -132,12 +149,16 @@ static cl_error_t on_layer(int fd, const char *type, const char **ancestors, siz
 	kind = size ? format_unsupported(type, (const unsigned char *)buffer, size, engine_opens_rar()) : NULL;
 	if (kind && !scanning->findings->unsupported[0])
 		text_printable(scanning->findings->unsupported, FINDING_SIZE, kind);
+	encrypted = size ? format_encrypted(type, (const unsigned char *)buffer, size) : NULL;
+	if (encrypted)
+		findings_encrypted(scanning->findings, encrypted);
 	if (scanning->depth == LEVELS) {
 		findings_error(scanning->findings, REASON_ENGINE_ERROR, "too many nested layers");
 		return CL_BREAK;
 	}
 	level = &scanning->levels[scanning->depth++];
 	*level = (struct level){.members = format_members(type),
+				.encrypted = encrypted != NULL,
 				.tiny = size && layer_is_tiny(type, (const unsigned char *)buffer, size)};
 	text_printable(level->type, sizeof(level->type), type);
 	return CL_CLEAN;
@@ -156,9 +177,11 @@ static cl_error_t on_member(const char *container, unsigned long packed, const c
 {
 	struct level *level;
 
-	(void)container, (void)packed, (void)name, (void)position, (void)context;
+	(void)packed, (void)name, (void)position, (void)context;
 	if (!scanning || scanning->depth == 0)
 		return CL_CLEAN;
+	if (encrypted && container && !strcmp(container, "CL_TYPE_ARJ")) /* of the others the engine says so itself */
+		findings_encrypted(scanning->findings, "ARJ");
 	level = &scanning->levels[scanning->depth - 1];
 	if (level->members == MEMBERS_ANNOUNCED && level->pending)
 		unopened(level);
@@ -455,7 +478,9 @@ void engine_scan(struct engine *engine, int fd, struct findings *findings)
 	scan.findings = findings;
 	scan.depth = 0;
 	scanning = &scan;
+	calls_watch(on_failed_call);
 	code = (int)cl_scandesc_callback(fd, NULL, &name, &scanned, engine->clam, &options, NULL);
+	calls_watch(NULL);
 	while (scan.depth > 0)
 		level_end(&scan.levels[--scan.depth]);
 	scanning = NULL;

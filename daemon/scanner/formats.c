@@ -9,7 +9,10 @@ struct magic {
 	size_t offset, length;
 	const char *bytes;
 };
-#define MAGIC(name, offset, bytes) {name, offset, sizeof(bytes) - 1, bytes}
+#define MAGIC(name, offset, bytes)                                                                                     \
+	{                                                                                                              \
+		name, offset, sizeof(bytes) - 1, bytes                                                                 \
+	}
 
 /* Sources: the formats' own descriptions and file(1)'s magic. Self-extracting forms are caught by the same bytes
  * where the engine hands the archive inside as a layer of its own. */
@@ -111,8 +114,9 @@ static const char *lha_unsupported(const unsigned char *bytes, size_t size)
 {
 	static const char *const opens[] = {"-lh0-", "-lh1-", "-lh4-", "-lh5-", "-lh6-", "-lh7-",
 					    "-lhx-", "-lhd-", "-lzs-", "-lz4-", "-lz5-", "-pm0-"};
-	bool looks = size >= 21 && bytes[2] == '-' && bytes[6] == '-' &&
-		     ((bytes[3] == 'l' && (bytes[4] == 'h' || bytes[4] == 'z')) || (bytes[3] == 'p' && bytes[4] == 'm'));
+	bool looks =
+		size >= 21 && bytes[2] == '-' && bytes[6] == '-' &&
+		((bytes[3] == 'l' && (bytes[4] == 'h' || bytes[4] == 'z')) || (bytes[3] == 'p' && bytes[4] == 'm'));
 
 	if (!looks)
 		return NULL;
@@ -147,7 +151,8 @@ static bool is_lzma(const unsigned char *bytes, size_t size)
 	dictionary = le16(bytes + 1) | le16(bytes + 3) << 16;
 	for (int i = 5; i < 13; i++)
 		unknown = unknown && bytes[i] == 0xff;
-	if (dictionary < 4096 || ((dictionary & (dictionary - 1)) && (dictionary & (dictionary - 1)) != dictionary / 3 * 2))
+	if (dictionary < 4096 ||
+	    ((dictionary & (dictionary - 1)) && (dictionary & (dictionary - 1)) != dictionary / 3 * 2))
 		return false;
 	return unknown || (bytes[10] == 0 && bytes[11] == 0 && bytes[12] == 0);
 }
@@ -190,6 +195,70 @@ const char *format_unsupported(const char *type, const unsigned char *bytes, siz
 	    type_is(type, "MSEXE"))
 		return zip_unsupported(bytes, size);
 	return lha_unsupported(bytes, size);
+}
+
+static uint64_t le64(const unsigned char *bytes)
+{
+	return le16(bytes) | (uint64_t)le16(bytes + 2) << 16 | (uint64_t)le16(bytes + 4) << 32 |
+	       (uint64_t)le16(bytes + 6) << 48;
+}
+
+/* The list at the end of the archive (7zFormat.txt: NextHeaderOffset, NextHeaderSize) names its coders in the clear. */
+static bool is_7z_encrypted(const unsigned char *bytes, size_t size)
+{
+	uint64_t offset, length;
+
+	if (size < 32)
+		return false;
+	offset = le64(bytes + 12);
+	length = le64(bytes + 20);
+	if (offset > size - 32 || length > size - 32 - offset)
+		return false;
+	return memmem(bytes + 32 + offset, (size_t)length, "\x06\xf1\x07\x01", 4); /* AES-256 and SHA-256 */
+}
+
+/* A Word file's FIB ([MS-DOC] 2.5.2: fEncrypted), or an Excel file's FilePass record ([MS-XLS] 2.4.117) near its
+ * start. Both streams begin at a sector. */
+static bool is_sector_encrypted(const unsigned char *sector, size_t size)
+{
+	size_t at = 0;
+
+	if (size >= 12 && le16(sector) == 0xa5ec)
+		return sector[11] & 1;
+	if (size < 8 || le16(sector) != 0x0809 || le16(sector + 2) > 20)
+		return false;
+	while (at + 4 <= size && at < 512) {
+		if (le16(sector + at) == 0x2f)
+			return true;
+		if (le16(sector + at) == 0)
+			return false;
+		at += 4 + le16(sector + at + 2);
+	}
+	return false;
+}
+
+static bool is_office_encrypted(const unsigned char *bytes, size_t size)
+{
+	static const char package[] = "E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e"; /* [MS-OFFCRYPTO] 1.3.3 */
+	static const char slides[] = "E\0n\0c\0r\0y\0p\0t\0e\0d\0S\0u\0m\0m\0a\0r\0y";  /* PowerPoint 97-2003 */
+
+	if (memmem(bytes, size, package, sizeof(package)) || memmem(bytes, size, slides, sizeof(slides)))
+		return true;
+	for (size_t at = 512; at < size; at += 512)
+		if (is_sector_encrypted(bytes + at, size - at))
+			return true;
+	return false;
+}
+
+const char *format_encrypted(const char *type, const unsigned char *bytes, size_t size)
+{
+	if (type_is(type, "7Z"))
+		return is_7z_encrypted(bytes, size) ? "7Zip" : NULL;
+	if (type_is(type, "MSOLE2"))
+		return is_office_encrypted(bytes, size) ? "Office document" : NULL;
+	if (size > 5 && !memcmp(bytes, "<?xml", 5) && memmem(bytes, size, "manifest:encryption-data", 24))
+		return "OpenDocument";
+	return NULL;
 }
 
 enum format_members format_members(const char *type)

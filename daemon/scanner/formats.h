@@ -14,6 +14,11 @@
  * cannot be opened ("zstd", "RAR", "zip method 93"), or NULL. `rar` says whether libclamav has its RAR library. */
 const char *format_unsupported(const char *type, const unsigned char *bytes, size_t size, bool rar);
 
+/* The same for encryption that libclamav passes over without a word: a 7z archive with its list encrypted, and
+ * documents (Office, OpenDocument) under a password. PGP and S/MIME are not here: they are mail to a person, not to a
+ * reader. */
+const char *format_encrypted(const char *type, const unsigned char *bytes, size_t size);
+
 /* What libclamav does with the members of a layer of this type. */
 enum format_members {
 	MEMBERS_NONE,      /* no archive, or one whose members may rightly be none */

@@ -31,12 +31,22 @@ static const char *rest(const char *name, const char *prefix)
 	return *name == '.' ? name + 1 : name;
 }
 
+bool name_is_encrypted(const char *name)
+{
+	return !strncmp(name, ENCRYPTED, strlen(ENCRYPTED));
+}
+
+void findings_encrypted(struct findings *findings, const char *what)
+{
+	note(findings->encrypted, sizeof(findings->encrypted), what);
+}
+
 void findings_name(struct findings *findings, const char *name)
 {
 	if (!strncmp(name, LIMITS, strlen(LIMITS)))
 		note(findings->limit, sizeof(findings->limit), rest(name, LIMITS));
-	else if (!strncmp(name, ENCRYPTED, strlen(ENCRYPTED)))
-		note(findings->encrypted, sizeof(findings->encrypted), rest(name, ENCRYPTED));
+	else if (name_is_encrypted(name))
+		findings_encrypted(findings, rest(name, ENCRYPTED));
 	else
 		note(findings->infected, sizeof(findings->infected), name);
 }
@@ -50,8 +60,8 @@ void findings_error(struct findings *findings, enum verdict_reason reason, const
 
 bool findings_message(struct findings *findings, const char *message)
 {
-	static const char *const of_files[] = {"temporary", "temp file", "write",	"No space", "create",
-					       "open",	    "read",	 "descriptors", "mkdir",    "unlink"};
+	static const char *const of_files[] = {"temporary", "temp file", "write",       "No space", "create",
+					       "open",      "read",      "descriptors", "mkdir",    "unlink"};
 
 	for (size_t i = 0; i < sizeof(of_files) / sizeof(of_files[0]); i++) {
 		if (strstr(message, of_files[i])) {

@@ -25,6 +25,9 @@ struct findings {
 
 /* Sorts a name that the engine reports into infected, limit or encrypted. */
 void findings_name(struct findings *findings, const char *name);
+bool name_is_encrypted(const char *name);
+
+void findings_encrypted(struct findings *findings, const char *what);
 
 /* A warning or error of the engine. Returns false where it is known to be harmless, and then notes nothing. */
 bool findings_message(struct findings *findings, const char *message);

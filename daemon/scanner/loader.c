@@ -30,8 +30,8 @@ struct loader {
 	struct nest nest;
 	struct engine *engine;
 	struct engine_report report; /* of the engine in use, or why there is none */
-	uint64_t tried;	   /* identity that was loaded, or failed; 0: the folder was empty or gone */
-	uint64_t seen;	   /* at the latest look */
+	uint64_t tried;              /* identity that was loaded, or failed; 0: the folder was empty or gone */
+	uint64_t seen;               /* at the latest look */
 	bool has_folder, looked;
 	uint64_t beat_ns, look_ns, turn_ns;
 };
@@ -40,10 +40,8 @@ static void say(struct loader *loader, enum leash_kind kind, uint64_t value, con
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value};
 
-	if (kind == LEASH_LOADED) {
-		frame.counts[0] = (uint32_t)loader->report.definitions.newest_s;
-		frame.counts[1] = (uint32_t)(loader->report.definitions.newest_s >> 32);
-	}
+	if (kind == LEASH_LOADED)
+		frame.time_ns = loader->report.definitions.newest_ns;
 	snprintf(frame.text, sizeof(frame.text), "%s", text);
 	frame_send(FD_LEASH, &frame, sizeof(frame), -1);
 }
@@ -223,8 +221,8 @@ static void definitions_check(struct loader *loader)
 	if (loader->looked && now - loader->look_ns < LOOK_NS)
 		return;
 	loader->look_ns = now;
-	if (loader->has_folder && definitions_look(FD_DEFINITIONS, engine_version(), &loader->settings,
-						   &report.definitions) == 0) {
+	if (loader->has_folder &&
+	    definitions_look(FD_DEFINITIONS, engine_version(), &loader->settings, &report.definitions) == 0) {
 		if (report.definitions.files == 0)
 			snprintf(report.text, sizeof(report.text), "there are no definitions in the folder");
 	} else if (loader->has_folder) {
@@ -249,10 +247,10 @@ static void definitions_check(struct loader *loader)
 static bool settings_are_sane(const struct scanner_settings *settings)
 {
 	return settings->workers >= 1 && settings->workers <= WORKERS_MAX && settings->worker_uid != 0 &&
-	       settings->loader_uid != 0 && settings->worker_uid != settings->loader_uid &&
-	       settings->max_file_size > 0 && settings->max_scan_size > 0 && settings->max_scan_size < 1ull << 40 &&
-	       settings->max_files > 0 && settings->max_depth > 0 && settings->max_depth <= 100 &&
-	       settings->scan_time_ms > 0;
+	       settings->loader_uid != 0 && settings->worker_uid != settings->loader_uid && settings->worker_gid != 0 &&
+	       settings->loader_gid != 0 && settings->max_file_size > 0 && settings->max_scan_size > 0 &&
+	       settings->max_scan_size < 1ull << 40 && settings->max_files > 0 && settings->max_depth > 0 &&
+	       settings->max_depth <= 100 && settings->scan_time_ms > 0;
 }
 
 static int settings_receive(struct scanner_settings *settings)
@@ -291,8 +289,9 @@ static const char *rights_drop(const struct scanner_settings *settings, pid_t pa
 	if (unshare(CLONE_NEWNET) < 0)
 		return "a network namespace without network";
 	capng_clear(CAPNG_SELECT_ALL);
-	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_KILL, -1);
-	if (capng_change_id((int)settings->loader_uid, (int)settings->loader_uid,
+	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_KILL,
+		      -1);
+	if (capng_change_id((int)settings->loader_uid, (int)settings->loader_gid,
 			    CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) != 0)
 		return "another uid";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

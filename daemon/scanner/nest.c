@@ -16,6 +16,7 @@
 #define DELAY_LAST_MS 5000
 #define IDLE_MS 250
 #define INODES 20000
+#define GRACE_NS 2000000000u /* a gate that has not read its sockets for so long is dead: its own timer is 1.5 s */
 
 void nest_open(struct nest *nest)
 {
@@ -79,6 +80,7 @@ static struct box box_of(const struct nest *nest, bool is_hasher, pid_t parent, 
 {
 	const struct scanner_settings *settings = nest->settings;
 	struct box box = {.uid = settings->worker_uid,
+			  .gid = settings->worker_gid,
 			  .parent = parent,
 			  .null_fd = nest->null_fd,
 			  .keep = {gate, report},
@@ -121,9 +123,10 @@ static void report_ready(void *owner, uint32_t events)
 		return;
 	if (fd >= 0)
 		close(fd);
-	report_close(child);
-	if (result < 0) /* it ended: nest_reap() says more */
+	if (result < 0 || child->state != CHILD_STARTING) { /* it ended, or has nothing to say any more */
+		report_close(child);
 		return;
+	}
 	report.text[sizeof(report.text) - 1] = 0;
 	if (!report.ready) {
 		char text[sizeof(nest->trouble[0])];
@@ -174,6 +177,7 @@ static int child_fork(struct nest *nest, bool is_hasher)
 	child->is_hasher = is_hasher;
 	child->pid = pid;
 	child->definitions = nest->definitions;
+	child->retired_ns = 0;
 	child->gate_end = gate[0];
 	child->report = report[0];
 	child->handler = (struct loop_handler){.ready = report_ready, .owner = child, .fd = -1};
@@ -198,7 +202,7 @@ static void ended(struct child *child, int status)
 	if (child->state == CHILD_STARTING || child->state == CHILD_READY) {
 		later(nest, child->is_hasher);
 		snprintf(text, sizeof(text), "no %s starts: %s %d", child->is_hasher ? "hasher" : "worker",
-			 layer		       ? layer
+			 layer                 ? layer
 			 : WIFSIGNALED(status) ? "killed by signal"
 					       : "exit code",
 			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -262,17 +266,71 @@ void nest_gate(struct nest *nest, int gate)
 		kill_which(nest, true);
 	nest->gate = gate;
 	nest->told = false;
+	nest->old_ns = 0; /* nobody has a word of them any more */
+}
+
+/* ---- the old and the new ---- */
+
+static bool is_old(const struct child *child)
+{
+	return child->state != CHILD_FREE && child->state != CHILD_DYING && !child->is_hasher &&
+	       child->definitions != child->nest->definitions;
+}
+
+static unsigned old_count(const struct nest *nest)
+{
+	unsigned count = 0;
+
+	for (int i = 0; i < CHILDREN_MAX; i++)
+		count += is_old(&nest->children[i]);
+	return count;
+}
+
+/* Old workers that the gate has get a word, and the time for one scan; others are killed. */
+static void old_retire(struct nest *nest)
+{
+	uint64_t limit = nest->settings->scan_time_ms * 1000000ull + GRACE_NS, now = now_ns();
+
+	for (int i = 0; i < CHILDREN_MAX; i++) {
+		struct child *child = &nest->children[i];
+		struct child_report word = {0};
+		if (!is_old(child))
+			continue;
+		nest->old_ns = now;
+		if (child->state != CHILD_SERVING || (child->retired_ns && now - child->retired_ns > limit)) {
+			kill(child->pid, SIGKILL);
+		} else if (!child->retired_ns && child->report >= 0) {
+			child->retired_ns = now;
+			frame_send(child->report, &word, sizeof(word), -1);
+		}
+	}
+}
+
+static bool new_serves(const struct nest *nest)
+{
+	for (int i = 0; i < CHILDREN_MAX; i++) {
+		const struct child *child = &nest->children[i];
+		if (child->state == CHILD_SERVING && !child->is_hasher && child->definitions == nest->definitions)
+			return true;
+	}
+	return false;
+}
+
+/* May the gate be told of the definitions now? */
+static bool old_is_over(const struct nest *nest)
+{
+	return old_count(nest) == 0 && (nest->old_ns == 0 || now_ns() - nest->old_ns > GRACE_NS);
 }
 
 void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definitions, uint64_t signatures)
 {
-	if (!engine)
-		kill_which(nest, false);
 	nest->engine = engine;
 	nest->definitions = definitions;
 	nest->signatures = signatures;
 	nest->known = true;
 	nest->told = false;
+	if (old_count(nest) > 0)
+		nest->old_ns = now_ns();
 }
 
 /* ---- the gate ---- */
@@ -292,16 +350,12 @@ static void send_ready(struct nest *nest)
 {
 	if (nest->gate < 0)
 		return;
-	if (nest->known && !nest->told)
+	if (nest->known && !nest->told && old_is_over(nest))
 		nest->told = tell(nest, NURSERY_DEFINITIONS, 0, -1);
 	for (int i = 0; i < CHILDREN_MAX; i++) {
 		struct child *child = &nest->children[i];
-		if (child->state != CHILD_READY || (!child->is_hasher && !nest->told))
+		if (child->state != CHILD_READY || is_old(child) || (!child->is_hasher && !nest->told && !nest->old_ns))
 			continue;
-		if (!child->is_hasher && child->definitions != nest->definitions) {
-			kill(child->pid, SIGKILL); /* overtaken by newer definitions */
-			continue;
-		}
 		if (!tell(nest, child->is_hasher ? NURSERY_HASHER : NURSERY_WORKER, child->pid, child->gate_end))
 			return;
 		close(child->gate_end);
@@ -329,6 +383,8 @@ static bool fill(struct nest *nest, bool is_hasher, unsigned wanted)
 {
 	unsigned there = there_are(nest, is_hasher);
 
+	if (!is_hasher && wanted + old_count(nest) > WORKERS_MAX) /* the gate has room for so many */
+		wanted = WORKERS_MAX > old_count(nest) ? WORKERS_MAX - old_count(nest) : 0;
 	if (nest->delay_ms[is_hasher] > DELAY_FIRST_MS && wanted > 1)
 		wanted = nest_serving(nest) + 1 < wanted ? nest_serving(nest) + 1 : wanted;
 	for (; there < wanted; there++) {
@@ -349,5 +405,7 @@ int nest_tend(struct nest *nest)
 	if (nest->engine)
 		idle = fill(nest, false, nest->settings->workers) && idle;
 	send_ready(nest);
+	if (nest->engine && new_serves(nest))
+		old_retire(nest);
 	return idle ? IDLE_MS : 20;
 }

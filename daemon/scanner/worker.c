@@ -148,6 +148,7 @@ _Noreturn void worker_run(const struct box *box, struct engine *engine, const st
 	struct scan_request request;
 	struct scan_reply reply;
 	const char *wrong;
+	bool last;
 	int fd;
 
 	child_enter(box);
@@ -157,12 +158,12 @@ _Noreturn void worker_run(const struct box *box, struct engine *engine, const st
 	if (wrong)
 		_exit(CHILD_CANARY);
 	for (unsigned cases = 1;; cases++) {
-		child_receive(&request, sizeof(request), &fd);
+		last = child_receive(&request, sizeof(request), &fd);
 		if (fd < 0 || request.version != WIRE_VERSION || request.framing >= FRAMINGS)
 			_exit(CHILD_BAD_FRAME);
 		case_scan(engine, settings, &request, fd, &reply);
 		close(fd);
-		reply.last = cases >= WORKER_CASES || reply_ends(&reply);
+		reply.last = last || cases >= WORKER_CASES || reply_ends(&reply);
 		if (frame_send(CHILD_GATE, &reply, sizeof(reply), -1) < 0 || reply.last)
 			_exit(CHILD_ENDED);
 	}

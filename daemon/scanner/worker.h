@@ -12,7 +12,8 @@
 
 #define WORKER_CASES 50
 
-/* From a fresh child to the loader, once: it may serve, or why not. */
+/* From a fresh child to the loader, once: it may serve, or why not. Anything that comes back the other way, or the end
+ * of the socket, means: take no more cases, end what the gate has already sent, and go. */
 struct child_report {
 	uint32_t ready;
 	char text[124];
@@ -31,10 +32,9 @@ _Noreturn void hasher_run(const struct box *box, const struct scanner_settings *
 
 /* The common beginning: into the box, or out with the layer as exit code. */
 void child_enter(const struct box *box);
-/* Tells the loader, and closes that socket. */
-void child_report(bool ready, const char *text);
-/* Waits for one frame of the gate; 0 or ends the process. */
-void child_receive(void *frame, size_t size, int *fd);
+void child_report(bool ready, const char *text); /* tells the loader */
+/* Waits for one frame of the gate, or ends the process. Returns whether the loader wants it to be the last. */
+bool child_receive(void *frame, size_t size, int *fd);
 
 #define CHILD_GATE BOX_FIRST_FD
 #define CHILD_LOADER (BOX_FIRST_FD + 1)

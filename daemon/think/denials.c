@@ -4,14 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t text_room[RECORD_TEXTS] = {[TEXT_SIGNATURE] = SIGNATURE_SIZE,
-					       [TEXT_WATCH] = 1024,
-					       [TEXT_POLICY] = 320,
-					       [TEXT_QUEUE_ID] = 32,
-					       [TEXT_MESSAGE_ID] = 256,
-					       [TEXT_DETAIL] = 160,
-					       [TEXT_EXE] = 1024,
-					       [TEXT_PATH] = 8192};
+static const size_t text_room[RECORD_TEXTS] = {
+	[TEXT_SIGNATURE] = SIGNATURE_SIZE, [TEXT_WATCH] = 1024, [TEXT_POLICY] = 320, [TEXT_QUEUE_ID] = 32,
+	[TEXT_MESSAGE_ID] = 256,           [TEXT_DETAIL] = 160, [TEXT_EXE] = 1024,   [TEXT_PATH] = 8192};
 
 void denials_start(struct denials *denials, uint64_t next_id)
 {

@@ -32,10 +32,10 @@ struct denial {
 };
 
 struct denials {
-	uint64_t next_id;                /* of the next row; numbers rise by one and are never used twice */
-	uint64_t first_id;               /* of the oldest row in memory; == next_id: none */
-	uint64_t forgotten;              /* accesses dropped from memory that were never saved */
-	unsigned nameless;               /* rows with that flag, at most */
+	uint64_t next_id;   /* of the next row; numbers rise by one and are never used twice */
+	uint64_t first_id;  /* of the oldest row in memory; == next_id: none */
+	uint64_t forgotten; /* accesses dropped from memory that were never saved */
+	unsigned nameless;  /* rows with that flag, at most */
 	uint64_t fingerprints[DENIALS_KEPT];
 	struct denial rows[DENIALS_KEPT]; /* row `id` lies at id % DENIALS_KEPT */
 };

@@ -44,7 +44,7 @@ static bool parse_line(char *line, struct mount_entry *entry)
 		index++;
 	}
 	entry->type = rest ? strsep(&rest, " ") : NULL;
-	if (!entry->type || entry->point[0] != '/')
+	if (!entry->type || !entry->point || entry->point[0] != '/')
 		return false;
 	unescape((char *)entry->point);
 	return true;
@@ -142,7 +142,7 @@ static bool type_is_any(const struct mount_entry *mount, const char *const *type
 
 bool mount_is_remote(const struct mount_entry *mount)
 {
-	static const char *const types[] = {"nfs",    "nfs4", "cifs", "smb3", "smbfs",	"fuse",	  "fuseblk", "virtiofs",
+	static const char *const types[] = {"nfs",    "nfs4", "cifs", "smb3", "smbfs",  "fuse",  "fuseblk", "virtiofs",
 					    "autofs", "9p",   "ceph", "afs",  "lustre", "ncpfs", "coda",    NULL};
 
 	return type_is_any(mount, types) || (mount && strncmp(mount->type, "fuse.", 5) == 0);
@@ -150,9 +150,9 @@ bool mount_is_remote(const struct mount_entry *mount)
 
 bool mount_is_kernel(const struct mount_entry *mount)
 {
-	static const char *const types[] = {"proc",	"sysfs",      "cgroup",	    "cgroup2",	"devpts", "debugfs",
-					    "tracefs",	"securityfs", "bpf",	    "pstore",	"mqueue", "configfs",
-					    "efivarfs", "fusectl",    "selinuxfs",  "nsfs",	"binfmt_misc", NULL};
+	static const char *const types[] = {"proc",     "sysfs",      "cgroup",    "cgroup2", "devpts",      "debugfs",
+					    "tracefs",  "securityfs", "bpf",       "pstore",  "mqueue",      "configfs",
+					    "efivarfs", "fusectl",    "selinuxfs", "nsfs",    "binfmt_misc", NULL};
 
 	return type_is_any(mount, types);
 }

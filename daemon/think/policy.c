@@ -31,8 +31,7 @@ static bool path_is_sound(const char *path, size_t size)
 		return true;
 	for (const char *part = path + 1;; part += strcspn(part, "/") + 1) {
 		size_t length = strcspn(part, "/");
-		if (length == 0 || (length == 1 && part[0] == '.') ||
-		    (length == 2 && part[0] == '.' && part[1] == '.'))
+		if (length == 0 || (length == 1 && part[0] == '.') || (length == 2 && part[0] == '.' && part[1] == '.'))
 			return false;
 		if (part[length] == 0)
 			return true;

@@ -15,7 +15,7 @@ enum expects {
 	EXPECTS_AFTER_NAME,
 	EXPECTS_BLOCK, /* after NAME TITLE */
 	EXPECTS_VALUE,
-	EXPECTS_ITEM,	   /* inside { } of a list */
+	EXPECTS_ITEM,      /* inside { } of a list */
 	EXPECTS_SEPARATOR, /* after an item */
 };
 
@@ -27,7 +27,7 @@ struct reading {
 	unsigned line, assignment;
 	enum expects expects;
 	unsigned depth, opened[DEPTH_MAX]; /* lines of the blocks that are open */
-	char name[NAME_LENGTH_MAX + 1];	   /* the word that the statement began with, and its line */
+	char name[NAME_LENGTH_MAX + 1];    /* the word that the statement began with, and its line */
 	unsigned name_line;
 	bool failed;
 };
@@ -77,11 +77,13 @@ static void take_name(struct reading *reading, const char *text, size_t length, 
 	if (!good) {
 		text_quote(shown, sizeof(shown), text, length < NAME_LENGTH_MAX ? length : NAME_LENGTH_MAX);
 		if (text[0] == '/' && !quoted)
-			mistake(reading, "a statement begins with a word, as in watch \"/path\" { }; a comment begins with "
-					 "# and ends with its line");
+			mistake(reading,
+				"a statement begins with a word, as in watch \"/path\" { }; a comment begins with "
+				"# and ends with its line");
 		else
-			mistake(reading, "a statement begins with a word, not with %s%s%s", quoted ? "the string \"" : "'",
-				shown, quoted ? "\"; is a comma missing before it, or a quote too many?" : "'");
+			mistake(reading, "a statement begins with a word, not with %s%s%s",
+				quoted ? "the string \"" : "'", shown,
+				quoted ? "\"; is a comma missing before it, or a quote too many?" : "'");
 		return;
 	}
 	memcpy(reading->name, text, length);
@@ -99,7 +101,8 @@ static void take_name(struct reading *reading, const char *text, size_t length, 
 static void no_block(struct reading *reading)
 {
 	reading->line = reading->name_line;
-	mistake(reading, "'%s' needs an equal sign before its value (%s = ...), or a block after its title (%s ... { })",
+	mistake(reading,
+		"'%s' needs an equal sign before its value (%s = ...), or a block after its title (%s ... { })",
 		reading->name, reading->name, reading->name);
 }
 
@@ -201,7 +204,8 @@ static void take_mark(struct reading *reading, unsigned char mark)
 		return;
 	case ',':
 		if (reading->expects != EXPECTS_SEPARATOR) {
-			mistake(reading, "a comma stands between the values of a list only: roots = { \"/a\", \"/b\" }");
+			mistake(reading,
+				"a comma stands between the values of a list only: roots = { \"/a\", \"/b\" }");
 			return;
 		}
 		fputs(", ", reading->out);
@@ -218,7 +222,8 @@ static void take_string(struct reading *reading, unsigned char quote)
 	for (;; reading->at++) {
 		unsigned char c = peek(reading);
 		if (reading->at == reading->source->size || c == '\n') {
-			mistake(reading, "the string that begins here is not closed on its line: a %c is missing", quote);
+			mistake(reading, "the string that begins here is not closed on its line: a %c is missing",
+				quote);
 			return;
 		}
 		if (c == quote)

@@ -64,21 +64,9 @@ static bool name_is_any(struct name name, const char *const texts[])
 /* "dovecot.index" with each of the endings that Dovecot's index code makes. */
 static bool name_is_index(struct name name, const char *stem)
 {
-	static const char *const endings[] = {"",
-					      ".log",
-					      ".log.2",
-					      ".log.newlock",
-					      ".log.lock",
-					      ".cache",
-					      ".cache.lock",
-					      ".cache.tmp",
-					      ".tmp",
-					      ".lock",
-					      ".backup",
-					      ".thread",
-					      ".search",
-					      ".search.uids",
-					      NULL};
+	static const char *const endings[] = {"",        ".log",        ".log.2",     ".log.newlock", ".log.lock",
+					      ".cache",  ".cache.lock", ".cache.tmp", ".tmp",         ".lock",
+					      ".backup", ".thread",     ".search",    ".search.uids", NULL};
 	size_t length = strlen(stem);
 
 	if (name.length < length || memcmp(name.text, stem, length) != 0)
@@ -121,9 +109,9 @@ static bool name_is_of_mail_root(struct name name)
 /* Files of a user that a delivery agent or Dovecot's Sieve reads; they lie beside or above the mail. */
 static bool name_is_of_user(struct name name)
 {
-	static const char *const names[] = {".forward",	      ".procmailrc",	   ".mailfilter",   "dovecot.sieve",
-					    ".dovecot.sieve", "dovecot.sieve.log", "dovecot.svbin", ".dovecot.svbin",
-					    NULL};
+	static const char *const names[] = {".forward",      ".procmailrc",    ".mailfilter",
+					    "dovecot.sieve", ".dovecot.sieve", "dovecot.sieve.log",
+					    "dovecot.svbin", ".dovecot.svbin", NULL};
 
 	return name_is_any(name, names);
 }
@@ -135,9 +123,9 @@ static bool name_is_of_user(struct name name)
 static bool maildir_is_control(struct name name, struct name folder)
 {
 	static const char *const message_folders[] = {"cur", "new", "tmp", NULL};
-	static const char *const names[] = {"dovecot-uidlist", "dovecot-uidlist.lock", "dovecot-uidlist.tmp",
+	static const char *const names[] = {"dovecot-uidlist",  "dovecot-uidlist.lock",  "dovecot-uidlist.tmp",
 					    "dovecot-keywords", "dovecot-keywords.lock", "dovecot-acl",
-					    "dovecot-acl-list", "maildirsize", NULL};
+					    "dovecot-acl-list", "maildirsize",           NULL};
 	bool in_subfolder = folder.length > 0 && folder.text[0] == '.';
 
 	if (name_is_any(folder, message_folders))
@@ -174,7 +162,7 @@ static bool mbox_is_control(struct name name, const char *path)
 static bool queue_is_control(const char *path)
 {
 	static const char *const folders[] = {"pid",   "private", "public", "defer", "bounce",
-					      "trace", "flush",	  "saved",  NULL};
+					      "trace", "flush",   "saved",  NULL};
 	const char *slash = strchr(path, '/');
 
 	return slash && name_is_any((struct name){path, (size_t)(slash - path)}, folders);

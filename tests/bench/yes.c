@@ -23,7 +23,7 @@ static int answer_all(int group)
 	if (size <= 0)
 		return -1;
 	for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
-		struct fanotify_response yes = { .fd = event->fd, .response = FAN_ALLOW };
+		struct fanotify_response yes = {.fd = event->fd, .response = FAN_ALLOW};
 
 		if (event->fd < 0)
 			continue;
@@ -44,8 +44,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: yes DIR, on a file system other than that of /\n");
 		return 2;
 	}
-	group = fanotify_init(FAN_CLASS_CONTENT | FAN_UNLIMITED_QUEUE | FAN_CLOEXEC, O_RDONLY | O_LARGEFILE | O_CLOEXEC);
-	if (group < 0 || fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_PERM, AT_FDCWD, argv[1]) < 0) {
+	group = fanotify_init(FAN_CLASS_CONTENT | FAN_UNLIMITED_QUEUE | FAN_CLOEXEC,
+			      O_RDONLY | O_LARGEFILE | O_CLOEXEC);
+	if (group < 0 ||
+	    fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_PERM, AT_FDCWD, argv[1]) < 0) {
 		perror("fanotify");
 		return 1;
 	}

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -150,8 +150,8 @@ static void gate_mark(const char *words)
 {
 	const char *mark = words ? strstr(words, "mark ") : NULL;
 
-	if (mark && fanotify_mark(FD_PERMISSION_GROUP, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_OPEN_PERM, AT_FDCWD,
-				  mark + 5) < 0)
+	if (mark &&
+	    fanotify_mark(FD_PERMISSION_GROUP, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_OPEN_PERM, AT_FDCWD, mark + 5) < 0)
 		tell(LEASH_LOG, 0, strerror(errno), -1);
 }
 

@@ -31,6 +31,8 @@ int main(int argc, char **argv)
 
 	if (file >= 0 && read(file, words, sizeof(words) - 1) < 0)
 		return 1;
+	if (file >= 0)
+		close(file);
 	if (poll(&leash, 1, 2000) != 1 || frame_receive(FD_LEASH, &frame, sizeof(frame), &fd) < 0 ||
 	    frame.kind != LEASH_START)
 		return 2;

@@ -14,8 +14,9 @@ over /etc/passwd and /etc/group.
 
 Where mail for each domain goes:
     NAME@lmtp.test      Postfix lmtp -> Dovecot LMTP -> STORE/lmtp/NAME      (maildir of the virtual user NAME)
-    NAME@virtual.test   Postfix virtual              -> STORE/virtual/NAME   (the same, other user names at IMAP: NAME.v)
-    NAME@local.test     Postfix local                -> STORE/home/NAME/Maildir  (real users of the private passwd; NAME.l)
+    NAME@virtual.test   Postfix virtual              -> STORE/virtual/NAME   (the same; IMAP user NAME.v)
+    mia@lmtp.test       the same                     -> STORE/mbox/mia/inbox (mbox)
+    NAME@local.test     Postfix local                -> STORE/home/NAME/Maildir  (users of the private passwd; NAME.l)
 """
 
 import imaplib
@@ -29,8 +30,8 @@ import subprocess
 import time
 
 VMAIL_UID = 5000
-USERS = ("anna", "ben", "carl")
-LOCAL_UIDS = {"anna": 5001, "ben": 5002, "carl": 5003}
+USERS = ("anna", "ben", "carl", "dora")
+LOCAL_UIDS = {"anna": 5001, "ben": 5002, "carl": 5003, "dora": 5004}
 PASSWORD = "test"
 NEEDED = {
     "postfix": "/usr/sbin/postfix",
@@ -203,11 +204,11 @@ class MailHost:
     # ---- configuration ----
     def _folders(self):
         for path in (self.base, f"{self.base}/postfix", f"{self.base}/data", f"{self.base}/dovecot", self.store,
-                     self.queue, f"{self.store}/virtual", f"{self.store}/lmtp", f"{self.store}/home"):
+                     self.queue, *(f"{self.store}/{kind}" for kind in ("mbox", "virtual", "lmtp", "home"))):
             os.makedirs(path, exist_ok=True)
             os.chmod(path, 0o755)
         shutil.chown(f"{self.base}/data", "postfix", "root")
-        for path in ("virtual", "lmtp"):
+        for path in ("virtual", "lmtp", "mbox"):
             os.chown(f"{self.store}/{path}", VMAIL_UID, VMAIL_UID)
         for name, uid in LOCAL_UIDS.items():
             home = f"{self.store}/home/{name}"
@@ -237,7 +238,7 @@ class MailHost:
         _write(f"{self.base}/postfix/master.cf", MASTER_CF.format(**fields))
         _write(f"{self.base}/postfix/transports", f"lmtp.test lmtp:unix:{self.base}/dovecot/run/lmtp\n")
         _write(f"{self.base}/postfix/mailboxes",
-               "".join(f"{name}@virtual.test {name}/\n{name}@lmtp.test {name}/\n" for name in USERS))
+               "".join(f"{name}@virtual.test {name}/\n{name}@lmtp.test {name}/\n" for name in USERS + ("mia",)))
 
     def _dovecot_files(self):
         users = []
@@ -247,6 +248,9 @@ class MailHost:
                 mail = f"userdb_mail=maildir:{self.store}/{folder}"
                 users.append(f"{name}{suffix}:{PASSWORD}:{uid}:{uid}::{self.store}/{folder}::{mail}\n")
                 users.append(f"{name}{suffix}@lmtp.test:{PASSWORD}:{uid}:{uid}::{self.store}/{folder}::{mail}\n")
+        mail = f"userdb_mail=mbox:{self.store}/mbox/mia:INBOX={self.store}/mbox/mia/inbox"
+        for name in ("mia", "mia@lmtp.test"):
+            users.append(f"{name}:{PASSWORD}:{VMAIL_UID}:{VMAIL_UID}::{self.store}/mbox/mia::{mail}\n")
         _write(f"{self.base}/dovecot/users", "".join(users))
         _write(f"{self.base}/dovecot/dovecot.conf",
                DOVECOT_CONF.format(base=self.base, dovecot_log=self.dovecot_log, vmail=VMAIL_UID,

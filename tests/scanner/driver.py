@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Plays the keeper and the gate for the real mailward-scanner: the descriptors, frames and sockets of include/wire.h."""
-import array, os, select, shutil, signal, socket, struct, tempfile, time
+import array, fcntl, os, select, shutil, signal, socket, struct, tempfile, time
 
-FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR = 3, 14, 15
-LEASH = struct.Struct("<IIQIIQQIIIIII24I1024s")
+FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR, FD_START_END = 3, 14, 15, 17
+LEASH = struct.Struct("<IIQIIQQIIIIIIII24I1024sQ")
 NURSERY = struct.Struct("<IIiIQQ")
 REQUEST = struct.Struct("<IIQ")
 REPLY = struct.Struct("<IIQBB6s128s160s32s256s")
@@ -14,7 +14,7 @@ WORKER, HASHER, DEFINITIONS, KILL = 1, 2, 3, 4
 KINDS = ["none", "clean", "infected", "unscanned"]
 REASONS = ["", "timeout", "too-large", "too-deep", "encrypted", "unsupported", "io-error", "engine-error", "crashed",
            "no-definitions", "busy"]
-LOADER_UID, WORKER_UID = 65282, 65283
+LOADER_UID, WORKER_UID, LOADER_GID, WORKER_GID = 65282, 65283, 65292, 65293
 
 
 class Reply:
@@ -83,7 +83,7 @@ class Worker:
 class Scanner:
     def __init__(self, binary, definitions, workers=2, max_file=100 << 20, max_scan=200 << 20, files=10000, depth=17,
                  time_ms=30000, before_exec=None, stderr=None, own_mode=0o700):
-        self.settings = (max_file, max_scan, files, depth, time_ms, workers, WORKER_UID, LOADER_UID)
+        self.settings = (max_file, max_scan, files, depth, time_ms, workers, WORKER_UID, LOADER_UID, WORKER_GID, LOADER_GID)
         self.own = tempfile.mkdtemp(prefix="mailward-loader-")
         os.chown(self.own, LOADER_UID, LOADER_UID)
         os.chmod(self.own, own_mode)
@@ -96,20 +96,17 @@ class Scanner:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                high = os.dup(far.fileno()), held, own
-                move = [(fd, number) for fd, number in zip(high, (FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR)) if fd is not None]
-                import fcntl
+                move = [(far.fileno(), FD_LEASH), (held, FD_DEFINITIONS), (own, FD_OWN_DIR), (stderr, 2)]
+                move = [(fd, number) for fd, number in move if fd is not None]
                 move = [(fcntl.fcntl(fd, fcntl.F_DUPFD, 40), number) for fd, number in move]
-                for number in range(3, FD_OWN_DIR + 1):
+                for number in range(3, FD_START_END):
                     try:
                         os.close(number)
                     except OSError:
                         pass
                 for fd, number in move:
                     os.dup2(fd, number)
-                os.closerange(FD_OWN_DIR + 1, 4096)
-                if stderr is not None:
-                    os.dup2(stderr, 2)
+                os.closerange(FD_START_END, 4096)
                 if before_exec:
                     before_exec()
                 os.execv(binary, ["mailward-loader"])
@@ -119,7 +116,7 @@ class Scanner:
         for fd in (held, own):
             if fd is not None:
                 os.close(fd)
-        send(self.leash, LEASH.pack(1, START, 0, 0, 0, *self.settings, *([0] * 24), b""))
+        send(self.leash, LEASH.pack(1, START, 0, 0, 0, *self.settings, *([0] * 24), b"", 0))
         self.new_gate()
 
     def new_gate(self):
@@ -130,7 +127,7 @@ class Scanner:
             worker.close()
         self.workers, self.hasher, self.definitions = [], None, None
         self.gate, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 8), *([0] * 24), b""), far.fileno())
+        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 10), *([0] * 24), b"", 0), far.fileno())
         far.close()
 
     def turn(self, timeout=0.05):
@@ -141,13 +138,13 @@ class Scanner:
             if not data:
                 raise EOFError("the loader has ended")
             fields = LEASH.unpack(data)
-            kind, value, text = fields[1], fields[2], fields[-1].split(b"\0")[0].decode()
+            kind, value, text = fields[1], fields[2], fields[-2].split(b"\0")[0].decode()
             if kind == BEAT:
                 self.beats.append(time.monotonic())
             elif kind == LOADING:
                 self.loading += 1
             elif kind == LOADED:
-                self.loaded = (value, text, fields[13] | fields[14] << 32)
+                self.loaded = (value, text, fields[-1] / 1e9)
             elif kind == SERVING:
                 self.serving.append(value)
             elif kind == LOG:

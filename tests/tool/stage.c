@@ -245,8 +245,8 @@ static size_t text_of(const char *line, const char *key, char *out, size_t room)
 
 static void do_record(const char *line)
 {
-	static const char *const keys[RECORD_TEXTS] = {"signature", "watch",  "policy", "queue_id",
-						       "message_id", "detail", "exe",	 "path"};
+	static const char *const keys[RECORD_TEXTS] = {"signature",  "watch",  "policy", "queue_id",
+						       "message_id", "detail", "exe",    "path"};
 	static const size_t rooms[RECORD_TEXTS] = {127, 1023, 319, 31, 255, 159, 1024, 8192};
 	static char texts[RECORD_TEXTS][8192];
 	struct ring_part parts[1 + RECORD_TEXTS];
@@ -388,8 +388,10 @@ static void do_look(const char *line)
 {
 	(void)line;
 	leash_in();
-	printf("ok {\"beats\": %u, \"readies\": %u, \"befores\": %u, \"logs\": %u, \"watchers\": %llu, \"waiting_bytes\": %llu, "
-	       "\"lost_told\": %llu, \"before_hours\": [%u, %u, %u], \"before_released\": %llu, \"lately\": %u, \"pid\": %d}\n",
+	printf("ok {\"beats\": %u, \"readies\": %u, \"befores\": %u, \"logs\": %u, \"watchers\": %llu, "
+	       "\"waiting_bytes\": %llu, "
+	       "\"lost_told\": %llu, \"before_hours\": [%u, %u, %u], \"before_released\": %llu, \"lately\": %u, "
+	       "\"pid\": %d}\n",
 	       beats, readies, befores, logs, (unsigned long long)ring->watchers,
 	       (unsigned long long)(ring->head - ring->tail), (unsigned long long)ring->lost_told, before.counts[0],
 	       before.counts[1], before.counts[2], (unsigned long long)before.value, before.watch, recorder);
@@ -448,9 +450,9 @@ static void do_junk(const char *line)
 static const struct {
 	const char *name;
 	void (*run)(const char *line);
-} commands[] = {{"record", do_record}, {"page", do_page},     {"watch", do_watch}, {"process", do_process},
+} commands[] = {{"record", do_record}, {"page", do_page},     {"watch", do_watch},     {"process", do_process},
 		{"note", do_note},     {"lost", do_lost},     {"explain", do_explain}, {"reload", do_reload},
-		{"keeper", do_keeper}, {"look", do_look},     {"log", do_log},	 {"end", do_end},
+		{"keeper", do_keeper}, {"look", do_look},     {"log", do_log},         {"end", do_end},
 		{"start", do_start},   {"signal", do_signal}, {"junk", do_junk}};
 
 static void command(const char *line)
@@ -515,8 +517,10 @@ int main(int argc, char **argv)
 	recorder_listener = listener(RECORDER_SOCKET);
 	recorder_start();
 	for (;;) {
-		struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = leash, .events = POLLIN},
-				       {.fd = gate, .events = POLLIN}, {.fd = keeper_listener, .events = POLLIN}};
+		struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+				       {.fd = leash, .events = POLLIN},
+				       {.fd = gate, .events = POLLIN},
+				       {.fd = keeper_listener, .events = POLLIN}};
 		poll(fds, 4, keeper_client_count || gate_is_silent ? 5 : 100);
 		leash_in();
 		gate_in();

@@ -20,8 +20,8 @@ static int teardown(void)
 
 static struct generation file(uint64_t number, int64_t ctime_ns)
 {
-	struct generation generation = {.dev = 1, .ino = number, .size = 100, .ctime_ns = ctime_ns,
-					.handle_type = 1, .handle_size = 8};
+	struct generation generation = {
+		.dev = 1, .ino = number, .size = 100, .ctime_ns = ctime_ns, .handle_type = 1, .handle_size = 8};
 
 	for (int i = 0; i < 8; i++)
 		generation.handle[i] = (uint8_t)(number >> (8 * i));

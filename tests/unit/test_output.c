@@ -18,8 +18,10 @@ static const char *const hostile[] = {
 	"carriage\rreturn",
 	"escape\033[2Jsequence",
 	"bell\a",
-	"c1 \xc2\x9b""31m",
-	"raw c1 \x9b""31m",
+	"c1 \xc2\x9b"
+	"31m",
+	"raw c1 \x9b"
+	"31m",
 	"bidi \xe2\x80\xae override",
 	"isolate \xe2\x81\xa6 x",
 	"line separator \xe2\x80\xa8 x",
@@ -137,9 +139,9 @@ static void spaces_in_a_program_a_user_or_a_signature_forge_no_column(void)
 
 static void a_row_in_json_has_every_field_of_the_contract_and_no_other(void)
 {
-	static const char *const names[] = {"time",   "access", "answer", "verdict", "signature", "reason",   "watch",
-					    "policy", "pid",	"uid",	  "user",    "exe",	  "path",     "path_hex",
-					    "wait_ms", "count", "phase",  "queue_id", "message_id"};
+	static const char *const names[] = {
+		"time", "access", "answer", "verdict",  "signature", "reason", "watch", "policy",   "pid",       "uid",
+		"user", "exe",    "path",   "path_hex", "wait_ms",   "count",  "phase", "queue_id", "message_id"};
 	json_t *json = row_to_json(sample());
 
 	CU_ASSERT_EQUAL(json_object_size(json), sizeof(names) / sizeof(names[0]));
@@ -270,9 +272,21 @@ static void since_takes_spans_and_times(void)
 
 static void since_takes_nothing_else(void)
 {
-	static const char *const wrong[] = {"",	   "1",	  "h",	  "-1h",  "1 h", "1hour", "1m", "1h30min", "yesterday", "99999999999999999999d",
-					    "2026-09-01", "2026-09-01T10:11:12", "2026-13-01T10:11:12Z",
-					    "2026-09-01T10:11:12Zx", "2026-09-01T10:11:12+2"};
+	static const char *const wrong[] = {"",
+					    "1",
+					    "h",
+					    "-1h",
+					    "1 h",
+					    "1hour",
+					    "1m",
+					    "1h30min",
+					    "yesterday",
+					    "99999999999999999999d",
+					    "2026-09-01",
+					    "2026-09-01T10:11:12",
+					    "2026-13-01T10:11:12Z",
+					    "2026-09-01T10:11:12Zx",
+					    "2026-09-01T10:11:12+2"};
 	int64_t ns;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)

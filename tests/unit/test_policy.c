@@ -21,8 +21,8 @@ static struct policy_watch *add_watch(const char *path, enum store store, enum w
 	watch->ignore_marks = 1;
 	watch->deadline_ns = 5000000000u;
 	for (uint32_t i = 0; i < POLICY_CASES; i++)
-		watch->actions[i] = (struct policy_action){
-			.answer = ANSWER_DENY, .place = {.file = 0, .line = watch->place.line + 1 + i}};
+		watch->actions[i] = (struct policy_action){.answer = ANSWER_DENY,
+							   .place = {.file = 0, .line = watch->place.line + 1 + i}};
 	return watch;
 }
 
@@ -111,8 +111,8 @@ static void a_table_with_one_wrong_field_is_not_sound(void)
 
 static void a_table_with_a_wrong_path_is_not_sound(void)
 {
-	static const char *const wrong[] = {"",	    "var",   "/var/", "//",	"/var//mail", "/var/./mail", "/var/..",
-					    "/..",  "/.",    "./var", "/a\tb",	"/a\177b",    NULL};
+	static const char *const wrong[] = {"",    "var", "/var/", "//",    "/var//mail", "/var/./mail", "/var/..",
+					    "/..", "/.",  "./var", "/a\tb", "/a\177b",    NULL};
 	static const char *const right[] = {"/a", "/...", "/.a", "/a..", "/..a/b.", "/a b", "/\xff", NULL};
 
 	for (size_t i = 0; wrong[i]; i++) {
@@ -194,11 +194,11 @@ static void the_strictest_candidate_answers_for_what_nobody_can_place(void)
 static void each_reason_has_its_case(void)
 {
 	static const enum policy_case expected[REASONS] = {
-		[REASON_NONE] = CASE_ERROR,	      [REASON_TIMEOUT] = CASE_TIMEOUT,
-		[REASON_TOO_LARGE] = CASE_LIMIT,      [REASON_TOO_DEEP] = CASE_LIMIT,
-		[REASON_ENCRYPTED] = CASE_ENCRYPTED,  [REASON_UNSUPPORTED] = CASE_ERROR,
-		[REASON_IO_ERROR] = CASE_ERROR,	      [REASON_ENGINE_ERROR] = CASE_ERROR,
-		[REASON_CRASHED] = CASE_ERROR,	      [REASON_NO_DEFINITIONS] = CASE_ERROR,
+		[REASON_NONE] = CASE_ERROR,          [REASON_TIMEOUT] = CASE_TIMEOUT,
+		[REASON_TOO_LARGE] = CASE_LIMIT,     [REASON_TOO_DEEP] = CASE_LIMIT,
+		[REASON_ENCRYPTED] = CASE_ENCRYPTED, [REASON_UNSUPPORTED] = CASE_ERROR,
+		[REASON_IO_ERROR] = CASE_ERROR,      [REASON_ENGINE_ERROR] = CASE_ERROR,
+		[REASON_CRASHED] = CASE_ERROR,       [REASON_NO_DEFINITIONS] = CASE_ERROR,
 		[REASON_BUSY] = CASE_ERROR,
 	};
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/think/policy_text.c daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
+// objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c
+// objects: daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
 // libs: libconfuse
 #include <CUnit/Basic.h>
 #include <stdio.h>
@@ -259,8 +260,9 @@ static void an_unknown_word_lists_the_words_known_there(void)
 {
 	bad(2, "unknown word 'colour'; known here: allow-root-filesystem, watch, scanner, mail-software",
 	    "watch /v { }\ncolour = red\n");
-	bad(2, "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
-	       "on-timeout, on-limit, on-encrypted, on-error, on-down, marks",
+	bad(2,
+	    "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
+	    "on-timeout, on-limit, on-encrypted, on-error, on-down, marks",
 	    "watch /v {\n on-virus = deny }\n");
 	bad(3, "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time",
 	    "scanner {\n\n threads = 3\n}\n");
@@ -373,8 +375,8 @@ static void what_is_not_there_yet_is_refused_plainly(void)
 static void a_promise_that_a_store_cannot_keep_is_refused(void)
 {
 	static const char *const stores[] = {"mbox", "mdbox", "postfix-queue"};
-	static const char *const words[] = {"on-infected", "on-timeout", "on-limit", "on-encrypted", "on-error",
-					    "on-down"};
+	static const char *const words[] = {"on-infected",  "on-timeout", "on-limit",
+					    "on-encrypted", "on-error",   "on-down"};
 	char text[256], expected[256];
 
 	for (size_t s = 0; s < 3; s++)
@@ -546,8 +548,10 @@ static void drop_ins_join_the_file_and_repeats_name_both_files(void)
 	CU_ASSERT_TRUE(policy_is_sound(&table));
 	CU_ASSERT_FALSE(policy_parse(&table, sources, 3, 2, 64 * GB, &complaints));
 	CU_ASSERT_EQUAL(complaints.count, 2);
-	CU_ASSERT_TRUE(strstr(complaints.list[0].text, "b.conf:4: the block scanner is repeated (first in main.conf:3)") != NULL);
-	CU_ASSERT_TRUE(strstr(complaints.list[1].text, "b.conf:3: the watch \"/v\" is repeated (first in main.conf:1)") != NULL);
+	CU_ASSERT_TRUE(strstr(complaints.list[0].text,
+			      "b.conf:4: the block scanner is repeated (first in main.conf:3)") != NULL);
+	CU_ASSERT_TRUE(strstr(complaints.list[1].text,
+			      "b.conf:3: the watch \"/v\" is repeated (first in main.conf:1)") != NULL);
 }
 
 static void one_broken_file_does_not_hide_the_mistakes_of_the_next(void)

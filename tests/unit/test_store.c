@@ -40,13 +40,29 @@ static void all_are(bool expected, enum store store, const char *const *paths)
 static void maildir_control_files_lie_beside_the_messages(void)
 {
 	all_are(true, STORE_MAILDIR,
-		(const char *[]){"dovecot.index", "dovecot.index.log", "u/dovecot.index.log.2", "u/dovecot.index.cache",
-				 "example.org/u/Maildir/dovecot-uidlist", "u/dovecot-uidlist.lock",
-				 "u/dovecot-uidlist.tmp", "u/.Sent/dovecot-uidlist", "u/.Sent/dovecot.index.log.newlock",
-				 "u/.Sent/maildirfolder", "u/subscriptions", "u/dovecot.list.index.log",
-				 "u/dovecot-uidvalidity", "u/dovecot-uidvalidity.5f9c3a1b", "u/dovecot-keywords",
-				 "u/dovecot.mailbox.log", "u/dovecot.sieve", "u/.dovecot.svbin", "u/.forward",
-				 "u/.procmailrc", "u/.mailfilter", "u/maildirsize", NULL});
+		(const char *[]){"dovecot.index",
+				 "dovecot.index.log",
+				 "u/dovecot.index.log.2",
+				 "u/dovecot.index.cache",
+				 "example.org/u/Maildir/dovecot-uidlist",
+				 "u/dovecot-uidlist.lock",
+				 "u/dovecot-uidlist.tmp",
+				 "u/.Sent/dovecot-uidlist",
+				 "u/.Sent/dovecot.index.log.newlock",
+				 "u/.Sent/maildirfolder",
+				 "u/subscriptions",
+				 "u/dovecot.list.index.log",
+				 "u/dovecot-uidvalidity",
+				 "u/dovecot-uidvalidity.5f9c3a1b",
+				 "u/dovecot-keywords",
+				 "u/dovecot.mailbox.log",
+				 "u/dovecot.sieve",
+				 "u/.dovecot.svbin",
+				 "u/.forward",
+				 "u/.procmailrc",
+				 "u/.mailfilter",
+				 "u/maildirsize",
+				 NULL});
 }
 
 static void maildir_messages_are_never_control_files(void)
@@ -60,12 +76,28 @@ static void maildir_messages_are_never_control_files(void)
 static void a_name_like_a_control_file_is_a_file_like_any_other(void)
 {
 	all_are(false, STORE_MAILDIR,
-		(const char *[]){"evil.lock", "u/evil.lock", "u/dovecot.index.exe", "u/dovecot.index.log.sh",
-				 "u/dovecot.indexx", "u/xdovecot.index", "u/dovecot-uidlist.exe", "u/DOVECOT.INDEX",
-				 "u/dovecot-uidvalidity.evil.exe", "u/dovecot-uidvalidity.5f9c3a1g",
-				 "u/dovecot-uidvalidity.5f9c3a1", "u/dovecot-uidvalidity.5f9c3a1b0", "u/maildirfolder",
-				 "u/.Sent/subscriptions", "u/.Sent/.forward", "u/dovecot.index/evil", "", "/", "u/",
-				 "dovecot", "dovecot.index.", NULL});
+		(const char *[]){"evil.lock",
+				 "u/evil.lock",
+				 "u/dovecot.index.exe",
+				 "u/dovecot.index.log.sh",
+				 "u/dovecot.indexx",
+				 "u/xdovecot.index",
+				 "u/dovecot-uidlist.exe",
+				 "u/DOVECOT.INDEX",
+				 "u/dovecot-uidvalidity.evil.exe",
+				 "u/dovecot-uidvalidity.5f9c3a1g",
+				 "u/dovecot-uidvalidity.5f9c3a1",
+				 "u/dovecot-uidvalidity.5f9c3a1b0",
+				 "u/maildirfolder",
+				 "u/.Sent/subscriptions",
+				 "u/.Sent/.forward",
+				 "u/dovecot.index/evil",
+				 "",
+				 "/",
+				 "u/",
+				 "dovecot",
+				 "dovecot.index.",
+				 NULL});
 }
 
 static void sdbox_control_files_lie_where_dovecot_keeps_them(void)
@@ -86,8 +118,8 @@ static void mdbox_control_files_lie_where_dovecot_keeps_them(void)
 		(const char *[]){"u/storage/dovecot.map.index.log", "u/storage/dovecot.map.index",
 				 "u/mailboxes/INBOX/dbox-Mails/dovecot.index.log", "u/dovecot.mailbox.log", NULL});
 	all_are(false, STORE_MDBOX,
-		(const char *[]){"u/storage/m.1", "u/dovecot.map.index", "u/storage/dovecot.index", "u/storage/evil.lock",
-				 NULL});
+		(const char *[]){"u/storage/m.1", "u/dovecot.map.index", "u/storage/dovecot.index",
+				 "u/storage/evil.lock", NULL});
 }
 
 static void mbox_control_files_lie_where_the_store_keeps_them(void)
@@ -112,8 +144,8 @@ static void queue_folders_without_messages_are_control(void)
 static void plain_files_have_no_control_files(void)
 {
 	all_are(false, STORE_FILES,
-		(const char *[]){"dovecot.index", "u/dovecot-uidlist", "pid/x", "inbox.lock", ".imap/INBOX/dovecot.index",
-				 "subscriptions", NULL});
+		(const char *[]){"dovecot.index", "u/dovecot-uidlist", "pid/x", "inbox.lock",
+				 ".imap/INBOX/dovecot.index", "subscriptions", NULL});
 	all_are(false, STORES, (const char *[]){"dovecot.index", NULL});
 }
 
