@@ -152,6 +152,7 @@ def kinds_that_cannot_be_opened_are_unsupported():
             ("a disk image", b"vhdxfile" + TEXT), ("RPM", b"\xed\xab\xee\xdb" + TEXT), ("squashfs", b"hsqs" + TEXT),
             ("a program with a RAR behind it", b"MZ" + bytes(300) + rar4(TEXT)),
             ("a program with a RAR 5 behind it", b"MZ" + bytes(300) + rar5(TEXT)),
+            ("a part of a message", b'From: a@b\nMIME-Version: 1.0\nContent-Type: message/partial; id="x"; number=1; total=2\n\n' + TEXT),
             ("an LHA method that nobody knows", packed.packed("payload.lzh").replace(b"-lh5-", b"-lh9-"))]
     with scanner() as s:
         expect(s, [(what, content, UNSUPPORTED) for what, content in shut])
@@ -939,6 +940,27 @@ def the_hasher_hashes():
         stopped, s.hasher = s.hasher.pid, None
         s.kill(stopped)
         equal(s.hash(memory(b"abc")), hashlib.sha256(b"abc").hexdigest(), "after a standstill")
+
+
+@test
+def everyday_mail_is_clean():
+    def report(kind, last=b"message/rfc822"):
+        return (b'From: MAILER-DAEMON@x\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=' + kind + b'; boundary="b"\n\n--b\n'
+                b'Content-Type: text/plain\n\nhello\n\n--b\nContent-Type: message/' + kind + b'\n\nReporting-MTA: dns; x\n\nAction: failed\n'
+                b'\n--b\nContent-Type: ' + last + b'\n\n' + mail() + b'\n--b--\n')
+    image = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0\x1f\x15\xc4\x89\0\0\0\nIDATx\x9cc\0\1\0\0\5\0\1\r\n-\xb4\0\0\0\0IEND\xaeB`\x82"
+    document = zipped(b'<?xml version="1.0"?><w:document/>', TEXT)
+    rows = [("delivery report", report(b"delivery-status")), ("its head alone", report(b"delivery-status", b"text/rfc822-headers")),
+            ("read receipt", report(b"disposition-notification")), ("abuse report", report(b"feedback-report")),
+            ("picture", mail(image, name="a.png")), ("document", mail(document, name="a.docx")), ("empty attachment", mail(b"")),
+            ("attachment of one byte", mail(b"x")), ("gzip of nothing", mail(gzip.compress(b""))), ("gzip of 3 bytes", mail(gzip.compress(b"abc"))),
+            ("zip of an empty file", mail(zipped(b""))), ("tar of a folder and an empty file", mail(tarred(b""))),
+            ("odd word in the subject", b"Subject: =?utf-8?x?abc?=\n" + mail()),
+            ("signed", mail().replace(b"multipart/mixed", b"multipart/signed")), ("CRLF", mail(zipped(TEXT)).replace(b"\n", b"\r\n")),
+            ("HTML", mail(body=b"<html><body><a href='http://example.org'>x</a></body></html>")), ("8 bit", mail(body=bytes(range(128, 256)))),
+            ("long lines", mail(body=b"x" * 100000)), ("a thousand parts", mail().replace(b"--=-b--", b"".join(b"--=-b\n\npart %d\n" % n for n in range(1000)) + b"--=-b--"))]
+    with scanner(workers=1) as s:
+        expect(s, [(what, content, "clean") for what, content in rows])
 
 
 @test

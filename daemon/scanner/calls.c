@@ -54,12 +54,6 @@ static void note_short(const char *call, bool is_short)
 	errno = error;
 }
 
-static void note_memory(bool failed)
-{
-	if (watcher && failed)
-		watcher("memory", ENOMEM);
-}
-
 #define OPENING(name, parameters, arguments)                                                                           \
 	int name parameters                                                                                            \
 	{                                                                                                              \
@@ -231,6 +225,12 @@ __attribute__((constructor)) static void memory_open(void)
 	next_malloc = (void *(*)(size_t))malloc_found;
 	next_calloc = (void *(*)(size_t, size_t))calloc_found;
 	next_realloc = (void *(*)(void *, size_t))realloc_found;
+}
+
+static void note_memory(bool failed)
+{
+	if (watcher && failed)
+		watcher("memory", ENOMEM);
 }
 
 void *malloc(size_t size)
