@@ -521,6 +521,9 @@ def each_process_has_only_its_rights():
         equal(loader["Uid"].split(), [str(driver.LOADER_UID)] * 4, "loader's uid")
         equal(int(loader["CapEff"], 16), 1 << 21 | 1 << 7 | 1 << 6 | 1 << 5, "loader: SYS_ADMIN SETUID SETGID KILL")
         equal(int(loader["CapBnd"], 16), 0, "loader's bounding set")
+        check(os.readlink("/proc/%d/ns/net" % s.pid) != os.readlink("/proc/self/ns/net"), "the loader has the host's network")
+        for pid in [s.pid] + s.children():  # what may not be dumped belongs to root
+            equal(os.stat("/proc/%d/fd" % pid).st_uid, 0, "owner of /proc/PID/fd")
         equal((loader["NoNewPrivs"], loader["Groups"].strip()), ("1", ""), "loader: no new privileges, no groups")
         for pid in [w.pid for w in s.workers] + [s.hasher.pid]:
             status = status_of(pid)
@@ -602,16 +605,17 @@ def a_worker_whose_box_has_a_hole_does_not_start():
         ("limits", ("prlimit64", EPERM, [(1, SAME, resource.RLIMIT_NPROC, 0)])),
         ("user", ("setresuid", EPERM, [(0, SAME, driver.WORKER_UID, 0)])),
         ("user", ("prctl", EPERM, [(0, SAME, 47, 0)])),
+        ("seccomp", ("seccomp", EPERM, []), ("prctl", EPERM, [(0, SAME, 22, 0)])),
         ("landlock", ("landlock_restrict_self", EPERM, [])), ("landlock", ("landlock_create_ruleset", EPERM, [])),
     ]
-    for layer, rule in layers:
-        with scanner(before_exec=Filter(rule)) as s:
+    for layer, *rules in layers:
+        with scanner(before_exec=Filter(*rules)) as s:
             s.until(lambda: s.loaded and s.log, 10, "a complaint about " + layer)
             end, pids = time.monotonic() + 1.2, set()
             while time.monotonic() < end:
                 s.turn(0.01)
                 pids.update(s.children())
-            check(not s.workers and not s.hasher and not s.serving, "%s (%s): it serves" % (layer, rule[0]))
+            check(not s.workers and not s.hasher and not s.serving, "%s (%s): it serves" % (layer, rules[0][0]))
             check(any('layer "%s" of the box' % layer in line for line in s.log), "%s: %s" % (layer, s.log))
             check(layer in s.loaded[1] and s.loaded[0] > 0, "status text: %s" % (s.loaded,))
             check(len(s.log) <= 2, "%s is complained of %d times" % (layer, len(s.log)))
@@ -622,6 +626,23 @@ def a_worker_whose_box_has_a_hole_does_not_start():
         equal(s.scan(EICAR).verdict, VIRUS, "without Landlock in the kernel")
     with scanner(before_exec=Filter(("landlock_create_ruleset", 95, []))) as s:
         equal(s.scan(EICAR).verdict, VIRUS, "with Landlock turned off in the kernel")
+
+
+@test
+def a_loader_that_cannot_give_its_rights_away_does_not_start():
+    for what, rule in (("network", ("unshare", EPERM, [(0, MASKED, 0x40000000, 0x40000000)])), ("uid", ("setresuid", EPERM, [])),
+                       ("new privileges", ("prctl", EPERM, [(0, SAME, 38, 0)])), ("core dumps", ("prctl", EPERM, [(0, SAME, 4, 0)])),
+                       ("the keeper's end", ("prctl", EPERM, [(0, SAME, 1, 0)]))):
+        out, err = os.pipe()
+        try:
+            with scanner(before_exec=Filter(rule), stderr=err) as s:
+                s.until(lambda: s.loaded or s.beats, 3, "never")
+                raise AssertionError("it starts without: " + what)
+        except (EOFError, BrokenPipeError):
+            pass
+        line = os.read(out, 4096).decode()
+        check(line.count("\n") == 1 and line.startswith("mailward-loader: cannot start: "), "%s: %r" % (what, line))
+        os.close(out), os.close(err)
 
 
 @test

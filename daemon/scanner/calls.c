@@ -2,6 +2,7 @@
 #undef _FORTIFY_SOURCE /* these are the functions, not their checked fronts */
 #include "calls.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -156,6 +157,22 @@ FILE *fdopen(int fd, const char *mode)
 
 	note("fdopen", !file);
 	return file;
+}
+
+DIR *opendir(const char *path)
+{
+	DIR *folder = NEXT(opendir)(path);
+
+	note("opendir", !folder);
+	return folder;
+}
+
+DIR *fdopendir(int fd)
+{
+	DIR *folder = NEXT(fdopendir)(fd);
+
+	note("opendir", !folder);
+	return folder;
 }
 
 size_t fwrite(const void *bytes, size_t size, size_t count, FILE *file)
