@@ -55,7 +55,7 @@ struct gate {
 	struct gate_notes *notes;
 	struct ring *ring;
 	int recorder; /* socket for explain, or -1 */
-	uint64_t beat_ns;
+	uint64_t beat_ns, refresh_ns;
 	bool stopping;
 	bool asked; /* the kernel has questions */
 
@@ -72,6 +72,8 @@ struct gate {
 	const struct policy *staged_policy;
 	uint64_t staged_number; /* the keeper's, for its answer */
 	char without[WATCHES_MAX][160], staged_without[WATCHES_MAX][160];
+	uint32_t lasting_count, staged_lasting_count;
+	int lasting[LASTING_MAX], staged_lasting[LASTING_MAX]; /* files that never raise a question */
 	uint32_t file_system_count;
 	struct file_system file_systems[ROOTS_MAX];
 	uint64_t epoch; /* of places: counts up when a folder moved or the policy changed */
@@ -95,6 +97,9 @@ struct gate {
 
 /* gate.c */
 __attribute__((format(printf, 2, 3))) void gate_log(const struct gate *gate, const char *format, ...);
+
+/* We are alive: renews what would end us for standing still. */
+void gate_alive(struct gate *gate, uint64_t now);
 
 /* door.c */
 void count_waiting(struct gate *gate, int change);
@@ -133,6 +138,7 @@ void telling_explain(struct gate *gate);                         /* a question f
 /* coverage.c */
 void coverage_stage(struct gate *gate, const struct policy *policy);
 void coverage_root(struct gate *gate, int fd, uint32_t watch);
+void coverage_lasting(struct gate *gate, int fd); /* a file that must open even while nobody answers */
 void coverage_without(struct gate *gate, uint32_t watch, const char *why);
 /* All is there: it is in force from now on. */
 void coverage_commit(struct gate *gate);

@@ -74,6 +74,7 @@ static bool take_limits(struct keeper *keeper)
 {
 	struct rlimit limit;
 
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* while a core file is written nobody is answered */
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return false;
 	keeper->nofile = limit.rlim_max < NOFILE_MOST ? (unsigned)limit.rlim_max : NOFILE_MOST;
