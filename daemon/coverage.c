@@ -12,9 +12,16 @@
 #include "frame.h"
 #include "gate_state.h"
 
+static void close_lasting(int *fds, uint32_t *count)
+{
+	while (*count > 0)
+		close(fds[--*count]);
+}
+
 void coverage_stage(struct gate *gate, const struct policy *policy)
 {
 	scope_clear(&gate->staged_scope);
+	close_lasting(gate->staged_lasting, &gate->staged_lasting_count);
 	memset(gate->staged_without, 0, sizeof(gate->staged_without));
 	gate->staged_policy = policy;
 }
@@ -31,6 +38,14 @@ void coverage_root(struct gate *gate, int fd, uint32_t watch)
 	if (result < 0)
 		snprintf(gate->staged_without[watch], sizeof(gate->staged_without[watch]), "its folder: %s",
 			 strerrordesc_np(-result));
+}
+
+void coverage_lasting(struct gate *gate, int fd)
+{
+	if (gate->staged_policy && gate->staged_lasting_count < LASTING_MAX)
+		gate->staged_lasting[gate->staged_lasting_count++] = fd;
+	else
+		close(fd);
 }
 
 void coverage_without(struct gate *gate, uint32_t watch, const char *why)
@@ -148,6 +163,15 @@ static void publish(struct gate *gate)
 	__atomic_store_n(&status->marks_stand, 1, __ATOMIC_RELEASE);
 }
 
+static void forget_ignored(struct gate *gate)
+{
+	accesses_unignore_all(gate->accesses);
+	for (uint32_t i = 0; i < gate->lasting_count; i++)
+		accesses_ignore_for_good(gate->accesses, gate->lasting[i]);
+	memset(gate->ignored, 0, sizeof(gate->ignored));
+	gate->ignored_count = 0;
+}
+
 /* Which watch of the new policy an old one has become: the one with the same path. UINT32_MAX: none. */
 static void map_watches(const struct policy *old, const struct policy *new, uint32_t map[WATCHES_MAX])
 {
@@ -173,6 +197,11 @@ void coverage_commit(struct gate *gate)
 	memcpy(old_systems, gate->file_systems, sizeof(old_systems));
 	gate->scope = gate->staged_scope;
 	gate->staged_scope.count = 0;
+	close_lasting(gate->lasting, &gate->lasting_count);
+	memcpy(gate->lasting, gate->staged_lasting, sizeof(gate->lasting));
+	gate->lasting_count = gate->staged_lasting_count;
+	gate->staged_lasting_count = 0;
+	forget_ignored(gate); /* and sets the lasting ones, before the first question can come */
 	gate->policy = gate->staged_policy;
 	gate->staged_policy = NULL;
 	memcpy(gate->without, gate->staged_without, sizeof(gate->without));
@@ -217,13 +246,6 @@ static uint64_t *ignored_place(struct gate *gate, uint64_t hash)
 	while (gate->ignored[at] && gate->ignored[at] != hash)
 		at = (at + 1) & (IGNORED_MAX - 1);
 	return &gate->ignored[at];
-}
-
-static void forget_ignored(struct gate *gate)
-{
-	accesses_unignore_all(gate->accesses);
-	memset(gate->ignored, 0, sizeof(gate->ignored));
-	gate->ignored_count = 0;
 }
 
 void coverage_ignore(struct gate *gate, int fd, const struct sight *sight)

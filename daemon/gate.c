@@ -110,6 +110,10 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 		if (fd >= 0)
 			coverage_root(gate, fd, (uint32_t)frame->value);
 		return;
+	case LEASH_LASTING:
+		if (fd >= 0)
+			coverage_lasting(gate, fd);
+		return;
 	case LEASH_WATCH_WITHOUT:
 		coverage_without(gate, (uint32_t)frame->value, frame->text);
 		break;

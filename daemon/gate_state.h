@@ -72,6 +72,8 @@ struct gate {
 	const struct policy *staged_policy;
 	uint64_t staged_number; /* the keeper's, for its answer */
 	char without[WATCHES_MAX][160], staged_without[WATCHES_MAX][160];
+	uint32_t lasting_count, staged_lasting_count;
+	int lasting[LASTING_MAX], staged_lasting[LASTING_MAX]; /* files that never raise a question */
 	uint32_t file_system_count;
 	struct file_system file_systems[ROOTS_MAX];
 	uint64_t epoch; /* of places: counts up when a folder moved or the policy changed */
@@ -133,6 +135,7 @@ void telling_explain(struct gate *gate);                         /* a question f
 /* coverage.c */
 void coverage_stage(struct gate *gate, const struct policy *policy);
 void coverage_root(struct gate *gate, int fd, uint32_t watch);
+void coverage_lasting(struct gate *gate, int fd); /* a file that must open even while nobody answers */
 void coverage_without(struct gate *gate, uint32_t watch, const char *why);
 /* All is there: it is in force from now on. */
 void coverage_commit(struct gate *gate);

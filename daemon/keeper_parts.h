@@ -18,7 +18,7 @@
 #include "wire.h"
 
 #define SECOND_NS 1000000000ull
-#define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX)
+#define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX + LASTING_MAX)
 #define KEEPER_COMPLAINTS 32
 
 /* PART_SPARE is a gate that has been executed while another one answers, and waits for its first frame: where the file

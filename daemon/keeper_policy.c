@@ -194,7 +194,7 @@ void policies_reader_frame(struct keeper *keeper, struct leash_frame *frame, int
 	else if (frame->kind == LEASH_POLICY && policies->purpose != READ_ROOTS) {
 		if (!take_table(keeper, fd))
 			part_kill(reader, "sent no usable policy");
-	} else if (frame->kind == LEASH_ROOT && fd >= 0) {
+	} else if ((frame->kind == LEASH_ROOT || frame->kind == LEASH_LASTING) && fd >= 0) {
 		set_add(policies->incoming, frame, fd);
 		return;
 	} else if (frame->kind == LEASH_WATCH_WITHOUT) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "lasting.h"
 #include "policy_files.h"
 #include "policy_roots.h"
 
@@ -79,6 +80,18 @@ static int tell_policy(void)
 	return error;
 }
 
+static int tell_lasting(void)
+{
+	struct lasting lasting;
+	int error = 0;
+
+	lasting_open(&lasting);
+	for (uint32_t i = 0; !error && i < lasting.count; i++)
+		error = tell(LEASH_LASTING, i, "", lasting.fds[i]);
+	lasting_close(&lasting);
+	return error;
+}
+
 static int tell_roots(const struct mounts *mounts)
 {
 	size_t next = 0;
@@ -92,6 +105,8 @@ static int tell_roots(const struct mounts *mounts)
 			error = tell(LEASH_WATCH_WITHOUT, i, roots.why[i], -1);
 	}
 	policy_roots_close(&roots);
+	if (!error && table.allow_root_filesystem)
+		error = tell_lasting();
 	return error;
 }
 

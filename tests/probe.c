@@ -526,8 +526,12 @@ static int by_lease(char **a)
 	if (fd < 0)
 		return result_of(errno);
 	signal(SIGIO, SIG_IGN);
-	if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
-		return not_tried("F_SETLEASE");
+	/* Refused while anybody else has the file open, the gate for its event too. */
+	for (int tries = 0; fcntl(fd, F_SETLEASE, F_WRLCK) < 0; tries++) {
+		if (tries == 100)
+			return not_tried("F_SETLEASE");
+		usleep(20000);
+	}
 	say_and_wait("held");
 	return ALLOWED;
 }

@@ -29,7 +29,7 @@ def _(suite):
             late += sum(a.end > since + 2 + SLACK for a in attempts)
             denied += sum(a.error == 1 for a in attempts)
             waits += [max(a.end - since, 0) for a in attempts]
-            bad, good = host.put("bad", MARKER + b"%d" % i), host.put("good", CLEAN + b"%d" % i)
+            bad, good = host.put("bad-%d" % i, MARKER + b"%d" % i), host.put("good-%d" % i, CLEAN + b"%d" % i)
             ok = eventually(lambda: host.read(good) is not None, 10)
             back.append(time.monotonic() - since)
             again += bool(ok) and host.read(bad) is None

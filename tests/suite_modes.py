@@ -239,6 +239,28 @@ def _(suite):
             lambda: "clean" in host.tool("explain", path)[1], 5), host.tool("explain", path))
 
 
+@suite.test("definitions that are replaced")
+def _(suite):
+    with Host(suite) as host:
+        new = b"only the second set of definitions " + b"knows marker-0815"
+        path, other = host.put("file", new), host.put("other", MARKER)
+        host.start()
+        version = host.status()["definitions"]["version"]
+        suite.check("control: the first definitions call it clean", host.read(path) == new)
+        host.define({"Mailward.Test.Marker": MARKER, "Mailward.Test.New": b"marker-0815"})
+        suite.check("new definitions are loaded without a word",
+                    eventually(lambda: host.status()["definitions"]["version"] != version, 15, 0.2))
+        results = [host.read(path) for _ in range(20) if time.sleep(0.1) is None]
+        suite.check("with new definitions what was clean before is judged anew", results[-1] is None,
+                    [r is not None for r in results])
+        copies = [host.read(host.put("copy-%d" % i, new)) for i in range(20)]
+        suite.check("and copies of it too, whichever worker scans them", not any(copies),
+                    sum(c is not None for c in copies))
+        suite.check("what was infected still is", host.read(other) is None)
+        suite.check("no worker of the old definitions is left serving", eventually(
+            lambda: host.counter("workers_serving") == len(host.workers()) <= 4, 15), len(host.workers()))
+
+
 @suite.test("start, stop and a second one")
 def _(suite):
     with Host(suite) as host:

@@ -248,14 +248,23 @@ int accesses_ignore(struct accesses *accesses, int fd)
 	return fanotify_mark(accesses->group_fd, flags, ASKED, fd, NULL) < 0 ? -errno : 0;
 }
 
-int accesses_unignore(struct accesses *accesses, int fd)
+/* An O_PATH descriptor is no good as such, but its name under /proc is (follows to the inode, no open). */
+static int mark_by_name(const struct accesses *accesses, unsigned flags, int fd)
 {
-	unsigned flags = FAN_MARK_REMOVE | FAN_MARK_IGNORE | FAN_MARK_EVICTABLE;
 	char name[32];
 
-	/* An O_PATH descriptor is no good as such, but its name under /proc is (follows to the inode, no open). */
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	return fanotify_mark(accesses->group_fd, flags, ASKED, AT_FDCWD, name) < 0 ? -errno : 0;
+}
+
+int accesses_ignore_for_good(struct accesses *accesses, int fd)
+{
+	return mark_by_name(accesses, FAN_MARK_ADD | FAN_MARK_IGNORE_SURV, fd);
+}
+
+int accesses_unignore(struct accesses *accesses, int fd)
+{
+	return mark_by_name(accesses, FAN_MARK_REMOVE | FAN_MARK_IGNORE | FAN_MARK_EVICTABLE, fd);
 }
 
 int accesses_unignore_all(struct accesses *accesses)

@@ -59,6 +59,8 @@ int accesses_unwatch(struct accesses *accesses, int fd);
 /* No more events for this inode until its content changes, it leaves the cache, or accesses_unignore(). 0 or -errno.
  * (FAN_MARK_IGNORE | FAN_MARK_EVICTABLE, kernel 6.0; where somebody writes, the kernel takes it and adds nothing.) */
 int accesses_ignore(struct accesses *accesses, int fd);
+/* No more events for this inode whatever becomes of it. fd: O_PATH too. */
+int accesses_ignore_for_good(struct accesses *accesses, int fd);
 /* fd: any descriptor, O_PATH too. */
 int accesses_unignore(struct accesses *accesses, int fd);
 int accesses_unignore_all(struct accesses *accesses);

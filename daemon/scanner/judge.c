@@ -20,8 +20,11 @@ void text_printable(char *out, size_t size, const char *text)
 
 static void note(char *out, size_t size, const char *text)
 {
+	if (out[0])
+		return;
+	text_printable(out, size, text);
 	if (!out[0])
-		text_printable(out, size, text[0] ? text : "?");
+		text_printable(out, size, "?");
 }
 
 /* Behind a prefix and its dot. */

@@ -10,6 +10,7 @@
  *   dead         workers never answer, not even when the word is gone
  *   deaf         the loader neither beats nor reads
  *   nursery LIE  what the loader sends to the gate before its honest frames: see nursery_lie()
+ *   leave        the loader ends when it is started
  *   empty        there are no definitions
  *
  * A file whose content begins with `lie:KIND` makes its worker lie, see reply_lie(). Everything else is judged.
@@ -413,6 +414,8 @@ int main(int argc, char **argv)
 	behaviour_path[n] = 0;
 	slash = strrchr(behaviour_path, '/');
 	strcpy(slash ? slash + 1 : behaviour_path, "behaviour");
+	if (behaves("leave", NULL, 0))
+		return 1;
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {

@@ -82,7 +82,7 @@ class Worker:
 
 class Scanner:
     def __init__(self, binary, definitions, workers=2, max_file=100 << 20, max_scan=200 << 20, files=10000, depth=17,
-                 time_ms=30000, before_exec=None, stderr=None, own_mode=0o700):
+                 time_ms=30000, before_exec=None, stderr=None, own_mode=0o700, environment=None):
         self.settings = (max_file, max_scan, files, depth, time_ms, workers, WORKER_UID, LOADER_UID, WORKER_GID, LOADER_GID)
         self.own = tempfile.mkdtemp(prefix="mailward-loader-")
         os.chown(self.own, LOADER_UID, LOADER_UID)
@@ -109,7 +109,7 @@ class Scanner:
                 os.closerange(FD_START_END, 4096)
                 if before_exec:
                     before_exec()
-                os.execv(binary, ["mailward-loader"])
+                os.execve(binary, ["mailward-loader"], environment or os.environ)
             finally:
                 os._exit(99)
         far.close()

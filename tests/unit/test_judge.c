@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// objects: daemon/scanner/judge.c
+#include <CUnit/Basic.h>
+#include <string.h>
+
+#include "judge.h"
+
+static struct findings findings;
+static struct verdict verdict;
+static char detail[160];
+
+static int judged(void)
+{
+	judge(&findings, &verdict, detail, sizeof(detail));
+	return verdict.kind;
+}
+
+static void fresh(unsigned layers)
+{
+	findings = (struct findings){.layers = layers};
+}
+
+static void clean_is_what_is_left_when_nothing_was_noticed(void)
+{
+	fresh(1);
+	CU_ASSERT_EQUAL(judged(), VERDICT_CLEAN);
+	CU_ASSERT_EQUAL(verdict.reason, REASON_NONE);
+	CU_ASSERT_STRING_EQUAL(verdict.signature, "");
+	CU_ASSERT_STRING_EQUAL(detail, "");
+}
+
+static void no_layer_is_not_clean(void)
+{
+	fresh(0);
+	CU_ASSERT_EQUAL(judged(), VERDICT_UNSCANNED);
+	CU_ASSERT_EQUAL(verdict.reason, REASON_ENGINE_ERROR);
+}
+
+static void each_limit_has_its_reason(void)
+{
+	static const struct {
+		const char *name;
+		enum verdict_reason reason;
+	} limits[] = {
+		{"MaxFileSize", REASON_TOO_LARGE},   {"MaxScanSize", REASON_TOO_LARGE},
+		{"MaxFiles", REASON_TOO_LARGE},      {"MaxRecursion", REASON_TOO_DEEP},
+		{"MaxScanTime", REASON_TIMEOUT},     {"EmailHeaders", REASON_TOO_LARGE},
+		{"WhatComesNext", REASON_TOO_LARGE},
+	};
+	char name[128];
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		fresh(9);
+		strcpy(name, "Heuristics.Limits.Exceeded.");
+		findings_name(&findings, strcat(name, limits[i].name));
+		CU_ASSERT_EQUAL(judged(), VERDICT_UNSCANNED);
+		CU_ASSERT_EQUAL(verdict.reason, limits[i].reason);
+		CU_ASSERT_PTR_NOT_NULL(strstr(detail, limits[i].name));
+	}
+	fresh(9);
+	findings_name(&findings, "Heuristics.Limits.Exceeded");
+	CU_ASSERT_EQUAL(judged(), VERDICT_UNSCANNED);
+}
+
+static void a_signature_wins_over_all_else(void)
+{
+	for (int order = 0; order < 2; order++) {
+		fresh(3);
+		if (order)
+			findings_name(&findings, "Test.Signature");
+		findings_name(&findings, "Heuristics.Limits.Exceeded.MaxFiles");
+		findings_name(&findings, "Heuristics.Encrypted.Zip");
+		findings_error(&findings, REASON_IO_ERROR, "write: no space");
+		strcpy(findings.unsupported, "zstd");
+		if (!order)
+			findings_name(&findings, "Test.Signature");
+		CU_ASSERT_EQUAL(judged(), VERDICT_INFECTED);
+		CU_ASSERT_STRING_EQUAL(verdict.signature, "Test.Signature");
+		CU_ASSERT_EQUAL(verdict.reason, REASON_NONE);
+	}
+}
+
+static void other_heuristics_and_pua_count_as_infected(void)
+{
+	static const char *const names[] = {"Heuristics.Phishing.Email.SpoofedDomain", "PUA.Win.Tool",
+					    "Heuristics.XZ.DicSizeLimit", "Heuristics.Zip.OverlappingFiles",
+					    "Heuristics.LimitsExceeded"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		fresh(1);
+		findings_name(&findings, names[i]);
+		CU_ASSERT_EQUAL(judged(), VERDICT_INFECTED);
+		CU_ASSERT_STRING_EQUAL(verdict.signature, names[i]);
+	}
+}
+
+static void the_strictest_of_what_was_noticed_decides(void)
+{
+	fresh(3);
+	findings_encrypted(&findings, "ARJ");
+	CU_ASSERT_EQUAL(judged(), VERDICT_UNSCANNED);
+	CU_ASSERT_EQUAL(verdict.reason, REASON_ENCRYPTED);
+	strcpy(findings.unsupported, "zstd");
+	judged();
+	CU_ASSERT_EQUAL(verdict.reason, REASON_UNSUPPORTED);
+	findings_message(&findings, "LibClamAV Warning: something odd\n");
+	judged();
+	CU_ASSERT_EQUAL(verdict.reason, REASON_ENGINE_ERROR);
+	CU_ASSERT_PTR_NOT_NULL(strstr(detail, "something odd"));
+	findings_name(&findings, "Heuristics.Limits.Exceeded.MaxRecursion");
+	judged();
+	CU_ASSERT_EQUAL(verdict.reason, REASON_TOO_DEEP);
+}
+
+static void messages_about_files_are_io_errors(void)
+{
+	fresh(1);
+	findings_message(&findings, "cli_untar: Can't create temporary file");
+	judged();
+	CU_ASSERT_EQUAL(verdict.reason, REASON_IO_ERROR);
+	findings_message(&findings, "a later one of another kind");
+	judged();
+	CU_ASSERT_EQUAL(verdict.reason, REASON_IO_ERROR);
+}
+
+static void hostile_names_come_out_printable_and_cut(void)
+{
+	char name[400];
+
+	fresh(1);
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	name[3] = '\n', name[4] = '\x1b', name[5] = (char)0xc3;
+	findings_name(&findings, name);
+	CU_ASSERT_EQUAL(judged(), VERDICT_INFECTED);
+	CU_ASSERT_EQUAL(strlen(verdict.signature), SIGNATURE_SIZE - 1);
+	CU_ASSERT_EQUAL(memcmp(verdict.signature, "nnn???nn", 8), 0);
+	fresh(1);
+	findings_name(&findings, "");
+	CU_ASSERT_EQUAL(judged(), VERDICT_INFECTED);
+	CU_ASSERT_STRING_EQUAL(verdict.signature, "?");
+	fresh(1);
+	findings_message(&findings, "\n");
+	CU_ASSERT_EQUAL(judged(), VERDICT_UNSCANNED);
+}
+
+int main(void)
+{
+	CU_initialize_registry();
+	CU_pSuite suite = CU_add_suite("judge", NULL, NULL);
+	CU_ADD_TEST(suite, clean_is_what_is_left_when_nothing_was_noticed);
+	CU_ADD_TEST(suite, no_layer_is_not_clean);
+	CU_ADD_TEST(suite, each_limit_has_its_reason);
+	CU_ADD_TEST(suite, a_signature_wins_over_all_else);
+	CU_ADD_TEST(suite, other_heuristics_and_pua_count_as_infected);
+	CU_ADD_TEST(suite, the_strictest_of_what_was_noticed_decides);
+	CU_ADD_TEST(suite, messages_about_files_are_io_errors);
+	CU_ADD_TEST(suite, hostile_names_come_out_printable_and_cut);
+	CU_basic_set_mode(CU_BRM_NORMAL);
+	CU_basic_run_tests();
+	int failed = (int)CU_get_number_of_failures();
+	CU_cleanup_registry();
+	return failed != 0;
+}
