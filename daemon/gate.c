@@ -23,6 +23,7 @@
 #define STANDSTILL_MS 1500
 #define RENEW_NS 100000000ull
 #define BEAT_NS 200000000ull
+#define REFRESH_NS 200000000ull
 #define TURN_MS 100
 
 static timer_t standstill;
@@ -284,13 +285,22 @@ static int turn_ms(struct gate *gate)
 	return due - now < TURN_MS * 1000000ull ? (int)((due - now) / 1000000 + 1) : TURN_MS;
 }
 
-static void beat(struct gate *gate, uint64_t now)
+void gate_alive(struct gate *gate, uint64_t now)
 {
+	renew_standstill(now);
 	__atomic_store_n(&gate->status->loop_ns, now, __ATOMIC_RELAXED);
 	if (now - gate->beat_ns < BEAT_NS)
 		return;
 	gate->beat_ns = now;
 	tell_keeper(LEASH_BEAT, 0);
+}
+
+/* Folders that were moved away, or under which another was put, are noticed by their names. */
+static void refresh(struct gate *gate, uint64_t now)
+{
+	if (now - gate->refresh_ns < REFRESH_NS)
+		return;
+	gate->refresh_ns = now;
 	coverage_refresh(gate, FD_LEASH);
 }
 
@@ -319,8 +329,8 @@ int gate_run(void)
 		judging_turn(gate);
 		listen_at_door(gate);
 		uint64_t now = now_ns();
-		renew_standstill(now);
-		beat(gate, now);
+		gate_alive(gate, now);
+		refresh(gate, now);
 	}
 	door_stop(gate);
 	_exit(0);

@@ -55,7 +55,7 @@ struct gate {
 	struct gate_notes *notes;
 	struct ring *ring;
 	int recorder; /* socket for explain, or -1 */
-	uint64_t beat_ns;
+	uint64_t beat_ns, refresh_ns;
 	bool stopping;
 	bool asked; /* the kernel has questions */
 
@@ -97,6 +97,9 @@ struct gate {
 
 /* gate.c */
 __attribute__((format(printf, 2, 3))) void gate_log(const struct gate *gate, const char *format, ...);
+
+/* We are alive: renews what would end us for standing still. */
+void gate_alive(struct gate *gate, uint64_t now);
 
 /* door.c */
 void count_waiting(struct gate *gate, int change);
