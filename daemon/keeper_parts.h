@@ -21,9 +21,7 @@
 #define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX + LASTING_MAX)
 #define KEEPER_COMPLAINTS 32
 
-/* PART_SPARE is a gate that has been executed while another one answers, and waits for its first frame: where the file
- * system of our own programs is marked, nobody could answer for that exec when the gate has died. */
-enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PART_SPARE, PARTS };
+enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PARTS };
 
 struct keeper;
 struct part {
@@ -38,7 +36,7 @@ struct part {
 	uint32_t deaths;
 	uint32_t lines; /* logged for it within this second */
 	bool linked;    /* loader, recorder: its socket to the gate has been handed out */
-	bool ready;     /* recorder: it serves; gate, spare: its program is loaded */
+	bool ready;     /* recorder: it serves */
 	bool stopping;  /* it was told to end */
 };
 
