@@ -223,12 +223,6 @@ void *mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t o
 #endif
 #endif
 #if !defined(__SANITIZE_ADDRESS__) && !defined(SANITIZED)
-static void note_memory(bool failed)
-{
-	if (watcher && failed)
-		watcher("memory", ENOMEM);
-}
-
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
