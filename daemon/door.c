@@ -220,8 +220,9 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 	}
 	const struct policy_watch *watch = &gate->policy->watches[place.watch];
 	accesses_note(gate->accesses, access, policy_answer_down(watch), place.watch);
+	bool passes = place.unheld && (access->kind == ACCESS_OPEN || watch->mode == MODE_OFF);
 	/* An empty file has no bytes to judge; creates of new files arrive like this, too. */
-	if ((place.unheld && access->kind == ACCESS_OPEN) || sight.generation.size == 0) {
+	if (passes || sight.generation.size == 0) {
 		let_pass(gate, access);
 		return;
 	}
