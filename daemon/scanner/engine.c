@@ -547,7 +547,7 @@ const char *engine_canary(struct engine *engine)
 	memcpy(bytes, engine->canary, sizeof(engine->canary));
 	if (!canary_scan(engine, bytes, sizeof(bytes), &verdict))
 		return "its file system takes no file";
-	if (verdict.kind != VERDICT_INFECTED || strncmp(verdict.signature, CANARY_NAME, strlen(CANARY_NAME)))
+	if (verdict.kind != VERDICT_INFECTED || strncmp(verdict.signature, CANARY_NAME, strlen(CANARY_NAME)) != 0)
 		return "the canary was not found";
 	bytes[0] ^= 0xff;
 	if (!canary_scan(engine, bytes, sizeof(bytes), &verdict))
