@@ -256,7 +256,6 @@ static void stop_begin(struct keeper *keeper, int code)
 	keeper->stop_ns = now_ns();
 	part_stop(&keeper->parts[PART_GATE]);
 	part_kill(&keeper->parts[PART_READER], NULL);
-	part_kill(&keeper->parts[PART_SPARE], NULL);
 }
 
 void keeper_fail(struct keeper *keeper, int code, const char *format, ...)
@@ -381,11 +380,10 @@ static void forgive_own_pause(struct keeper *keeper, uint64_t now)
 /* Is something due soon? Then the loop looks more often. */
 static int tick_ms(const struct keeper *keeper)
 {
-	if (!keeper->ready || !keeper->parts[PART_GATE].ready || keeper->stop != STOP_NOT || keeper->policies.offered ||
-	    keeper->policies.delivering)
+	if (!keeper->ready || keeper->stop != STOP_NOT || keeper->policies.offered || keeper->policies.delivering)
 		return TICK_SHORT_MS;
 	for (int i = 0; i < PARTS; i++)
-		if (keeper->parts[i].killed_ns || (i < PART_READER && !part_runs(&keeper->parts[i])))
+		if (keeper->parts[i].killed_ns || (i != PART_READER && !part_runs(&keeper->parts[i])))
 			return TICK_SHORT_MS;
 	return TICK_MS;
 }

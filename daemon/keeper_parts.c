@@ -15,23 +15,24 @@
 #include "log.h"
 
 #define GATE_SILENCE (1500 * SECOND_NS / 1000)
+#define LOADER_SILENCE (2 * SECOND_NS)
+#define LOADER_LOADING_SILENCE (60 * SECOND_NS)
 #define RECORDER_SILENCE (10 * SECOND_NS)
 /* A killed process whose last thread hangs inside the kernel (a close on a dead NFS server) can answer nobody any
  * more; nobody waits longer for it than this. */
 #define LAST_BREATH (300 * SECOND_NS / 1000)
-#define SPARE_PAUSE (20 * SECOND_NS / 1000)
-#define GATE_LOAD_TIME (700 * SECOND_NS / 1000)
 #define FRAMES_A_TURN 16
+#define LINES_A_SECOND 20
 #define DEATHS_BEFORE_READY 4
 
-static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader", "spare gate"};
+static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader"};
 
 bool part_runs(const struct part *part)
 {
 	return part->child.pid > 0;
 }
 
-void part_show(struct part *part, enum process_state state)
+static void show(struct part *part, enum process_state state)
 {
 	if (!part->entry)
 		return;
@@ -53,19 +54,6 @@ struct child_plan part_plan(const struct keeper *keeper, int executable, const c
 
 static void leash_ready(void *owner, uint32_t events);
 
-/* It runs from now on. */
-static void part_begin(struct part *part, uint64_t limit_ns)
-{
-	part->leash = (struct loop_handler){.ready = leash_ready, .owner = part, .fd = -1};
-	loop_add(&part->keeper->loop, &part->leash, part->child.leash, EPOLLIN);
-	part->killed_ns = 0;
-	part->linked = part->ready = part->stopping = false;
-	restart_started(&part->restart, now_ns(), limit_ns);
-	if (part->entry)
-		part->entry->started_ns = wall_ns();
-	part_show(part, PROCESS_STARTING);
-}
-
 int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_ns)
 {
 	struct keeper *keeper = part->keeper;
@@ -78,14 +66,26 @@ int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_
 	/* The gate must know it as one of us before it opens anything. Slot 0 is the keeper's own. */
 	__atomic_store_n(&keeper->notes->own_pids[1 + part->role], part->child.pid, __ATOMIC_RELEASE);
 	child_go(&part->child);
-	part_begin(part, limit_ns);
+	part->leash = (struct loop_handler){.ready = leash_ready, .owner = part, .fd = -1};
+	loop_add(&keeper->loop, &part->leash, part->child.leash, EPOLLIN);
+	part->killed_ns = 0;
+	part->linked = part->ready = part->stopping = false;
+	restart_started(&part->restart, now_ns(), limit_ns);
+	if (part->entry)
+		part->entry->started_ns = wall_ns();
+	show(part, PROCESS_STARTING);
 	return 0;
 }
 
-static struct child_plan gate_plan(const struct keeper *keeper, const char *name)
+static void gate_start(struct part *part)
 {
-	struct child_plan plan = part_plan(keeper, keeper->own_exe, name);
+	struct keeper *keeper = part->keeper;
+	struct child_plan plan = part_plan(keeper, keeper->own_exe, "mailward-gate");
 
+	if (keeper->sweep_again) {
+		sweep_answer(keeper->permission_group, keeper->notes, &keeper->unreported);
+		keeper->sweep_again = false;
+	}
 	plan.fds[FD_STATUS_PAGE] = keeper->page_fd;
 	plan.fds[FD_GATE_NOTES] = keeper->notes_fd;
 	plan.fds[FD_RECORD_RING] = keeper->ring_fd;
@@ -96,47 +96,7 @@ static struct child_plan gate_plan(const struct keeper *keeper, const char *name
 	plan.fds[FD_PROC] = keeper->proc;
 	plan.nofile = keeper->nofile;
 	plan.unlimited_memlock = true;
-	return plan;
-}
-
-static void spare_start(struct part *part)
-{
-	struct child_plan plan = gate_plan(part->keeper, "mailward-spare");
-
-	if (part_start(part, &plan, UINT64_MAX) < 0)
-		restart_ended(&part->restart, now_ns());
-}
-
-/* The spare becomes the gate. false: there is none that has been loaded. */
-static bool gate_take_spare(struct part *gate)
-{
-	struct keeper *keeper = gate->keeper;
-	struct part *spare = &keeper->parts[PART_SPARE];
-
-	if (!part_runs(spare) || !spare->ready || spare->killed_ns)
-		return false;
-	loop_remove(&keeper->loop, &spare->leash);
-	gate->child = spare->child;
-	spare->child = (struct child){.leash = -1, .go = -1};
-	__atomic_store_n(&keeper->notes->own_pids[1 + PART_GATE], gate->child.pid, __ATOMIC_RELEASE);
-	__atomic_store_n(&keeper->notes->own_pids[1 + PART_SPARE], 0, __ATOMIC_RELEASE);
-	part_begin(gate, GATE_SILENCE);
-	gate->ready = true;
-	restart_succeeded(&spare->restart);
-	spare->restart.due_ns = now_ns() + SPARE_PAUSE;
-	return true;
-}
-
-static void gate_start(struct part *part)
-{
-	struct keeper *keeper = part->keeper;
-	struct child_plan plan = gate_plan(keeper, "mailward-gate");
-
-	if (keeper->sweep_again) {
-		sweep_answer(keeper->permission_group, keeper->notes, &keeper->unreported);
-		keeper->sweep_again = false;
-	}
-	if (gate_take_spare(part) || part_start(part, &plan, GATE_SILENCE) == 0)
+	if (part_start(part, &plan, GATE_SILENCE) == 0)
 		policies_gate_started(keeper);
 	else
 		restart_ended(&part->restart, now_ns());
@@ -171,7 +131,7 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
-	if (part_start(part, &plan, LOADER_SILENCE_NS) < 0) {
+	if (part_start(part, &plan, LOADER_SILENCE) < 0) {
 		restart_ended(&part->restart, now_ns());
 		return;
 	}
@@ -244,10 +204,6 @@ static void part_ended(struct part *part, const char *how)
 		policies_reader_ended(keeper, how);
 		return;
 	}
-	if (part->role == PART_SPARE) {
-		restart_ended(&part->restart, now_ns());
-		return;
-	}
 	if (part->role == PART_GATE)
 		gate_ended(keeper);
 	if (part->role == PART_LOADER)
@@ -255,7 +211,7 @@ static void part_ended(struct part *part, const char *how)
 	part->linked = part->ready = false;
 	part->deaths++;
 	restart_ended(&part->restart, now_ns());
-	part_show(part, PROCESS_RESTARTING);
+	show(part, PROCESS_RESTARTING);
 	if (expected)
 		return;
 	part->entry->restarts++;
@@ -294,7 +250,130 @@ void parts_reap(struct keeper *keeper)
 	}
 }
 
-/* ---- the leashes ---- */
+/* ---- what they say ---- */
+
+static void part_says(struct part *part, const char *text)
+{
+	if (part->lines++ < LINES_A_SECOND)
+		log_line("%s: %s", part->name, text);
+}
+
+static bool gate_frame(struct part *part, const struct leash_frame *frame)
+{
+	switch ((enum leash_kind)frame->kind) {
+	case LEASH_BEAT:
+		restart_beat(&part->restart, now_ns());
+		restart_succeeded(&part->restart);
+		show(part, PROCESS_RUNNING);
+		return true;
+	case LEASH_READY:
+		return true; /* gate.marks_stand says so too */
+	case LEASH_IN_FORCE:
+		policies_in_force(part->keeper, frame);
+		return true;
+	case LEASH_MISSING:
+		part->keeper->policies.roots_wanted = part->keeper->policies.roots_changed = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void loader_loaded(struct part *part, const struct leash_frame *frame)
+{
+	struct keeper_part *shown = &part->keeper->page->keeper;
+
+	part->restart.limit_ns = LOADER_SILENCE;
+	shown->definitions_signatures = frame->value;
+	shown->definitions_time_ns = frame->time_ns;
+	snprintf(shown->definitions_version, sizeof(shown->definitions_version), "%.*s",
+		 (int)sizeof(shown->definitions_version) - 1, frame->text);
+	__atomic_store_n(&shown->definitions_known, 1, __ATOMIC_RELEASE);
+	if (frame->value)
+		log_line("definitions: %" PRIu64 " signatures, %s", frame->value, frame->text);
+	else
+		log_line("no definitions (%s): every verdict is unscanned (no-definitions)", frame->text);
+	if (!frame->value)
+		restart_succeeded(&part->restart);
+	show(part, PROCESS_RUNNING);
+}
+
+static bool loader_frame(struct part *part, const struct leash_frame *frame)
+{
+	restart_beat(&part->restart, now_ns());
+	switch ((enum leash_kind)frame->kind) {
+	case LEASH_BEAT:
+	case LEASH_READY:
+		return true;
+	case LEASH_LOADING:
+		part->restart.limit_ns = LOADER_LOADING_SILENCE;
+		show(part, PROCESS_LOADING);
+		return true;
+	case LEASH_LOADED:
+		loader_loaded(part, frame);
+		return true;
+	case LEASH_SERVING:
+		__atomic_store_n(&part->keeper->page->keeper.workers_serving, frame->value, __ATOMIC_RELAXED);
+		if (frame->value)
+			restart_succeeded(&part->restart);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool recorder_frame(struct part *part, const struct leash_frame *frame)
+{
+	struct keeper *keeper = part->keeper;
+
+	restart_beat(&part->restart, now_ns());
+	switch ((enum leash_kind)frame->kind) {
+	case LEASH_BEAT:
+		return true;
+	case LEASH_READY:
+		part->ready = true;
+		restart_succeeded(&part->restart);
+		show(part, PROCESS_RUNNING);
+		return true;
+	case LEASH_BEFORE:
+		/* A recorder that is started again counts this run's denials too. */
+		if (!keeper->before_known) {
+			for (int i = 0; i < 24; i++)
+				keeper->page->keeper.blocked_before[i] = frame->counts[i];
+			keeper->page->keeper.released_unjudged = frame->value;
+			keeper->page->keeper.released_lately = frame->watch;
+			keeper->before_known = true;
+		}
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool part_frame(struct part *part, struct leash_frame *frame, int fd)
+{
+	if (frame->version != WIRE_VERSION)
+		return false;
+	frame->text[LEASH_TEXT - 1] = 0;
+	if (frame->kind == LEASH_LOG) {
+		part_says(part, frame->text);
+		return true;
+	}
+	switch (part->role) {
+	case PART_GATE:
+		return gate_frame(part, frame);
+	case PART_LOADER:
+		return loader_frame(part, frame);
+	case PART_RECORDER:
+		return recorder_frame(part, frame);
+	case PART_READER:
+		policies_reader_frame(part->keeper, frame, fd);
+		return true;
+	case PARTS:
+		break;
+	}
+	return false;
+}
 
 static void leash_ready(void *owner, uint32_t events)
 {
@@ -365,30 +444,6 @@ static void report_sweep(struct keeper *keeper)
 
 /* ---- the clock ---- */
 
-/* A gate runs and has given a sign of life. */
-static bool gate_answers(const struct keeper *keeper)
-{
-	const struct part *gate = &keeper->parts[PART_GATE];
-
-	return part_runs(gate) && !gate->killed_ns && gate->entry->state == PROCESS_RUNNING;
-}
-
-/* The last resort, where gate and spare have died together on a marked file system of their own. */
-static void rescue_gate(struct keeper *keeper, uint64_t now)
-{
-	struct part *gate = &keeper->parts[PART_GATE];
-	uint64_t denied;
-
-	if (!part_runs(gate) || gate->ready || gate->killed_ns || now < gate->restart.beat_ns + GATE_LOAD_TIME)
-		return;
-	denied = sweep_rescue(keeper->permission_group, keeper->notes, &keeper->unreported);
-	if (!denied)
-		return;
-	keeper->has_unreported = true;
-	__atomic_fetch_add(&keeper->page->keeper.answered_for_gate, denied, __ATOMIC_RELAXED);
-	log_line("the gate can't be loaded while nobody answers: refused %" PRIu64 " accesses", denied);
-}
-
 static void start_when_due(struct part *part, uint64_t now)
 {
 	if (part_runs(part) || now < part->restart.due_ns || part->keeper->stop != STOP_NOT)
@@ -402,10 +457,6 @@ static void start_when_due(struct part *part, uint64_t now)
 		break;
 	case PART_RECORDER:
 		recorder_start(part);
-		break;
-	case PART_SPARE:
-		if (part->keeper->ready && gate_answers(part->keeper))
-			spare_start(part);
 		break;
 	case PART_READER:
 	case PARTS:
@@ -438,7 +489,6 @@ void parts_tick(struct keeper *keeper, uint64_t now)
 		if (keeper->policies.current->valid || keeper->policies.offered)
 			start_when_due(part, now);
 	}
-	rescue_gate(keeper, now);
 	link_to_gate(keeper, &keeper->parts[PART_LOADER], PEER_LOADER);
 	link_to_gate(keeper, &keeper->parts[PART_RECORDER], PEER_RECORDER);
 	report_sweep(keeper);
@@ -459,7 +509,7 @@ void parts_init(struct keeper *keeper)
 		part->child = (struct child){.leash = -1, .go = -1};
 		part->leash.fd = -1;
 		restart_init(&part->restart);
-		if (i == PART_READER || i == PART_SPARE)
+		if (i == PART_READER)
 			continue;
 		part->entry = &shown->processes[1 + i];
 		snprintf(part->entry->name, sizeof(part->entry->name), "%s", names[i]);
@@ -469,7 +519,7 @@ void parts_init(struct keeper *keeper)
 	shown->processes[0].pid = getpid();
 	shown->processes[0].state = PROCESS_RUNNING;
 	shown->processes[0].started_ns = wall_ns();
-	shown->process_count = PARTS - 1; /* reader and spare aren't shown, the keeper is */
+	shown->process_count = PARTS; /* the reader isn't shown, the keeper is */
 	keeper->notes->own_pids[0] = getpid();
 	keeper->notes->own_count = 1 + PARTS;
 }

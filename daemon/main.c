@@ -4,18 +4,15 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "frame.h"
 #include "gate.h"
 #include "keeper.h"
 #include "log.h"
@@ -180,31 +177,14 @@ static bool started_by_keeper(void)
 	return fstat(FD_LEASH, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-/* A gate is loaded by now. It may be a spare one: it begins when the keeper has something to say to it. */
-static int gate_wait_and_run(char *name)
-{
-	static const struct leash_frame loaded = {.version = WIRE_VERSION, .kind = LEASH_READY};
-	struct pollfd leash = {.fd = FD_LEASH, .events = POLLIN};
-
-	frame_send(FD_LEASH, &loaded, sizeof(loaded), -1);
-	while (poll(&leash, 1, -1) < 0 && errno == EINTR)
-		;
-	if (!(leash.revents & POLLIN) || (leash.revents & (POLLHUP | POLLERR)))
-		return 0;
-	strcpy(name, "mailward-gate"); /* for ps(1) */
-	prctl(PR_SET_NAME, name);
-	return gate_run();
-}
-
-static int part_run(char *name, int argc, char **argv)
+static int part_run(const char *name, int argc, char **argv)
 {
 	if (!started_by_keeper()) {
 		fprintf(stderr, "mailwardd: %s is started by mailwardd, never by hand\n", name);
 		return 2;
 	}
-	prctl(PR_SET_NAME, name);
-	if (strcmp(name, "mailward-gate") == 0 || strcmp(name, "mailward-spare") == 0)
-		return gate_wait_and_run(name);
+	if (strcmp(name, "mailward-gate") == 0)
+		return gate_run();
 	if (strcmp(name, "mailward-recorder") == 0)
 		return recorder_run();
 	if (strcmp(name, "mailward-policy") == 0)

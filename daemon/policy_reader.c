@@ -80,12 +80,19 @@ static int tell_policy(void)
 	return error;
 }
 
+/* Our own programs and means of rescue, as far as they lie on a file system that will be marked. */
 static int tell_lasting(void)
 {
+	uint64_t watched[ROOTS_MAX];
+	uint32_t watched_count = 0;
 	struct lasting lasting;
+	struct stat root;
 	int error = 0;
 
-	lasting_open(&lasting);
+	for (size_t i = 0; i < roots.count; i++)
+		if (table.watches[roots.list[i].watch].mode != MODE_OFF && fstat(roots.list[i].fd, &root) == 0)
+			watched[watched_count++] = root.st_dev;
+	lasting_open(&lasting, watched, watched_count);
 	for (uint32_t i = 0; !error && i < lasting.count; i++)
 		error = tell(LEASH_LASTING, i, "", lasting.fds[i]);
 	lasting_close(&lasting);
@@ -104,9 +111,9 @@ static int tell_roots(const struct mounts *mounts)
 		if (!error && roots.why[i][0])
 			error = tell(LEASH_WATCH_WITHOUT, i, roots.why[i], -1);
 	}
-	policy_roots_close(&roots);
-	if (!error && table.allow_root_filesystem)
+	if (!error)
 		error = tell_lasting();
+	policy_roots_close(&roots);
 	return error;
 }
 

@@ -21,7 +21,7 @@
 #define WATCHES_MAX 64
 #define ROOTS_MAX 128 /* directories that watches consist of: their own, and mounts below them */
 #define PROCESSES_MAX 16
-#define LASTING_MAX 128 /* files that never raise a question, where the file system of / is marked */
+#define LASTING_MAX 128 /* files that never raise a question, where their file system is marked */
 
 enum process_state { PROCESS_STARTING = 1, PROCESS_RUNNING, PROCESS_LOADING, PROCESS_RESTARTING, PROCESS_STATES };
 #define PROCESS_STATE_NAMES                                                                                            \

@@ -70,7 +70,7 @@ enum leash_kind {
 	LEASH_STOP,  /* end in order: the gate answers what waits by on-down first */
 	LEASH_NOTE,  /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
 	LEASH_LASTING, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a file that must open
-			  even while nobody answers (where the file system of / is marked) */
+			  even while nobody answers (where its own file system is marked) */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };

@@ -6,7 +6,6 @@ callers. The parts do what the words of the policy and of their `behave` files s
 import mmap
 import os
 import resource
-import shutil
 import signal
 import socket
 import struct
@@ -370,49 +369,6 @@ def _(suite):
     suite.check("it goes on when the daemon has ended on purpose", waiting.communicate(timeout=10)[0] == b"got bytes")
 
 
-@suite.test("our own programs lie on a marked file system")
-def _(suite):
-    keeper = Keeper()
-    path = private_mount(keeper)
-    for name in ("mailwardd", "mailward-scanner"):
-        shutil.copy2(os.path.join(PROGRAMS, name), path)
-    keeper.policy("gate read mark %s" % path)
-    keeper.start(argv=[path + "/mailwardd"] + keeper.argv()[1:])
-    control = opener(path + "/f0")
-    time.sleep(0.7)
-    suite.check("control: opens there wait", control.poll() is None)
-    times = []
-    for i in range(5):
-        spare = keeper.child("spare")
-        time.sleep(0.3)
-        gate = keeper.child("gate")
-        os.kill(gate, signal.SIGKILL)
-        times.append(keeper.successor("gate", gate))
-        suite.check("kill %d: the spare one, loaded before, is the gate now" % (i + 1), keeper.child("gate") == spare)
-        keeper.until("took policy 1", 2 + i)
-    suite.check("each time after 100 ms", max(times) < 1, times)
-    suite.check("no access was refused for it", "can't be loaded" not in keeper.log())
-    spare, gate = keeper.child("spare"), keeper.child("gate")
-    time.sleep(0.3)
-    waiting = opener(path + "/f1")
-    time.sleep(0.5)
-    begin = time.monotonic()
-    os.kill(spare, signal.SIGKILL)
-    os.kill(gate, signal.SIGKILL)
-    later = opener(path + "/f2")
-    keeper.successor("gate", gate)
-    keeper.until("took policy 1", 7)
-    seconds = time.monotonic() - begin
-    suite.say("gate and spare killed together: guarded again after %.2f s" % seconds)
-    suite.check("gate and spare killed together: it comes back by itself within 2 s", seconds < 2 + SLACK, seconds)
-    suite.check("who waited meanwhile got an answer", eventually(lambda: waiting.poll() is not None, 5))
-    loader = keeper.child("loader")
-    os.kill(loader, signal.SIGKILL)
-    keeper.successor("loader", loader)
-    suite.check("a loader there is started again too", True)
-    later.kill()
-
-
 @suite.test("reload is all or nothing")
 def _(suite):
     keeper = Keeper().start()
@@ -596,7 +552,7 @@ def _(suite):
 def _(suite):
     keeper = Keeper().start()
     pids = keeper.children()
-    suite.check("three parts run", {"gate", "loader", "recorder"} <= set(pids), pids)
+    suite.check("three parts run", len(pids) == 3, pids)
     keeper.process.kill()
     keeper.process.wait()
     begin = time.monotonic()

@@ -152,6 +152,7 @@ def kinds_that_cannot_be_opened_are_unsupported():
             ("a disk image", b"vhdxfile" + TEXT), ("RPM", b"\xed\xab\xee\xdb" + TEXT), ("squashfs", b"hsqs" + TEXT),
             ("a program with a RAR behind it", b"MZ" + bytes(300) + rar4(TEXT)),
             ("a program with a RAR 5 behind it", b"MZ" + bytes(300) + rar5(TEXT)),
+            ("a part of a message", b'From: a@b\nMIME-Version: 1.0\nContent-Type: message/partial; id="x"; number=1; total=2\n\n' + TEXT),
             ("an LHA method that nobody knows", packed.packed("payload.lzh").replace(b"-lh5-", b"-lh9-"))]
     with scanner() as s:
         expect(s, [(what, content, UNSUPPORTED) for what, content in shut])
@@ -520,6 +521,9 @@ def each_process_has_only_its_rights():
         equal(loader["Uid"].split(), [str(driver.LOADER_UID)] * 4, "loader's uid")
         equal(int(loader["CapEff"], 16), 1 << 21 | 1 << 7 | 1 << 6 | 1 << 5, "loader: SYS_ADMIN SETUID SETGID KILL")
         equal(int(loader["CapBnd"], 16), 0, "loader's bounding set")
+        check(os.readlink("/proc/%d/ns/net" % s.pid) != os.readlink("/proc/self/ns/net"), "the loader has the host's network")
+        for pid in [s.pid] + s.children():  # what may not be dumped belongs to root
+            equal(os.stat("/proc/%d/fd" % pid).st_uid, 0, "owner of /proc/PID/fd")
         equal((loader["NoNewPrivs"], loader["Groups"].strip()), ("1", ""), "loader: no new privileges, no groups")
         for pid in [w.pid for w in s.workers] + [s.hasher.pid]:
             status = status_of(pid)
@@ -601,16 +605,17 @@ def a_worker_whose_box_has_a_hole_does_not_start():
         ("limits", ("prlimit64", EPERM, [(1, SAME, resource.RLIMIT_NPROC, 0)])),
         ("user", ("setresuid", EPERM, [(0, SAME, driver.WORKER_UID, 0)])),
         ("user", ("prctl", EPERM, [(0, SAME, 47, 0)])),
+        ("seccomp", ("seccomp", EPERM, []), ("prctl", EPERM, [(0, SAME, 22, 0)])),
         ("landlock", ("landlock_restrict_self", EPERM, [])), ("landlock", ("landlock_create_ruleset", EPERM, [])),
     ]
-    for layer, rule in layers:
-        with scanner(before_exec=Filter(rule)) as s:
+    for layer, *rules in layers:
+        with scanner(before_exec=Filter(*rules)) as s:
             s.until(lambda: s.loaded and s.log, 10, "a complaint about " + layer)
             end, pids = time.monotonic() + 1.2, set()
             while time.monotonic() < end:
                 s.turn(0.01)
                 pids.update(s.children())
-            check(not s.workers and not s.hasher and not s.serving, "%s (%s): it serves" % (layer, rule[0]))
+            check(not s.workers and not s.hasher and not s.serving, "%s (%s): it serves" % (layer, rules[0][0]))
             check(any('layer "%s" of the box' % layer in line for line in s.log), "%s: %s" % (layer, s.log))
             check(layer in s.loaded[1] and s.loaded[0] > 0, "status text: %s" % (s.loaded,))
             check(len(s.log) <= 2, "%s is complained of %d times" % (layer, len(s.log)))
@@ -621,6 +626,23 @@ def a_worker_whose_box_has_a_hole_does_not_start():
         equal(s.scan(EICAR).verdict, VIRUS, "without Landlock in the kernel")
     with scanner(before_exec=Filter(("landlock_create_ruleset", 95, []))) as s:
         equal(s.scan(EICAR).verdict, VIRUS, "with Landlock turned off in the kernel")
+
+
+@test
+def a_loader_that_cannot_give_its_rights_away_does_not_start():
+    for what, rule in (("network", ("unshare", EPERM, [(0, MASKED, 0x40000000, 0x40000000)])), ("uid", ("setresuid", EPERM, [])),
+                       ("new privileges", ("prctl", EPERM, [(0, SAME, 38, 0)])), ("core dumps", ("prctl", EPERM, [(0, SAME, 4, 0)])),
+                       ("the keeper's end", ("prctl", EPERM, [(0, SAME, 1, 0)]))):
+        out, err = os.pipe()
+        try:
+            with scanner(before_exec=Filter(rule), stderr=err) as s:
+                s.until(lambda: s.loaded or s.beats, 3, "never")
+                raise AssertionError("it starts without: " + what)
+        except (EOFError, BrokenPipeError):
+            pass
+        line = os.read(out, 4096).decode()
+        check(line.count("\n") == 1 and line.startswith("mailward-loader: cannot start: "), "%s: %r" % (what, line))
+        os.close(out), os.close(err)
 
 
 @test
@@ -939,6 +961,27 @@ def the_hasher_hashes():
         stopped, s.hasher = s.hasher.pid, None
         s.kill(stopped)
         equal(s.hash(memory(b"abc")), hashlib.sha256(b"abc").hexdigest(), "after a standstill")
+
+
+@test
+def everyday_mail_is_clean():
+    def report(kind, last=b"message/rfc822"):
+        return (b'From: MAILER-DAEMON@x\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=' + kind + b'; boundary="b"\n\n--b\n'
+                b'Content-Type: text/plain\n\nhello\n\n--b\nContent-Type: message/' + kind + b'\n\nReporting-MTA: dns; x\n\nAction: failed\n'
+                b'\n--b\nContent-Type: ' + last + b'\n\n' + mail() + b'\n--b--\n')
+    image = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0\x1f\x15\xc4\x89\0\0\0\nIDATx\x9cc\0\1\0\0\5\0\1\r\n-\xb4\0\0\0\0IEND\xaeB`\x82"
+    document = zipped(b'<?xml version="1.0"?><w:document/>', TEXT)
+    rows = [("delivery report", report(b"delivery-status")), ("its head alone", report(b"delivery-status", b"text/rfc822-headers")),
+            ("read receipt", report(b"disposition-notification")), ("abuse report", report(b"feedback-report")),
+            ("picture", mail(image, name="a.png")), ("document", mail(document, name="a.docx")), ("empty attachment", mail(b"")),
+            ("attachment of one byte", mail(b"x")), ("gzip of nothing", mail(gzip.compress(b""))), ("gzip of 3 bytes", mail(gzip.compress(b"abc"))),
+            ("zip of an empty file", mail(zipped(b""))), ("tar of a folder and an empty file", mail(tarred(b""))),
+            ("odd word in the subject", b"Subject: =?utf-8?x?abc?=\n" + mail()),
+            ("signed", mail().replace(b"multipart/mixed", b"multipart/signed")), ("CRLF", mail(zipped(TEXT)).replace(b"\n", b"\r\n")),
+            ("HTML", mail(body=b"<html><body><a href='http://example.org'>x</a></body></html>")), ("8 bit", mail(body=bytes(range(128, 256)))),
+            ("long lines", mail(body=b"x" * 100000)), ("a thousand parts", mail().replace(b"--=-b--", b"".join(b"--=-b\n\npart %d\n" % n for n in range(1000)) + b"--=-b--"))]
+    with scanner(workers=1) as s:
+        expect(s, [(what, content, "clean") for what, content in rows])
 
 
 @test

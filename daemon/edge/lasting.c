@@ -39,40 +39,59 @@ static const char *const files[] = {"/etc/ld.so.cache",
 				    "/usr/lib/locale/locale-archive",
 				    "/usr/lib/locale/C.utf8/LC_CTYPE"};
 
+#define SEEN_MAX 512
+
 struct search {
 	struct lasting *lasting;
+	const uint64_t *watched;
+	uint32_t watched_count, seen_count;
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} seen[SEEN_MAX];
 	uint32_t folder_count;
 	char folders[FOLDERS_MAX][PATH_MAX];
 };
 
-static bool is_known(const struct lasting *lasting, const struct stat *file)
+/* Notes that this file has been looked at. false: it was before, or there is no more room. */
+static bool see(struct search *search, const struct stat *file)
 {
-	struct stat known;
+	for (uint32_t i = 0; i < search->seen_count; i++)
+		if (search->seen[i].dev == file->st_dev && search->seen[i].ino == file->st_ino)
+			return false;
+	if (search->seen_count == SEEN_MAX)
+		return false;
+	search->seen[search->seen_count].dev = file->st_dev;
+	search->seen[search->seen_count++].ino = file->st_ino;
+	return true;
+}
 
-	for (uint32_t i = 0; i < lasting->count; i++)
-		if (fstat(lasting->fds[i], &known) == 0 && known.st_dev == file->st_dev && known.st_ino == file->st_ino)
+static bool is_watched(const struct search *search, const struct stat *file)
+{
+	for (uint32_t i = 0; i < search->watched_count; i++)
+		if (search->watched[i] == file->st_dev)
 			return true;
 	return false;
 }
 
-/* Takes a file in. true: it is there and was not yet. */
+/* Looks at a file, and takes it in where its file system is marked. true: what it needs is to be looked at as well. */
 static bool take(struct search *search, const char *path)
 {
 	struct lasting *lasting = search->lasting;
 	struct stat file;
-	int fd;
+	int fd = open(path, O_PATH | O_CLOEXEC);
 
-	if (lasting->count == LASTING_MAX)
-		return false;
-	fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	if (fstat(fd, &file) < 0 || !S_ISREG(file.st_mode) || file.st_uid != 0 || file.st_mode & (S_IWGRP | S_IWOTH) ||
-	    is_known(lasting, &file)) {
+	    !see(search, &file)) {
 		close(fd);
 		return false;
 	}
-	lasting->fds[lasting->count++] = fd;
+	if (is_watched(search, &file) && lasting->count < LASTING_MAX)
+		lasting->fds[lasting->count++] = fd;
+	else
+		close(fd);
 	return true;
 }
 
@@ -187,14 +206,14 @@ static void find_folders(struct search *search)
 			snprintf(search->folders[search->folder_count++], PATH_MAX, "%s", usual[i]);
 }
 
-void lasting_open(struct lasting *lasting)
+void lasting_open(struct lasting *lasting, const uint64_t *watched, uint32_t watched_count)
 {
 	static struct search search;
 	char own[PATH_MAX], path[PATH_MAX + 64];
 	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
 
 	lasting->count = 0;
-	search = (struct search){.lasting = lasting};
+	search = (struct search){.lasting = lasting, .watched = watched, .watched_count = watched_count};
 	find_folders(&search);
 	if (length > 0) {
 		own[length] = 0;

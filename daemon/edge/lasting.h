@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Files that must open even while nobody answers, where the file system of `/` itself is marked: our own programs (a
+ * Files that must open even while nobody answers, where their own file system is marked: our own programs (a
  * successor of the gate is executed when there is no gate), the tool, and means of rescue (a shell, kill, sshd), each
  * with the libraries that it needs by its ELF header. Only what belongs to root and nobody else may write.
  */
@@ -16,8 +16,9 @@ struct lasting {
 	int fds[LASTING_MAX]; /* O_PATH; raises no event */
 };
 
-/* Finds and opens them; the caller closes. Reads files, so it is not for the gate nor the keeper. */
-void lasting_open(struct lasting *lasting);
+/* Finds and opens those that lie on one of these file systems (st_dev); the caller closes. Reads files, so it is not
+ * for the gate nor the keeper. */
+void lasting_open(struct lasting *lasting, const uint64_t *watched, uint32_t watched_count);
 void lasting_close(struct lasting *lasting);
 
 #endif

@@ -38,31 +38,3 @@ uint64_t sweep_answer(int group, struct gate_notes *notes, struct sweep_count *c
 	}
 	return answered;
 }
-
-static bool is_own(const struct gate_notes *notes, int32_t pid)
-{
-	for (uint32_t i = 0; i < PROCESSES_MAX; i++)
-		if (pid > 0 && __atomic_load_n(&notes->own_pids[i], __ATOMIC_RELAXED) == pid)
-			return true;
-	return false;
-}
-
-uint64_t sweep_rescue(int group, const struct gate_notes *notes, struct sweep_count *count)
-{
-	static char buffer[4096] __attribute__((aligned(8)));
-	struct fanotify_event_metadata *event = (void *)buffer;
-	ssize_t size = read(group, buffer, sizeof(buffer));
-	uint64_t answered = 0;
-
-	for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
-		bool own = is_own(notes, event->pid);
-		if (event->fd < 0)
-			continue;
-		if (answer(group, event->fd, own ? FAN_ALLOW : FAN_DENY) && !own) {
-			count->answered[WATCHES_MAX][ANSWER_DENY]++;
-			answered++;
-		}
-		close(event->fd);
-	}
-	return answered;
-}

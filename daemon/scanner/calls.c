@@ -2,6 +2,7 @@
 #undef _FORTIFY_SOURCE /* these are the functions, not their checked fronts */
 #include "calls.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -158,6 +159,22 @@ FILE *fdopen(int fd, const char *mode)
 	return file;
 }
 
+DIR *opendir(const char *path)
+{
+	DIR *folder = NEXT(opendir)(path);
+
+	note("opendir", !folder);
+	return folder;
+}
+
+DIR *fdopendir(int fd)
+{
+	DIR *folder = NEXT(fdopendir)(fd);
+
+	note("opendir", !folder);
+	return folder;
+}
+
 size_t fwrite(const void *bytes, size_t size, size_t count, FILE *file)
 {
 	size_t wrote = NEXT(fwrite)(bytes, size, count, file);
@@ -206,12 +223,6 @@ void *mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t o
 #endif
 #endif
 #if !defined(__SANITIZE_ADDRESS__) && !defined(SANITIZED)
-static void note_memory(bool failed)
-{
-	if (watcher && failed)
-		watcher("memory", ENOMEM);
-}
-
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -231,6 +242,12 @@ __attribute__((constructor)) static void memory_open(void)
 	next_malloc = (void *(*)(size_t))malloc_found;
 	next_calloc = (void *(*)(size_t, size_t))calloc_found;
 	next_realloc = (void *(*)(void *, size_t))realloc_found;
+}
+
+static void note_memory(bool failed)
+{
+	if (watcher && failed)
+		watcher("memory", ENOMEM);
 }
 
 void *malloc(size_t size)

@@ -89,9 +89,10 @@ static void on_name(int fd, const char *name, void *context)
 static void unopened(const struct level *level)
 {
 	const char *type = strncmp(level->type, "CL_TYPE_", 8) ? level->type : level->type + 8;
+	char text[FINDING_SIZE];
 
-	if (!scanning->findings->unsupported[0])
-		snprintf(scanning->findings->unsupported, FINDING_SIZE, "%s that does not open", type);
+	snprintf(text, sizeof(text), "%s that does not open", type);
+	findings_unsupported(scanning->findings, text);
 }
 
 /* A layer has been looked at: did everything come out of it that it promised? */
@@ -147,8 +148,8 @@ static cl_error_t on_layer(int fd, const char *type, const char **ancestors, siz
 		size = 0;
 	}
 	kind = size ? format_unsupported(type, (const unsigned char *)buffer, size, engine_opens_rar()) : NULL;
-	if (kind && !scanning->findings->unsupported[0])
-		text_printable(scanning->findings->unsupported, FINDING_SIZE, kind);
+	if (kind)
+		findings_unsupported(scanning->findings, kind);
 	encrypted = size ? format_encrypted(type, (const unsigned char *)buffer, size) : NULL;
 	if (encrypted)
 		findings_encrypted(scanning->findings, encrypted);

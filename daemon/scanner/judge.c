@@ -39,6 +39,11 @@ bool name_is_encrypted(const char *name)
 	return !strncmp(name, ENCRYPTED, strlen(ENCRYPTED));
 }
 
+void findings_unsupported(struct findings *findings, const char *what)
+{
+	note(findings->unsupported, sizeof(findings->unsupported), what);
+}
+
 void findings_encrypted(struct findings *findings, const char *what)
 {
 	note(findings->encrypted, sizeof(findings->encrypted), what);
@@ -61,19 +66,28 @@ void findings_error(struct findings *findings, enum verdict_reason reason, const
 	note(findings->error, sizeof(findings->error), text);
 }
 
-bool findings_message(struct findings *findings, const char *message)
+void findings_message(struct findings *findings, const char *message)
 {
-	static const char *const of_files[] = {"temporary", "temp file", "write",       "No space", "create",
-					       "open",      "read",      "descriptors", "mkdir",    "unlink"};
+	static const struct {
+		const char *part, *kind;
+	} left_out[] = {{"Partial message received", "message/partial"},
+			{"message/external-body trapped", "message/external-body"},
+			{"Unsupported message format", "message of an unknown format"}};
+	static const char *const of_files[] = {"temporary", "temp file", "write", "No space",    "create",
+					       "open",      "read",      "mkdir", "descriptors", "unlink"};
+	enum verdict_reason reason = REASON_ENGINE_ERROR;
 
-	for (size_t i = 0; i < sizeof(of_files) / sizeof(of_files[0]); i++) {
-		if (strstr(message, of_files[i])) {
-			findings_error(findings, REASON_IO_ERROR, message);
-			return true;
+	findings->spoke = true;
+	for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++) {
+		if (strstr(message, left_out[i].part)) {
+			findings_unsupported(findings, left_out[i].kind);
+			return;
 		}
 	}
-	findings_error(findings, REASON_ENGINE_ERROR, message);
-	return true;
+	for (size_t i = 0; i < sizeof(of_files) / sizeof(of_files[0]); i++)
+		if (strstr(message, of_files[i]))
+			reason = REASON_IO_ERROR;
+	findings_error(findings, reason, message);
 }
 
 /* Breadth and bytes are "too large", depth is "too deep": MaxFiles counts members, so it is the former. */

@@ -339,7 +339,7 @@ static const char *loader_open(struct loader *loader)
 static void descriptors_close(void)
 {
 	close_range(FD_LEASH + 1, FD_DEFINITIONS - 1, 0);
-	close_range(FD_START_END, ~0u, 0);
+	close_range(FD_OWN_DIR + 1, ~0u, 0);
 }
 
 int loader_run(void)

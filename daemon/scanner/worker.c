@@ -111,7 +111,7 @@ static void content_scan(struct engine *engine, int fd, struct scan_reply *reply
 	}
 	engine_scan(engine, small >= 0 ? small : fd, &findings);
 	judge(&findings, &reply->verdict, reply->detail, sizeof(reply->detail));
-	reply->last = findings.error[0] != 0;
+	reply->last = findings.spoke || findings.error[0] != 0;
 	if (small >= 0)
 		close(small);
 }

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -136,6 +137,14 @@ FILE *fopen64(const char *path, const char *mode)
 {
 	if (!fails(FILES))
 		return NEXT(fopen64)(path, mode);
+	errno = EMFILE;
+	return NULL;
+}
+
+DIR *opendir(const char *path)
+{
+	if (!fails(FILES))
+		return NEXT(opendir)(path);
 	errno = EMFILE;
 	return NULL;
 }

@@ -123,6 +123,15 @@ static void messages_about_files_are_io_errors(void)
 	CU_ASSERT_EQUAL(verdict.reason, REASON_IO_ERROR);
 }
 
+static void a_part_that_was_left_out_is_unsupported(void)
+{
+	fresh(1);
+	findings_message(&findings, "Partial message received from MUA/MTA - message cannot be scanned\n");
+	CU_ASSERT_EQUAL(judged(), VERDICT_UNSCANNED);
+	CU_ASSERT_EQUAL(verdict.reason, REASON_UNSUPPORTED);
+	CU_ASSERT_TRUE(findings.spoke);
+}
+
 static void hostile_names_come_out_printable_and_cut(void)
 {
 	char name[400];
@@ -155,6 +164,7 @@ int main(void)
 	CU_ADD_TEST(suite, other_heuristics_and_pua_count_as_infected);
 	CU_ADD_TEST(suite, the_strictest_of_what_was_noticed_decides);
 	CU_ADD_TEST(suite, messages_about_files_are_io_errors);
+	CU_ADD_TEST(suite, a_part_that_was_left_out_is_unsupported);
 	CU_ADD_TEST(suite, hostile_names_come_out_printable_and_cut);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();
