@@ -933,6 +933,17 @@ def a_worker_that_does_not_find_the_canary_does_not_serve():
 
 
 @test
+def the_smallest_settings_still_serve():
+    for options in (dict(max_file=1024, max_scan=1024, files=1, depth=1, time_ms=1000), dict(max_file=1024, max_scan=1024, depth=2),
+                    dict(max_file=1024, max_scan=1024, depth=3), dict(max_file=1024, max_scan=1024, depth=4),
+                    dict(max_file=1024, max_scan=1024, depth=100)):
+        with scanner(workers=1, **options) as s:
+            equal(s.scan(EICAR).verdict, VIRUS, str(options))
+            equal(s.scan(TEXT).verdict, "clean", str(options))
+            check(s.scan(mail(zipped(packed.PAYLOAD))).kind != "clean", str(options))
+
+
+@test
 def beats_go_on_while_definitions_load():
     lines = "".join("%032x:%d:Mailward.Test.H%d\n" % (n * 2654435761 % (1 << 128), 100 + n % 5000, n) for n in range(400000))
     with scanner(definitions=folder(big_hdb=lines, small_ndb=ndb("Mailward.Test.Eicar", EICAR))) as s:
