@@ -139,7 +139,7 @@ static void an_archive_deep_inside_counts_like_one_at_the_top(void)
 static void what_never_ended_ends_with_the_scan(void)
 {
 	fresh();
-	begin("CL_TYPE_GZ");
+	begin("CL_TYPE_BZ");
 	CU_ASSERT_EQUAL(reason(), REASON_UNSUPPORTED);
 	CU_ASSERT_EQUAL(layers.depth, 0);
 }
