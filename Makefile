@@ -104,6 +104,7 @@ FUZZ := $(addprefix $(BUILD)/fuzz/,$(FUZZ_NAMES))
 ASAN_UNIT := $(addprefix build/asan/unit/,$(UNIT_NAMES))
 ASAN_SUITES := $(addprefix build/asan/suites/,$(filter kernel faults keeper,$(SUITES)))
 FUZZ_SECONDS ?= 10
+JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 define unit_rule
 $(BUILD)/unit/$(1): $(call obj,tests/unit/$(1).c $(call declared,tests/unit/$(1).c,objects) $(BASE_SRC))
@@ -163,7 +164,7 @@ check-programs: all stand-ins unit-programs
 	$(Q)$(MAKE) --no-print-directory BUILD=build/fuzzing CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
 
 check: deps ## everything that is tested; ends with `N passed, N failed, N skipped`
-	$(Q)$(MAKE) --no-print-directory check-programs
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) check-programs
 	$(Q)tests/run $(UNIT) $(ASAN_UNIT) $(addprefix build/fuzzing/fuzz/,$(FUZZ_NAMES)) $(SUITES) \
 		$(addprefix build/asan/suites/,$(notdir $(ASAN_SUITES)))
 check: $(ASAN_SUITES)

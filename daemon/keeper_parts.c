@@ -341,6 +341,7 @@ static bool recorder_frame(struct part *part, const struct leash_frame *frame)
 			for (int i = 0; i < 24; i++)
 				keeper->page->keeper.blocked_before[i] = frame->counts[i];
 			keeper->page->keeper.released_unjudged = frame->value;
+			keeper->page->keeper.released_lately = frame->watch;
 			keeper->before_known = true;
 		}
 		return true;

@@ -193,12 +193,25 @@ static int part_run(const char *name, int argc, char **argv)
 	return 2;
 }
 
+/* Nothing that is opened later may take the place of a standard stream that was closed. */
+static void standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct command command;
 
 	if (argc > 0 && strncmp(argv[0], "mailward-", strlen("mailward-")) == 0)
 		return part_run(argv[0], argc, argv);
+	standard_streams();
 	log_open("mailwardd");
 	options_read(&command, argc, argv);
 	if (command.done)

@@ -105,7 +105,7 @@ static int tell_roots(const struct mounts *mounts)
 			error = tell(LEASH_WATCH_WITHOUT, i, roots.why[i], -1);
 	}
 	policy_roots_close(&roots);
-	if (!error && table.allow_root_filesystem)
+	if (!error)
 		error = tell_lasting();
 	return error;
 }

@@ -31,17 +31,25 @@ static struct ring_part text_part(const char *text, size_t most)
 /* What the file is called: on our own mounts where that can be told, else as the opener called it. */
 static size_t name_file(struct gate *gate, int fd, const struct sight *sight, char *path, size_t size)
 {
+	static const size_t gone = sizeof(" (deleted)") - 1;
 	char link[32];
 	size_t inner;
 	uint64_t candidates;
 	uint32_t watch;
 	ssize_t length;
 
-	if (scope_find(&gate->scope, fd, sight, &watch, &inner, path, size, &candidates) == WHERE_INSIDE)
-		return strlen(path);
-	snprintf(link, sizeof(link), "self/fd/%d", fd);
-	length = readlinkat(FD_PROC, link, path, size - 1);
-	return length < 0 ? 0 : (size_t)length;
+	if (scope_find(&gate->scope, fd, sight, &watch, &inner, path, size, &candidates) == WHERE_INSIDE) {
+		length = (ssize_t)strlen(path);
+	} else {
+		snprintf(link, sizeof(link), "self/fd/%d", fd);
+		length = readlinkat(FD_PROC, link, path, size - 1);
+	}
+	if (length < 0)
+		return 0;
+	/* The kernel's word for a name that is gone is no part of it. */
+	if (sight->links == 0 && (size_t)length > gone && memcmp(path + length - gone, " (deleted)", gone) == 0)
+		length -= (ssize_t)gone;
+	return (size_t)length;
 }
 
 void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,

@@ -9,12 +9,14 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
-from harness import BUILD, TESTS, Host, Suite, eventually, processes
+from harness import BUILD, ROOT, TESTS, Host, Suite, eventually, processes
 
 suite = Suite("demo", limit=150)
 DEMO = os.path.join(TESTS, "demo")
+README = os.path.join(ROOT, "README.md")
 
 
 class Running:
@@ -93,9 +95,26 @@ def _(_suite):
     suite.check("and each was told so", infected.count("Operation not permitted") == 3, infected)
     suite.check("the table names the three readers", all(f"{reader}" in said.get("$ mailward blocked", "")
                                                          for reader in ("cat", "head", "tail")))
+    with open(README) as file:
+        shown = file.read()
+    header = next((line for line in said.get("$ mailward blocked", "").splitlines() if line.startswith("TIME")), "none")
+    suite.check("README shows the table with the same columns", header in shown, header)
     code = demo.end(signal.SIGINT)
     suite.check("it ends at SIGINT with 0", code == 0, code)
     demo.check_nothing_left("after SIGINT")
+
+
+@suite.test("the policy in README")
+def _(_suite):
+    with open(README) as file:
+        text = file.read()
+    block = text[text.index("    # /etc/mailward/mailward.conf"):text.index("`mailward check FILE` reads")]
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write("".join(line[4:] + "\n" for line in block.splitlines()))
+        file.flush()
+        result = suite.run([os.path.join(BUILD, "mailward"), "check", file.name])
+        suite.check("`mailward check` takes it (warnings: its folders need not be here)", result.rc in (0, 1), result)
+        suite.check("and it names both watches", "/var/vmail " in result.out and "/srv/attachments " in result.out, result)
 
 
 @suite.test("ended while it runs, by SIGTERM")

@@ -179,7 +179,7 @@ def _(suite):
 def _(suite):
     """Each answer wakes everybody who waits in the kernel: a sweep that lets them run in between takes minutes."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    count = min(4000, hard * 3 // 4)  # near the most that may wait at one time
+    count = min(15000, hard * 3 // 4)  # near the most that may wait at one time
     with Host(suite) as host:
         host.policy(host.watch(deadline="60s"))
         files = [host.put("%s-%d" % ("bad" if i % 2 else "good", i), (MARKER if i % 2 else CLEAN) + b"%d" % i)

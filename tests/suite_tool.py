@@ -389,12 +389,27 @@ def _(suite):
                 eventually(lambda: "again" in stage.command("log"), 10 + PATIENCE), stage.command("log"))
     gap = eventually(lambda: [r for r in stage.rows() if r["phase"] == "lost"], PATIENCE)
     suite.check("rows and gap make up all", gap and stage.count() + gap[0]["count"] == 3801, (stage.count(), gap))
+    total = stage.count()
+    stage.end("stop")
+    subprocess.run(["mount", "-o", "remount,ro", stage.state], check=True)
+    stage.command("start")
+    eventually(lambda: stage.look()["readies"] == 2, PATIENCE)
+    before = stage.look()["logs"]
+    stage.record(ino=200000, path=b"/watched/read-only")
+    seen = lambda: stage.rows("--path", "/watched/read-only", "--reason", "infected")
+    suite.check("read-only: it starts, and a new row is shown", eventually(seen, PATIENCE))
+    suite.say(stage.command("log"))
+    subprocess.run(["mount", "-o", "remount,rw", stage.state], check=True)
+    suite.check("writable again: the new row and the old ones are there",
+                eventually(lambda: stage.count() == total + 1, 10 + PATIENCE), (stage.count(), total))
+    stage.restart("stop")
+    suite.check("and stay", stage.count() == total + 1 and stage.look()["logs"] - before <= 2)
     stage.end("stop")
     path = stage.state + "/recorder/history.sqlite"
     with open(path, "r+b") as f:
         f.write(b"\0garbage" * 512)
     stage.command("start")
-    eventually(lambda: stage.look()["readies"] == 2, PATIENCE)
+    eventually(lambda: stage.look()["readies"] == 4, PATIENCE)
     stage.record(ino=9, path=b"/watched/new")
     suite.check("a damaged database is put aside and a new one begun",
                 eventually(lambda: [r["path"] for r in stage.rows()] == ["/watched/new"], PATIENCE))

@@ -152,7 +152,7 @@ int client_status_page(const struct options *options, const struct status_page *
 {
 	struct keeper_request request = {.version = WIRE_VERSION, .verb = KEEPER_STATUS};
 	struct keeper_reply reply;
-	int sock, fd = -1, error, code = client_connect(options, KEEPER_SOCKET, &sock);
+	int sock = -1, fd = -1, error, code = client_connect(options, KEEPER_SOCKET, &sock);
 
 	if (code != EXIT_FINE)
 		return code;

@@ -122,7 +122,7 @@ void span_text(char *out, size_t room, uint64_t ns)
 		snprintf(out, room, "%llus", s);
 	else if (s < 7200)
 		snprintf(out, room, "%llumin", s / 60);
-	else if (s < 2 * 86400)
+	else if (s < 172800)
 		snprintf(out, room, "%lluh", s / 3600);
 	else
 		snprintf(out, room, "%llud", s / 86400);

@@ -292,7 +292,7 @@ static int step_once(struct history *history, enum statement which, int64_t a)
 /* Within the transaction of a save. */
 static int trim(struct history *history, int64_t wall_ns)
 {
-	int code = step_once(history, TRIM_AGE, wall_ns - HISTORY_DAYS * 86400 * 1000000000LL);
+	int code = step_once(history, TRIM_AGE, wall_ns - HISTORY_DAYS * 86400LL * 1000000000LL);
 
 	if (code == SQLITE_OK)
 		code = step_once(history, TRIM_ROWS, HISTORY_ROWS);

@@ -52,11 +52,10 @@ bool record_is_denial(const struct record *record)
 	return record->answer == ANSWER_DENY;
 }
 
-static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
+/* FNV-1a, in steps of 64 bits for numbers and of a byte for texts. */
+static uint64_t mix(uint64_t hash, uint64_t value)
 {
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3u; /* FNV-1a */
-	return (hash ^ size) * 0x100000001b3u;
+	return (hash ^ value) * 0x100000001b3u;
 }
 
 /* What makes two denials equal, byte for byte. The path counts where the inode isn't known. */
@@ -71,16 +70,20 @@ static int same_texts(const struct record *record, enum record_text texts_out[SA
 
 static uint64_t fingerprint(const struct record *record)
 {
-	uint64_t numbers[] = {record->dev,    record->ino,   record->uid,     record->watch_index, record->access,
-			      record->answer, record->would, record->verdict, record->reason};
-	uint64_t hash = mix(0xcbf29ce484222325u, numbers, sizeof(numbers));
+	const uint64_t numbers[] = {record->dev,    record->ino,   record->uid,     record->watch_index, record->access,
+				    record->answer, record->would, record->verdict, record->reason};
+	uint64_t hash = 0xcbf29ce484222325u;
 	enum record_text texts[SAME_TEXTS];
 	int count = same_texts(record, texts);
 	size_t size;
 
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		hash = mix(hash, numbers[i]);
 	for (int i = 0; i < count; i++) {
 		const char *text = record_text(record, texts[i], &size);
-		hash = mix(hash, text, size);
+		for (size_t at = 0; at < size; at++)
+			hash = mix(hash, (uint8_t)text[at]);
+		hash = mix(hash, size);
 	}
 	return hash | 1; /* 0 is that of a gap */
 }
