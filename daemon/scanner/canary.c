@@ -68,7 +68,7 @@ const char *canary_check(struct engine *engine)
 	memcpy(bytes, engine_canary_bytes(engine, &shallow), CANARY_BYTES);
 	if (!canary_scan(engine, shallow, bytes, sizeof(bytes), &verdict))
 		return "its file system takes no file";
-	if (verdict.kind != VERDICT_INFECTED || strncmp(verdict.signature, CANARY_NAME, strlen(CANARY_NAME)))
+	if (verdict.kind != VERDICT_INFECTED || strncmp(verdict.signature, CANARY_NAME, strlen(CANARY_NAME)) != 0)
 		return "the canary was not found";
 	bytes[0] ^= 0xff;
 	if (!canary_scan(engine, shallow, bytes, sizeof(bytes), &verdict))
