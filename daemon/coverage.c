@@ -226,9 +226,13 @@ void coverage_refresh(struct gate *gate, int leash)
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_MISSING};
 
-	if (!gate->policy || !scope_refresh(&gate->scope))
+	if (!gate->policy)
 		return;
-	coverage_forget_places(gate);
+	if (scope_refresh(&gate->scope))
+		coverage_forget_places(gate);
+	else if (!gate->roots_changed)
+		return;
+	gate->roots_changed = false;
 	publish(gate);
 	for (uint32_t i = 0; i < gate->scope.count; i++)
 		if (gate->scope.roots[i].gone) {
@@ -302,5 +306,6 @@ void coverage_forget_places(struct gate *gate)
 	if (gate->ignored_count)
 		forget_ignored(gate);
 	count_flush(gate);
-	scope_refresh(&gate->scope);
+	if (scope_refresh(&gate->scope))
+		gate->roots_changed = true;
 }

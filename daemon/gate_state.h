@@ -76,6 +76,7 @@ struct gate {
 	int lasting[LASTING_MAX], staged_lasting[LASTING_MAX]; /* files that never raise a question */
 	uint32_t file_system_count;
 	struct file_system file_systems[ROOTS_MAX];
+	bool roots_changed; /* one has lost its name, or has it again; still to be told */
 	uint64_t epoch; /* of places: counts up when a folder moved or the policy changed */
 
 	uint64_t definitions; /* identity of those in use; 0: none yet */
