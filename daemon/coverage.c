@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -222,12 +223,25 @@ void coverage_commit(struct gate *gate)
 	publish(gate);
 }
 
+/* One of the files that never raise a question was replaced, as upgrades do: its successor is to be found. */
+static bool lasting_replaced(const struct gate *gate)
+{
+	struct stat file;
+
+	for (uint32_t i = 0; i < gate->lasting_count; i++)
+		if (fstat(gate->lasting[i], &file) == 0 && file.st_nlink == 0)
+			return true;
+	return false;
+}
+
 void coverage_refresh(struct gate *gate, int leash)
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_MISSING};
 
 	if (!gate->policy)
 		return;
+	if (lasting_replaced(gate))
+		frame_send(leash, &frame, sizeof(frame), -1);
 	if (scope_refresh(&gate->scope))
 		coverage_forget_places(gate);
 	else if (!gate->roots_changed)

@@ -136,6 +136,11 @@ def _(suite):
     rc, out = root.command("/opt/probe open /var/vmail/bad")
     suite.check("and denies an infected file again", rc == 1, (rc, out))
 
+    root.copy(os.path.join(BUILD, "mailward"), "/opt/mailward.new")  # an upgrade of what is open for good
+    os.rename("/proc/%d/root/opt/mailward.new" % root.pid, "/proc/%d/root/opt/mailward" % root.pid)
+    suite.check("the tool, replaced by an upgrade, still answers", eventually(lambda: parts().get("gate"), 10), said())
+    time.sleep(4)  # the folders are looked at every 2 s at most
+
     now = parts()
     os.kill(now["keeper"], signal.SIGSTOP)
     suite.track(now["gate"])
