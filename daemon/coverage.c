@@ -284,11 +284,6 @@ void coverage_ignore(struct gate *gate, int fd, const struct sight *sight)
 	accesses_ignore(gate->accesses, fd);
 }
 
-static void count_flush(struct gate *gate)
-{
-	__atomic_store_n(&gate->status->flushes, gate->status->flushes + 1, __ATOMIC_RELAXED);
-}
-
 /* The file got another name: if it has an ignore mark from the time when it lay outside, that goes. It stays in the
  * table: another open outside may set the mark again. */
 void coverage_name_news(struct gate *gate, const struct generation *file)
@@ -311,7 +306,7 @@ void coverage_name_news(struct gate *gate, const struct generation *file)
 		accesses_unignore(gate->accesses, fd);
 		close(fd);
 	}
-	count_flush(gate);
+	count(&gate->status->flushes);
 }
 
 void coverage_forget_places(struct gate *gate)
@@ -319,7 +314,7 @@ void coverage_forget_places(struct gate *gate)
 	gate->epoch++;
 	if (gate->ignored_count)
 		forget_ignored(gate);
-	count_flush(gate);
+	count(&gate->status->flushes);
 	if (scope_refresh(&gate->scope))
 		gate->roots_changed = true;
 }
