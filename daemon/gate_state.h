@@ -105,6 +105,7 @@ static inline void count(uint64_t *counter)
 /* gate.c */
 __attribute__((format(printf, 2, 3))) void gate_log(const struct gate *gate, const char *format, ...);
 
+void gate_loader_lied(void); /* what it sent is no frame: it was dropped */
 /* We are alive: renews what would end us for standing still. */
 void gate_alive(struct gate *gate, uint64_t now);
 

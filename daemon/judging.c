@@ -377,6 +377,9 @@ void judging_replies(struct gate *gate)
 			hear_definitions(gate, &event);
 			break;
 		case WORKERS_LOADER_GONE:
+			if (event.lied)
+				gate_loader_lied();
+			break;
 		case WORKERS_NOTHING:
 			break;
 		}

@@ -271,6 +271,10 @@ static bool gate_frame(struct part *part, const struct leash_frame *frame)
 	case LEASH_IN_FORCE:
 		policies_in_force(part->keeper, frame);
 		return true;
+	case LEASH_PEER:
+		if (frame->value == PEER_LOADER)
+			part_kill(&part->keeper->parts[PART_LOADER], "sent the gate what is no frame");
+		return true;
 	case LEASH_MISSING:
 		part->keeper->policies.roots_wanted = part->keeper->policies.roots_changed = true;
 		return true;

@@ -51,7 +51,11 @@ static bool take_target(const char *record, const char *end, struct generation *
 unsigned moves_next(struct moves *moves, struct generation *file_out)
 {
 	for (;;) {
-		const struct fanotify_event_metadata *event = (const void *)(moves->events + moves->next);
+		/* Events with records behind them are laid out at multiples of 4, not of 8. */
+		struct fanotify_event_metadata head = {0}, *event = &head;
+		const char *start = moves->events + moves->next;
+		if (moves->size - moves->next >= sizeof(head))
+			memcpy(&head, start, sizeof(head));
 		if (!FAN_EVENT_OK(event, moves->size - moves->next)) {
 			ssize_t size = read(moves->group_fd, moves->events, sizeof(moves->events));
 			moves->next = 0;
@@ -68,8 +72,7 @@ unsigned moves_next(struct moves *moves, struct generation *file_out)
 				return NEWS_FOLDER;
 			continue; /* a new, empty folder */
 		}
-		if (!take_target((const char *)event + event->metadata_len, (const char *)event + event->event_len,
-				 file_out))
+		if (!take_target(start + event->metadata_len, start + event->event_len, file_out))
 			return NEWS_LOST;
 		return (event->mask & (FAN_MOVED_TO | FAN_CREATE) ? NEWS_NAME : 0u) |
 		       (event->mask & FAN_CLOSE_WRITE ? NEWS_CLOSE : 0u);

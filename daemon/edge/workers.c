@@ -277,7 +277,7 @@ static bool hear_loader(struct workers *workers, struct workers_event *event)
 	if (fd >= 0)
 		close(fd);
 	let_go(workers, &workers->loader);
-	*event = (struct workers_event){.kind = WORKERS_LOADER_GONE};
+	*event = (struct workers_event){.kind = WORKERS_LOADER_GONE, .lied = result == 0 || result == -EBADMSG};
 	return true;
 }
 

@@ -23,7 +23,7 @@ enum workers_event_kind {
 	WORKERS_LOST,        /* a worker ended or was dropped over case_id; worker; lied: it had sent something wrong */
 	WORKERS_DIGEST,      /* case_id; has_digest, digest */
 	WORKERS_DEFINITIONS, /* definitions, signatures (0: none) */
-	WORKERS_LOADER_GONE, /* and with it everything else; what was under way comes as WORKERS_LOST */
+	WORKERS_LOADER_GONE, /* or dropped, where it lied; what its workers had comes as WORKERS_LOST */
 };
 struct workers_event {
 	enum workers_event_kind kind;
