@@ -16,6 +16,7 @@
 
 #define BATCH 32u
 #define CLOSE_NAP_NS 2000000
+#define FULL_NAP_NS 1000000
 #define ASKED (FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM)
 
 struct accesses {
@@ -145,7 +146,11 @@ static bool fill(struct accesses *accesses, int *refused)
 
 	*refused = 0;
 	accesses->read_count = accesses->read_next = 0;
-	if (want == 0 || accesses->taken_all) {
+	if (want == 0) { /* one must be given back first; the group stays readable, and we must not spin over it */
+		nanosleep(&(struct timespec){.tv_nsec = FULL_NAP_NS}, NULL);
+		return false;
+	}
+	if (accesses->taken_all) {
 		accesses->taken_all = false;
 		return false;
 	}
