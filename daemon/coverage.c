@@ -219,7 +219,7 @@ void coverage_commit(struct gate *gate)
 		door_policy_changed(gate, map);
 		munmap((void *)old_policy, sizeof(*old_policy));
 	}
-	coverage_forget_places(gate);
+	coverage_forget_places(gate, true);
 	publish(gate);
 }
 
@@ -243,7 +243,7 @@ void coverage_refresh(struct gate *gate, int leash)
 	if (lasting_replaced(gate))
 		frame_send(leash, &frame, sizeof(frame), -1);
 	if (scope_refresh(&gate->scope))
-		coverage_forget_places(gate);
+		coverage_forget_places(gate, true);
 	else if (!gate->roots_changed)
 		return;
 	gate->roots_changed = false;
@@ -309,12 +309,13 @@ void coverage_name_news(struct gate *gate, const struct generation *file)
 	count(&gate->status->flushes);
 }
 
-void coverage_forget_places(struct gate *gate)
+void coverage_forget_places(struct gate *gate, bool marks)
 {
 	gate->epoch++;
-	if (gate->ignored_count)
+	if (marks && gate->ignored_count)
 		forget_ignored(gate);
-	count(&gate->status->flushes);
+	if (marks)
+		count(&gate->status->flushes);
 	if (scope_refresh(&gate->scope))
 		gate->roots_changed = true;
 }

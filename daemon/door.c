@@ -299,8 +299,10 @@ void door_news(struct gate *gate)
 			memory_changed_all(gate->memory);
 			cases_touch_all(gate->cases);
 		}
+		/* A folder that neither lies in a watch now nor holds one sets no mark wrong; its files may have come
+		 * from one. */
 		if (news & (NEWS_FOLDER | NEWS_LOST))
-			coverage_forget_places(gate);
+			coverage_forget_places(gate, news & NEWS_LOST || scope_concerns(&gate->scope, &file));
 	}
 }
 

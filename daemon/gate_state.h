@@ -154,6 +154,7 @@ void coverage_refresh(struct gate *gate, int leash);                          /*
 const struct file_system *coverage_of(const struct gate *gate, uint64_t dev); /* NULL: not one of ours */
 void coverage_ignore(struct gate *gate, int fd, const struct sight *sight);
 void coverage_name_news(struct gate *gate, const struct generation *file);
-void coverage_forget_places(struct gate *gate); /* a folder moved, or news were lost */
+/* A folder moved, or news were lost: what is known of places is not, and with `marks` ignore marks are taken back. */
+void coverage_forget_places(struct gate *gate, bool marks);
 
 #endif

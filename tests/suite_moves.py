@@ -2,6 +2,7 @@
 """A file that was opened outside may be in the kernel's ignore marks, and they follow it into the watch. Moves and links
 into a watch take them back; how many opens are missed until then is printed."""
 import os
+import time
 
 from harness import CLEAN, MARKER, Host, Suite, eventually
 
@@ -109,6 +110,18 @@ def _(suite):
                 f.write(b"x")
             os.rename(host.outside + "/busy", host.outside + "/busy-too")
         suite.say("2000 renames outside: %d flushes" % (host.counter("flushes") - before))
+        before = host.counter("flushes")
+        for i in range(50):
+            os.mkdir(host.outside + "/folder")
+            os.rename(host.outside + "/folder", host.outside + "/folder-%d" % i)
+        time.sleep(0.5)
+        suite.check("folders that are moved about outside take no marks back", host.counter("flushes") == before,
+                    host.counter("flushes") - before)
+        leaving = host.put("leaving/bad", MARKER)
+        suite.check("control: an infected file in a folder of the watch is denied", host.read(leaving) is None)
+        os.rename(os.path.dirname(leaving), host.outside + "/left")
+        suite.check("a folder that left the watch opens", eventually(
+            lambda: host.read(host.outside + "/left/bad") is not None, 3))
         source = host.put("last", MARKER, host.outside)
         host.read(source)
         before = host.counter("flushes")

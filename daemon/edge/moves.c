@@ -68,9 +68,11 @@ unsigned moves_next(struct moves *moves, struct generation *file_out)
 		if (event->mask & FAN_Q_OVERFLOW)
 			return NEWS_LOST;
 		if (event->mask & FAN_ONDIR) {
-			if (event->mask & FAN_MOVED_TO)
-				return NEWS_FOLDER;
-			continue; /* a new, empty folder */
+			if (!(event->mask & FAN_MOVED_TO))
+				continue; /* a new, empty folder */
+			return take_target(start + event->metadata_len, start + event->event_len, file_out)
+				       ? NEWS_FOLDER
+				       : NEWS_LOST;
 		}
 		if (!take_target(start + event->metadata_len, start + event->event_len, file_out))
 			return NEWS_LOST;

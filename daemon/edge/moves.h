@@ -16,7 +16,7 @@ enum news {
 	NEWS_NONE = 0,
 	NEWS_NAME = 1,   /* a file was moved or linked, or is new: file_out is it */
 	NEWS_CLOSE = 2,  /* a writer has closed file_out; may come together with NEWS_NAME */
-	NEWS_FOLDER = 4, /* a folder was moved: any file may lie somewhere else now */
+	NEWS_FOLDER = 4, /* a folder was moved, file_out: any file in it may lie somewhere else now */
 	NEWS_LOST = 8,   /* the queue ran over: as with a folder, and any file may have changed */
 };
 

@@ -100,15 +100,14 @@ static bool set_inside(const struct scope_root *root, uint32_t *watch_out, size_
 	return true;
 }
 
-/* By the handle, on the mount of one root. 1 inside, 0 outside, -1 can't tell. */
-static int by_handle(const struct scope *scope, const struct scope_root *mount, const struct generation *file,
-		     uint32_t *watch_out, size_t *inner_out, char *path, size_t size)
+/* The name that a handle has on the mount of one root; its length, or -1. */
+static ssize_t name_by_handle(const struct scope *scope, const struct scope_root *mount, const struct generation *file,
+			      char *path, size_t size)
 {
 	union {
 		struct file_handle head;
 		char bytes[sizeof(struct file_handle) + HANDLE_SIZE];
 	} room;
-	const struct scope_root *root;
 	ssize_t length;
 	int fd;
 
@@ -125,8 +124,46 @@ static int by_handle(const struct scope *scope, const struct scope_root *mount, 
 		path[0] = 0;
 		return -1;
 	}
-	root = root_above(scope, path, (size_t)length);
+	return length;
+}
+
+/* By the handle, on the mount of one root. 1 inside, 0 outside, -1 can't tell. */
+static int by_handle(const struct scope *scope, const struct scope_root *mount, const struct generation *file,
+		     uint32_t *watch_out, size_t *inner_out, char *path, size_t size)
+{
+	ssize_t length = name_by_handle(scope, mount, file, path, size);
+	const struct scope_root *root = length < 0 ? NULL : root_above(scope, path, (size_t)length);
+
+	if (length < 0)
+		return -1;
 	return root ? set_inside(root, watch_out, inner_out) : 0;
+}
+
+bool scope_concerns(const struct scope *scope, const struct generation *folder)
+{
+	static char path[4097];
+	bool named = false;
+
+	for (uint32_t i = 0; i < scope->count; i++) {
+		ssize_t length = name_by_handle(scope, &scope->roots[i], folder, path, sizeof(path));
+		if (length < 0)
+			continue; /* not of this file system, most likely */
+		named = true;
+		if (root_above(scope, path, (size_t)length))
+			return true;
+		for (uint32_t j = 0; j < scope->count; j++)
+			if (scope->roots[j].path_size >= (size_t)length &&
+			    memcmp(scope->roots[j].path, path, (size_t)length) == 0)
+				return true;
+	}
+	/* A root that went along has another name already. */
+	for (uint32_t j = 0; j < scope->count; j++) {
+		ssize_t length = name_of(scope, scope->roots[j].fd, path, sizeof(path));
+		if (length != (ssize_t)scope->roots[j].path_size ||
+		    memcmp(path, scope->roots[j].path, (size_t)length) != 0)
+			return true;
+	}
+	return !named;
 }
 
 /* By the name it was opened under; worth something only where that mount is one of ours. 1, 0, -1 as above. */

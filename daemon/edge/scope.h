@@ -49,6 +49,10 @@ void scope_clear(struct scope *scope); /* closes all */
 enum where scope_find(struct scope *scope, int fd, const struct sight *sight, uint32_t *watch_out, size_t *inner_out,
 		      char *path, size_t size, uint64_t *candidates_out);
 
+/* Has this folder (handle alone), which was just moved, to do with any root: does it lie in one now, or one in it?
+ * Where a step fails, it has. */
+bool scope_concerns(const struct scope *scope, const struct generation *folder);
+
 /* Reads the roots' names again. true: one has another name than before, or is gone. */
 bool scope_refresh(struct scope *scope);
 
