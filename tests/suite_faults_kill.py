@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from harness import CLEAN, MARKER, SLACK, Suite, distribution, eventually, session_members
+from harness import CLEAN, MARKER, SLACK, Suite, distribution, eventually, processes, session_members
 from scene import Scene
 
 FULL = os.environ.get("FULL") == "1"
@@ -110,6 +110,20 @@ def _(suite):
         suite.check("SIGSTOP of the keeper: every answer is the right one", not wrong, len(wrong))
         os.kill(keeper, signal.SIGCONT)
         host.check_back("SIGSTOP of the keeper")
+
+
+@suite.test("keeper and gate stopped")
+def _(suite):
+    with Scene(suite, deadline=4.0) as host:
+        host.start()
+        keeper, gate = host.pid("keeper"), host.pid("gate")
+        os.kill(keeper, signal.SIGSTOP)
+        os.kill(gate, signal.SIGSTOP)
+        ended = eventually(lambda: processes()[gate][2] in "ZX", 1.5 + SLACK)
+        os.kill(keeper, signal.SIGCONT)
+        suite.check("a gate that stands still ends by its own timer, while the keeper is stopped too", ended,
+                    processes().get(gate))
+        host.check_back("SIGSTOP of keeper and gate")
 
 
 @suite.test("SIGTERM while openers wait")

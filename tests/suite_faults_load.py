@@ -136,6 +136,20 @@ def _(suite):
         suite.check("when the lease is gone the file opens", eventually(lambda: host.read(leased) == CLEAN, 5))
 
 
+@suite.test("what the kernel is asked for")
+def _(suite):
+    """More accesses than a limited queue holds can't be made in the time for which a gate may stand still; what overflows
+    one is allowed by the kernel. So the group itself is looked at: FAN_UNLIMITED_QUEUE, fanotify_init(2)."""
+    with Host(suite) as host:
+        host.start()
+        gate, groups = "/proc/%d/fdinfo/" % host.pid("gate"), []
+        for name in os.listdir(gate):
+            with open(gate + name) as f:
+                groups += [int(line.split("flags:")[1].split()[0], 16) for line in f if line.startswith("fanotify flags:")]
+        content = [flags for flags in groups if flags & 0x0c == 0x04]
+        suite.check("the queue of accesses has no limit", len(content) == 1 and content[0] & 0x10, groups)
+
+
 @suite.test("20,000 openers that wait")
 def _(suite):
     count = 20000
@@ -210,9 +224,10 @@ def _(suite):
 @suite.test("a descriptor limit of 128 and 400 openers")
 def _(suite):
     with Host(suite) as host:
-        host.policy(host.watch(deadline="5s"))
+        host.policy(host.watch(deadline="20s"))
         files = [host.put("%s-%d" % ("bad" if i % 2 else "good", i), (MARKER if i % 2 else CLEAN) + b"%d" % i)
                  for i in range(400)]
+        free = host.put("free", MARKER, host.outside)
         host.stand_in("hold")
         host.start(limits={"NOFILE": (128, 128)})
         gate = host.pid("gate")
@@ -223,6 +238,9 @@ def _(suite):
         suite.say("descriptor limit of the gate: %s; waiting %d, busy %d" %
                   (limit, host.counter("waiting"), host.counter("busy")))
         time.sleep(1)
+        result = host.probe("open", free, timeout=1 + SLACK)
+        suite.check("with 128 descriptors, and many who wait, a file out of scope opens", result.rc == 0 and result.bytes,
+                    result)
         host.behave()
         attempts = openers.wait(120)
         suite.say("400 openers with 128 descriptors: %s; denied %d" % (

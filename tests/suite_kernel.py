@@ -3,6 +3,7 @@
 mode: no open or exec without an answer) and verdict-of-one-generation."""
 import os
 import subprocess
+import time
 
 from harness import CLEAN, EICAR, MARKER, Host, Suite, eventually, helper
 
@@ -292,6 +293,30 @@ def _(suite):
             suite.check("what the writer then writes is denied to the next open on %s" % kind, host.read(path) is None)
 
 
+@suite.test("a mapping made before the approval")
+def _(suite):
+    """Stores through it move no change time any more, and nobody closes anything."""
+    for kind in KINDS:
+        with Host(suite, kind) as host:
+            path = host.put("file", CLEAN * 3)
+            host.start()
+            writer = suite.popen([helper("probe"), "mapped-store", path, MARKER.decode()], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE)
+            suite.check("control: a clean file is mapped on %s" % kind, writer.stdout.readline() == b"mapped\n")
+            time.sleep(0.1)  # until the change time is an old one
+            suite.check("it is allowed while it is mapped and clean on %s" % kind,
+                        [host.read(path) for _ in range(2)] == [CLEAN * 3] * 2)
+            before = os.stat(path).st_ctime_ns
+            writer.stdin.write(b"\n")
+            writer.stdin.flush()
+            suite.check("control: the store through the mapping moved no change time on %s" % kind,
+                        writer.stdout.readline() == b"stored\n" and os.stat(path).st_ctime_ns == before)
+            suite.check("what is stored through a mapping made before the approval is denied to the next open on %s" % kind,
+                        host.read(path) is None)
+            writer.stdin.close()
+            writer.wait()
+
+
 @suite.test("new folders")
 def _(suite):
     for kind in ("tmpfs", "ext4"):
@@ -350,6 +375,12 @@ def _(suite):
                         host.read(host.watched + "/linked-in") is None)
             got = host.read(source)
             suite.say("%s: by its old name outside it is %s" % (kind, "denied" if got is None else "allowed"))
+            inside, other = host.put("two-names", unique(MARKER)), host.outside + "/two-names"
+            os.link(inside, other)  # the latest name, which is the one that its handle leads to
+            for _ in range(2):
+                host.read(other)
+            suite.check("a file with a second name in the watch is guarded by it, however often it was opened outside, on %s" %
+                        kind, host.read(inside) is None)
             bad = host.put("bad", unique(MARKER))
             os.link(bad, host.watched + "/bad-too")
             suite.check("a hard link inside the watch is denied on %s" % kind,

@@ -40,7 +40,7 @@ def _(suite):
                     rows[0]["verdict"] == "infected" and rows[0]["signature"], rows)
         suite.check("control: a policy that enforces denies the same file", enforce(host) and host.read(bad) is None)
     with Host(suite) as host:
-        host.policy(host.watch(mode="observe"))
+        host.policy(host.watch(mode="observe", deadline="20s"))
         bad = host.put("bad", MARKER)
         host.stand_in("hold")
         host.start()
@@ -86,7 +86,7 @@ def _(suite):
                         rows[0]["verdict"] == "infected", rows)
             suite.check("control: the same in a store of files is denied", enforce(host) and host.read(bad) is None)
         with Host(suite) as host:
-            host.policy(host.watch(store=store))
+            host.policy(host.watch(store=store, deadline="20s"))
             bad = host.put("incoming/A/4711", MARKER)
             host.stand_in("hold")
             host.start()
@@ -106,10 +106,15 @@ def _(suite):
         good = host.put("new/2.M1P1.host", b"Subject: x\n\nhello\n")
         control = host.put("dovecot-uidlist", b"3 V1 N1 G1\n" + MARKER)
         elsewhere = host.put("cur/dovecot.index.log", b"x" + MARKER)
+        program = host.put("dovecot-keywords", b"#!/bin/sh\necho ran\n# " + MARKER, mode=0o755)
+        suite.check("control: a program with the name of a control file runs without the guard",
+                    host.probe("exec", program).rc == 0)
         host.start()
         suite.check("an infected message is denied", host.read(bad) is None)
         suite.check("a clean message is allowed", host.read(good))
         suite.check("a control file of the store is neither scanned nor denied", host.read(control))
+        result = host.probe("exec", program)
+        suite.check("a program with the name of a control file is judged when it is executed", result.rc == 1, result)
         suite.check("a file with such a name where the store keeps none is a file like any other",
                     host.read(elsewhere) is None)
 
