@@ -36,7 +36,7 @@ struct part {
 	uint32_t deaths;
 	uint32_t lines; /* logged for it within this second */
 	bool linked;    /* loader, recorder: its socket to the gate has been handed out */
-	bool ready;     /* recorder: it serves */
+	bool ready;     /* recorder: it serves; gate: its program is loaded */
 	bool stopping;  /* it was told to end */
 };
 
