@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -222,13 +223,30 @@ void coverage_commit(struct gate *gate)
 	publish(gate);
 }
 
+/* One of the files that never raise a question was replaced, as upgrades do: its successor is to be found. */
+static bool lasting_replaced(const struct gate *gate)
+{
+	struct stat file;
+
+	for (uint32_t i = 0; i < gate->lasting_count; i++)
+		if (fstat(gate->lasting[i], &file) == 0 && file.st_nlink == 0)
+			return true;
+	return false;
+}
+
 void coverage_refresh(struct gate *gate, int leash)
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_MISSING};
 
-	if (!gate->policy || !scope_refresh(&gate->scope))
+	if (!gate->policy)
 		return;
-	coverage_forget_places(gate);
+	if (lasting_replaced(gate))
+		frame_send(leash, &frame, sizeof(frame), -1);
+	if (scope_refresh(&gate->scope))
+		coverage_forget_places(gate);
+	else if (!gate->roots_changed)
+		return;
+	gate->roots_changed = false;
 	publish(gate);
 	for (uint32_t i = 0; i < gate->scope.count; i++)
 		if (gate->scope.roots[i].gone) {
@@ -266,11 +284,6 @@ void coverage_ignore(struct gate *gate, int fd, const struct sight *sight)
 	accesses_ignore(gate->accesses, fd);
 }
 
-static void count_flush(struct gate *gate)
-{
-	__atomic_store_n(&gate->status->flushes, gate->status->flushes + 1, __ATOMIC_RELAXED);
-}
-
 /* The file got another name: if it has an ignore mark from the time when it lay outside, that goes. It stays in the
  * table: another open outside may set the mark again. */
 void coverage_name_news(struct gate *gate, const struct generation *file)
@@ -293,7 +306,7 @@ void coverage_name_news(struct gate *gate, const struct generation *file)
 		accesses_unignore(gate->accesses, fd);
 		close(fd);
 	}
-	count_flush(gate);
+	count(&gate->status->flushes);
 }
 
 void coverage_forget_places(struct gate *gate)
@@ -301,6 +314,7 @@ void coverage_forget_places(struct gate *gate)
 	gate->epoch++;
 	if (gate->ignored_count)
 		forget_ignored(gate);
-	count_flush(gate);
-	scope_refresh(&gate->scope);
+	count(&gate->status->flushes);
+	if (scope_refresh(&gate->scope))
+		gate->roots_changed = true;
 }

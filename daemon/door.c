@@ -12,11 +12,6 @@
  * slow processors; standing in line, in twenty. */
 #define WAITING_MAX 16384
 
-static void count(uint64_t *counter)
-{
-	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
-}
-
 void count_waiting(struct gate *gate, int change)
 {
 	__atomic_store_n(&gate->status->waiting, gate->status->waiting + (uint64_t)(int64_t)change, __ATOMIC_RELAXED);

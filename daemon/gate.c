@@ -210,7 +210,7 @@ static uint32_t others(uint32_t nofile)
 static int take_groups(struct gate *gate)
 {
 	uint32_t nofile = gate->notes->nofile;
-	int result, bell;
+	int result, bell = -1;
 
 	result = accesses_open(&gate->accesses, FD_PERMISSION_GROUP, FD_PROC, gate->notes, nofile, others(nofile));
 	if (result == 0)
@@ -318,6 +318,7 @@ int gate_run(void)
 
 	if (result < 0) {
 		gate_log(gate, "the gate cannot start: %s", strerrordesc_np(-result));
+		free(gate);
 		return 1;
 	}
 	tell_keeper(LEASH_READY, 0);

@@ -76,7 +76,8 @@ struct gate {
 	int lasting[LASTING_MAX], staged_lasting[LASTING_MAX]; /* files that never raise a question */
 	uint32_t file_system_count;
 	struct file_system file_systems[ROOTS_MAX];
-	uint64_t epoch; /* of places: counts up when a folder moved or the policy changed */
+	bool roots_changed; /* one has lost its name, or has it again; still to be told */
+	uint64_t epoch;     /* of places: counts up when a folder moved or the policy changed */
 
 	uint64_t definitions; /* identity of those in use; 0: none yet */
 	bool no_definitions;  /* the loader said that there are none */
@@ -94,6 +95,12 @@ struct gate {
 
 	struct loop_handler on_permission, on_fresh, on_moves, on_leash, on_recorder;
 };
+
+/* A counter of status: written by the gate alone, read by others at any time. */
+static inline void count(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
 
 /* gate.c */
 __attribute__((format(printf, 2, 3))) void gate_log(const struct gate *gate, const char *format, ...);

@@ -17,11 +17,6 @@
 #define SECOND 1000000000ull
 #define ROUNDS_QUICK 4 /* after that a case waits a little before each new start */
 
-static void count(uint64_t *counter)
-{
-	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
-}
-
 struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, uint64_t now,
 			       bool *begun_out)
 {

@@ -18,7 +18,7 @@ static void ring_put_record(struct gate *gate, struct record *record, const stru
 		record->sizes[i] = (uint16_t)texts[i].size;
 	}
 	if (!ring_put(gate->ring, parts, 1 + RECORD_TEXTS))
-		__atomic_store_n(&gate->status->records_lost, gate->status->records_lost + 1, __ATOMIC_RELAXED);
+		count(&gate->status->records_lost);
 	if (write(FD_RECORD_BELL, &one, sizeof(one)) < 0)
 		return; /* rung for already */
 }

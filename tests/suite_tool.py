@@ -124,7 +124,7 @@ def request(verb=1, version=1, since=0, uid=0xffffffff, reason=0, path=b""):
 
 
 FIELDS = ["time", "access", "answer", "verdict", "signature", "reason", "watch", "policy", "pid", "uid", "user", "exe",
-          "path", "path_hex", "wait_ms", "count", "phase", "queue_id", "message_id"]
+          "path", "path_hex", "wait_ms", "count", "phase", "queue_id", "message_id", "detail"]
 
 
 @suite.test("a denial is shown within a second, with all that is known of it")
@@ -137,7 +137,7 @@ def _(suite):
     suite.check("it shows within a second", rows and time.monotonic() - started < 1 + PATIENCE)
     suite.say("shown after %.0f ms" % ((time.monotonic() - started) * 1000))
     row = rows[0]
-    suite.check("the fields are those of the contract", list(row) == FIELDS, list(row))
+    suite.check("the fields are those of the manual, in its order", list(row) == FIELDS, list(row))
     suite.check("their values are those of the record",
                 (row["access"], row["answer"], row["verdict"], row["signature"], row["watch"], row["policy"], row["pid"],
                  row["uid"], row["exe"], row["path"], row["path_hex"], row["wait_ms"], row["count"], row["phase"],

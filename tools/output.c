@@ -344,6 +344,7 @@ json_t *row_to_json(const struct row_frame *row)
 	json_object_set_new(json, "phase", json_string(gap ? "lost" : phase_names[row->phase]));
 	json_object_set_new(json, "queue_id", json_text(row->queue_id, strlen(row->queue_id)));
 	json_object_set_new(json, "message_id", json_text(row->message_id, strlen(row->message_id)));
+	json_object_set_new(json, "detail", json_text(row->detail, strlen(row->detail)));
 	return json;
 }
 

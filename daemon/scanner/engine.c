@@ -13,43 +13,26 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "canary.h"
 #include "charsets.h"
-#include "formats.h"
+#include "layers.h"
 #include "log.h"
 
-#define CANARY_BYTES 40
-#define CANARY_NAME "Mailward.Canary"
 #define CANARY_FILE "canary.ndb"
-#define LEVELS 128 /* of nested layers that are followed; max_depth is below it */
 
 struct engine {
 	struct cl_engine *clam;
 	struct cl_scan_options options;
 	unsigned char canary[CANARY_BYTES];
+	bool shallow; /* its limits do not let it look into a mail */
 	void (*alive)(void *owner);
 	void *owner;
 	unsigned calls;
 };
 
-/* One layer that is being looked at. */
-struct level {
-	enum format_members members;
-	bool tiny;      /* may hold nothing worth a layer (a stream of 5 bytes) */
-	bool encrypted; /* was noticed here: no wonder that nothing comes */
-	bool announced; /* members were announced at all */
-	bool pending;   /* the latest one has not come as a layer */
-	bool expected;  /* one that is larger than 5 bytes was announced */
-	unsigned below; /* layers that came from it */
-	char type[40];
-};
-
-/* libclamav's callbacks have a context, its messages have none that can be relied on; a worker has one scan at a
- * time. */
-static struct scan {
-	struct findings *findings;
-	unsigned depth; /* levels in use */
-	struct level levels[LEVELS];
-} * scanning;
+/* What the scan that is going on has seen. libclamav's callbacks have a context, its messages have none that can be
+ * relied on; a worker has one scan at a time. */
+static struct layers *scanning;
 
 static char load_message[FINDING_SIZE]; /* the first error while loading */
 
@@ -77,118 +60,32 @@ static void on_failed_call(const char *call, int error)
 
 static void on_name(int fd, const char *name, void *context)
 {
-	(void)fd;
-	(void)context;
-	if (!scanning || !name)
-		return;
-	findings_name(scanning->findings, name);
-	if (scanning->depth > 0 && name_is_encrypted(name))
-		scanning->levels[scanning->depth - 1].encrypted = true;
-}
-
-static void unopened(const struct level *level)
-{
-	const char *type = strncmp(level->type, "CL_TYPE_", 8) ? level->type : level->type + 8;
-	char text[FINDING_SIZE];
-
-	snprintf(text, sizeof(text), "%s that does not open", type);
-	findings_unsupported(scanning->findings, text);
-}
-
-/* A layer has been looked at: did everything come out of it that it promised? */
-static void level_end(struct level *level)
-{
-	if (level->encrypted)
-		return;
-	switch (level->members) {
-	case MEMBERS_NONE:
-		break;
-	case MEMBERS_SOME:
-		if (!level->below && !level->tiny)
-			unopened(level);
-		break;
-	case MEMBERS_ANNOUNCED:
-		if (level->pending || (!level->announced && !level->below && !level->tiny))
-			unopened(level);
-		break;
-	case MEMBERS_LISTED:
-		if (!level->below && (level->expected || !level->announced))
-			unopened(level);
-		break;
-	}
-}
-
-/* A gzip stream says at its end how long it was; a 7z archive at its start how long its list is. */
-static bool layer_is_tiny(const char *type, const unsigned char *bytes, size_t size)
-{
-	if (!strcmp(type, "CL_TYPE_GZ") && size >= 18)
-		return bytes[size - 4] <= 5 && !bytes[size - 3] && !bytes[size - 2] && !bytes[size - 1];
-	if (!strcmp(type, "CL_TYPE_7Z") && size >= 32)
-		return !memcmp(bytes + 20, "\0\0\0\0\0\0\0", 8);
-	return false;
+	(void)fd, (void)context;
+	if (scanning && name)
+		layers_name(scanning, name);
 }
 
 static cl_error_t on_layer(int fd, const char *type, const char **ancestors, size_t parent_size, const char *name,
-			   size_t size, const char *buffer, uint32_t level_number, uint32_t attributes, void *context)
+			   size_t size, const char *buffer, uint32_t level, uint32_t attributes, void *context)
 {
-	struct level *level;
-	const char *kind, *encrypted;
-
-	(void)fd, (void)ancestors, (void)parent_size, (void)name, (void)level_number, (void)attributes, (void)context;
-	if (!scanning)
-		return CL_CLEAN;
-	scanning->findings->layers++;
-	if (scanning->depth > 0) {
-		scanning->levels[scanning->depth - 1].below++;
-		scanning->levels[scanning->depth - 1].pending = false;
-	}
-	if (!buffer || !type) {
-		findings_error(scanning->findings, REASON_IO_ERROR, "a layer could not be read");
-		type = "";
-		size = 0;
-	}
-	kind = size ? format_unsupported(type, (const unsigned char *)buffer, size, engine_opens_rar()) : NULL;
-	if (kind)
-		findings_unsupported(scanning->findings, kind);
-	encrypted = size ? format_encrypted(type, (const unsigned char *)buffer, size) : NULL;
-	if (encrypted)
-		findings_encrypted(scanning->findings, encrypted);
-	if (scanning->depth == LEVELS) {
-		findings_error(scanning->findings, REASON_ENGINE_ERROR, "too many nested layers");
-		return CL_BREAK;
-	}
-	level = &scanning->levels[scanning->depth++];
-	*level = (struct level){.members = format_members(type),
-				.encrypted = encrypted != NULL,
-				.tiny = size && layer_is_tiny(type, (const unsigned char *)buffer, size)};
-	text_printable(level->type, sizeof(level->type), type);
-	return CL_CLEAN;
+	(void)fd, (void)ancestors, (void)parent_size, (void)name, (void)level, (void)attributes, (void)context;
+	return !scanning || layers_begin(scanning, type, (const unsigned char *)buffer, size) ? CL_CLEAN : CL_BREAK;
 }
 
 static cl_error_t on_layer_end(int fd, int result, const char *name, void *context)
 {
 	(void)fd, (void)result, (void)name, (void)context;
-	if (scanning && scanning->depth > 0)
-		level_end(&scanning->levels[--scanning->depth]);
+	if (scanning)
+		layers_end(scanning);
 	return CL_CLEAN;
 }
 
 static cl_error_t on_member(const char *container, unsigned long packed, const char *name, unsigned long size,
 			    int encrypted, unsigned int position, void *context)
 {
-	struct level *level;
-
 	(void)packed, (void)name, (void)position, (void)context;
-	if (!scanning || scanning->depth == 0)
-		return CL_CLEAN;
-	if (encrypted && container && !strcmp(container, "CL_TYPE_ARJ")) /* of the others the engine says so itself */
-		findings_encrypted(scanning->findings, "ARJ");
-	level = &scanning->levels[scanning->depth - 1];
-	if (level->members == MEMBERS_ANNOUNCED && level->pending)
-		unopened(level);
-	level->announced = true;
-	level->pending = level->members == MEMBERS_ANNOUNCED && size > 5 && !encrypted;
-	level->expected = level->expected || (size > 5 && !encrypted);
+	if (scanning)
+		layers_member(scanning, container ? container : "", size, encrypted != 0);
 	return CL_CLEAN;
 }
 
@@ -269,6 +166,7 @@ static struct engine *engine_new(const struct scanner_settings *settings)
 		engine_free(engine);
 		return NULL;
 	}
+	engine->shallow = settings->max_depth < 4;
 	engine->options = (struct cl_scan_options){
 		.general = CL_SCAN_GENERAL_ALLMATCHES | CL_SCAN_GENERAL_HEURISTICS,
 		.parse = ~0u,
@@ -470,89 +368,26 @@ static void code_note(struct findings *findings, int code)
 
 void engine_scan(struct engine *engine, int fd, struct findings *findings)
 {
-	static struct scan scan;
+	static struct layers layers;
 	struct cl_scan_options options = engine->options;
 	const char *name = NULL;
 	unsigned long scanned = 0;
 	int code;
 
-	scan.findings = findings;
-	scan.depth = 0;
-	scanning = &scan;
+	layers_open(&layers, findings, engine_opens_rar());
+	scanning = &layers;
 	calls_watch(on_failed_call);
 	code = (int)cl_scandesc_callback(fd, NULL, &name, &scanned, engine->clam, &options, NULL);
 	calls_watch(NULL);
-	while (scan.depth > 0)
-		level_end(&scan.levels[--scan.depth]);
 	scanning = NULL;
+	layers_close(&layers);
 	if (name) /* as a rule the callback had it; then this changes nothing */
 		findings_name(findings, name);
 	code_note(findings, code);
 }
 
-static int file_of(const char *text, size_t size)
+const unsigned char *engine_canary_bytes(const struct engine *engine, bool *shallow)
 {
-	int fd = open("/canary", O_RDWR | O_CREAT | O_EXCL, 0600);
-
-	if (fd < 0)
-		return -1;
-	unlink("/canary");
-	if (write(fd, text, size) != (ssize_t)size) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static size_t base64(char *out, const unsigned char *bytes, size_t size)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	size_t used = 0;
-
-	for (size_t i = 0; i + 3 <= size; i += 3) { /* size is a multiple of 3 */
-		out[used++] = digits[bytes[i] >> 2];
-		out[used++] = digits[(bytes[i] & 3) << 4 | bytes[i + 1] >> 4];
-		out[used++] = digits[(bytes[i + 1] & 15) << 2 | bytes[i + 2] >> 6];
-		out[used++] = digits[bytes[i + 2] & 63];
-	}
-	out[used] = 0;
-	return used;
-}
-
-static bool canary_scan(struct engine *engine, const unsigned char *bytes, size_t size, struct verdict *verdict)
-{
-	char mail[512], text[4 * CANARY_BYTES], detail[FINDING_SIZE + 32];
-	struct findings findings = {0};
-	int length, fd;
-
-	base64(text, bytes, size);
-	length = snprintf(mail, sizeof(mail),
-			  "From: <canary@localhost>\nMIME-Version: 1.0\nContent-Type: application/octet-stream\n"
-			  "Content-Transfer-Encoding: base64\nSubject: canary\n\n%s\n",
-			  text);
-	fd = file_of(mail, (size_t)length);
-	if (fd < 0)
-		return false;
-	engine_scan(engine, fd, &findings);
-	close(fd);
-	judge(&findings, verdict, detail, sizeof(detail));
-	return true;
-}
-
-const char *engine_canary(struct engine *engine)
-{
-	unsigned char bytes[CANARY_BYTES + 2] = {0};
-	struct verdict verdict;
-
-	memcpy(bytes, engine->canary, sizeof(engine->canary));
-	if (!canary_scan(engine, bytes, sizeof(bytes), &verdict))
-		return "its file system takes no file";
-	if (verdict.kind != VERDICT_INFECTED || strncmp(verdict.signature, CANARY_NAME, strlen(CANARY_NAME)))
-		return "the canary was not found";
-	bytes[0] ^= 0xff;
-	if (!canary_scan(engine, bytes, sizeof(bytes), &verdict))
-		return "its file system takes no file";
-	if (verdict.kind != VERDICT_CLEAN)
-		return "a harmless mail was not clean";
-	return NULL;
+	*shallow = engine->shallow;
+	return engine->canary;
 }

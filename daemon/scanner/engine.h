@@ -40,8 +40,7 @@ void engine_settle(struct engine *engine);
 /* Scans the whole of fd and adds to findings, which the caller zeroed. */
 void engine_scan(struct engine *engine, int fd, struct findings *findings);
 
-/* A mail that holds the canary, and a plain one, through the whole engine. NULL: the first was found, the second was
- * not; else what is wrong. */
-const char *engine_canary(struct engine *engine);
+/* The canary's CANARY_BYTES; *shallow: the limits do not let the engine look into a mail. */
+const unsigned char *engine_canary_bytes(const struct engine *engine, bool *shallow);
 
 #endif

@@ -37,7 +37,7 @@ static bool header_is(struct span *header, const char *name)
 	size_t length = strlen(name);
 	const char *at = header->at + length;
 
-	if ((size_t)(header->end - header->at) <= length || strncasecmp(header->at, name, length))
+	if ((size_t)(header->end - header->at) <= length || strncasecmp(header->at, name, length) != 0)
 		return false;
 	while (at < header->end && (*at == ' ' || *at == '\t'))
 		at++;

@@ -191,6 +191,12 @@ static int child_fork(struct nest *nest, bool is_hasher)
 
 /* ---- ends ---- */
 
+static bool is_old(const struct child *child)
+{
+	return child->state != CHILD_FREE && child->state != CHILD_DYING && !child->is_hasher &&
+	       child->definitions != child->nest->definitions;
+}
+
 static void ended(struct child *child, int status)
 {
 	struct nest *nest = child->nest;
@@ -199,7 +205,7 @@ static void ended(struct child *child, int status)
 
 	if (child->report >= 0) /* it may have said more than its exit code does */
 		report_ready(child, EPOLLIN);
-	if (child->state == CHILD_STARTING || child->state == CHILD_READY) {
+	if ((child->state == CHILD_STARTING || child->state == CHILD_READY) && !is_old(child)) {
 		later(nest, child->is_hasher);
 		snprintf(text, sizeof(text), "no %s starts: %s %d", child->is_hasher ? "hasher" : "worker",
 			 layer                 ? layer
@@ -270,12 +276,6 @@ void nest_gate(struct nest *nest, int gate)
 }
 
 /* ---- the old and the new ---- */
-
-static bool is_old(const struct child *child)
-{
-	return child->state != CHILD_FREE && child->state != CHILD_DYING && !child->is_hasher &&
-	       child->definitions != child->nest->definitions;
-}
 
 static unsigned old_count(const struct nest *nest)
 {

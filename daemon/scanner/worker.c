@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "canary.h"
 #include "frame.h"
 #include "headers.h"
 #include "unwrap.h"
@@ -153,7 +154,7 @@ _Noreturn void worker_run(const struct box *box, struct engine *engine, const st
 
 	child_enter(box);
 	engine_settle(engine);
-	wrong = engine_canary(engine);
+	wrong = canary_check(engine);
 	child_report(!wrong, wrong ? wrong : "");
 	if (wrong)
 		_exit(CHILD_CANARY);

@@ -19,11 +19,11 @@ struct child_report {
 	char text[124];
 };
 
-/* From 64 on: enum box_layer. */
+/* How a child ends; numbers from 64 on are enum box_layer. */
 enum child_exit {
 	CHILD_ENDED = 0,     /* in order: its cases are done, the gate has closed, a finding, a message */
 	CHILD_BAD_FRAME = 1, /* the gate sent what no gate sends */
-	CHILD_CANARY = 2,    /* it does not find what it must */
+	CHILD_CANARY = 2     /* it does not find what it must */
 };
 
 /* Both: box->keep[0] is the socket to the gate, box->keep[1] the one for the report. They never return. */

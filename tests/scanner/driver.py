@@ -55,6 +55,10 @@ def receive(sock, size, timeout):
     return data, (fds[0] if fds else None)
 
 
+class Late(AssertionError):
+    """Something did not happen in its time."""
+
+
 class Worker:
     def __init__(self, pid, fd, definitions):
         self.pid, self.definitions = pid, definitions
@@ -167,7 +171,7 @@ class Scanner:
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError("%s did not happen in %d s; loaded: %s, log: %s" % (what, timeout, self.loaded, self.log))
+                raise Late("%s did not happen in %d s; loaded: %s, log: %s" % (what, timeout, self.loaded, self.log))
             self.turn()
 
     def worker(self, timeout=20):

@@ -137,11 +137,12 @@ static void spaces_in_a_program_a_user_or_a_signature_forge_no_column(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(line_of(row, 0, false), "infected:None\\x20clean\\x20\\xc2\\xa0\\x20x"));
 }
 
-static void a_row_in_json_has_every_field_of_the_contract_and_no_other(void)
+static void a_row_in_json_has_every_field_of_the_manual_and_no_other(void)
 {
-	static const char *const names[] = {
-		"time", "access", "answer", "verdict",  "signature", "reason", "watch", "policy",   "pid",       "uid",
-		"user", "exe",    "path",   "path_hex", "wait_ms",   "count",  "phase", "queue_id", "message_id"};
+	static const char *const names[] = {"time",   "access", "answer",   "verdict",    "signature",
+					    "reason", "watch",  "policy",   "pid",        "uid",
+					    "user",   "exe",    "path",     "path_hex",   "wait_ms",
+					    "count",  "phase",  "queue_id", "message_id", "detail"};
 	json_t *json = row_to_json(sample());
 
 	CU_ASSERT_EQUAL(json_object_size(json), sizeof(names) / sizeof(names[0]));
@@ -320,7 +321,7 @@ int main(void)
 	suite = CU_add_suite("output", NULL, NULL);
 	TEST(hostile_bytes_in_any_text_leave_one_harmless_line);
 	TEST(spaces_in_a_program_a_user_or_a_signature_forge_no_column);
-	TEST(a_row_in_json_has_every_field_of_the_contract_and_no_other);
+	TEST(a_row_in_json_has_every_field_of_the_manual_and_no_other);
 	TEST(a_path_that_is_not_plain_is_escaped_and_given_whole_as_hex);
 	TEST(a_path_in_plain_utf8_is_literal_even_with_a_backslash);
 	TEST(long_plain_text_stays_plain_wherever_its_characters_fall);

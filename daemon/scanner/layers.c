@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "layers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void layers_open(struct layers *layers, struct findings *findings, bool rar)
+{
+	layers->findings = findings;
+	layers->rar = rar;
+	layers->depth = 0;
+}
+
+static void unopened(struct layers *layers, const struct level *level)
+{
+	const char *type = strncmp(level->type, "CL_TYPE_", 8) ? level->type : level->type + 8;
+	char text[FINDING_SIZE];
+
+	snprintf(text, sizeof(text), "%s that does not open", type);
+	findings_unsupported(layers->findings, text);
+}
+
+/* Did everything come out of it that it promised? */
+static void promises_check(struct layers *layers, const struct level *level)
+{
+	if (level->encrypted)
+		return;
+	switch (level->members) {
+	case MEMBERS_NONE:
+		break;
+	case MEMBERS_SOME:
+		if (!level->below && !level->tiny)
+			unopened(layers, level);
+		break;
+	case MEMBERS_ANNOUNCED:
+		if (level->pending || (!level->announced && !level->below && !level->tiny))
+			unopened(layers, level);
+		break;
+	case MEMBERS_LISTED:
+		if (!level->below && (level->expected || !level->announced))
+			unopened(layers, level);
+		break;
+	}
+}
+
+/* A gzip stream says at its end how long it was; a 7z archive at its start how long its list is. */
+static bool is_tiny(const char *type, const unsigned char *bytes, size_t size)
+{
+	if (!strcmp(type, "CL_TYPE_GZ") && size >= 18)
+		return bytes[size - 4] <= 5 && !bytes[size - 3] && !bytes[size - 2] && !bytes[size - 1];
+	if (!strcmp(type, "CL_TYPE_7Z") && size >= 32)
+		return !memcmp(bytes + 20, "\0\0\0\0\0\0\0", 8);
+	return false;
+}
+
+bool layers_begin(struct layers *layers, const char *type, const unsigned char *bytes, size_t size)
+{
+	const char *kind = NULL, *encrypted = NULL;
+	struct level *level;
+
+	layers->findings->layers++;
+	if (layers->depth > 0) {
+		layers->levels[layers->depth - 1].below++;
+		layers->levels[layers->depth - 1].pending = false;
+	}
+	if (layers->depth == LEVELS_MAX) {
+		findings_error(layers->findings, REASON_ENGINE_ERROR, "too many nested layers");
+		return false;
+	}
+	level = &layers->levels[layers->depth++];
+	*level = (struct level){0};
+	if (!type || !bytes) {
+		findings_error(layers->findings, REASON_IO_ERROR, "a layer could not be read");
+		return true;
+	}
+	kind = format_unsupported(type, bytes, size, layers->rar);
+	if (kind)
+		findings_unsupported(layers->findings, kind);
+	encrypted = format_encrypted(type, bytes, size);
+	if (encrypted)
+		findings_encrypted(layers->findings, encrypted);
+	level->members = format_members(type);
+	level->encrypted = encrypted != NULL;
+	level->tiny = is_tiny(type, bytes, size);
+	text_printable(level->type, sizeof(level->type), type);
+	return true;
+}
+
+void layers_member(struct layers *layers, const char *container, size_t size, bool encrypted)
+{
+	struct level *level;
+
+	if (layers->depth == 0)
+		return;
+	if (encrypted && !strcmp(container, "CL_TYPE_ARJ")) /* of the others the engine says so itself */
+		findings_encrypted(layers->findings, "ARJ");
+	level = &layers->levels[layers->depth - 1];
+	if (level->pending)
+		unopened(layers, level);
+	level->announced = true;
+	level->pending = level->members == MEMBERS_ANNOUNCED && size > 5 && !encrypted;
+	level->expected = level->expected || (size > 5 && !encrypted);
+}
+
+void layers_name(struct layers *layers, const char *name)
+{
+	findings_name(layers->findings, name);
+	if (layers->depth > 0 && name_is_encrypted(name))
+		layers->levels[layers->depth - 1].encrypted = true;
+}
+
+void layers_end(struct layers *layers)
+{
+	if (layers->depth > 0)
+		promises_check(layers, &layers->levels[--layers->depth]);
+}
+
+void layers_close(struct layers *layers)
+{
+	while (layers->depth > 0)
+		layers_end(layers);
+}
