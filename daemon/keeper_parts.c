@@ -15,15 +15,12 @@
 #include "log.h"
 
 #define GATE_SILENCE (1500 * SECOND_NS / 1000)
-#define LOADER_SILENCE (2 * SECOND_NS)
-#define LOADER_LOADING_SILENCE (60 * SECOND_NS)
 #define RECORDER_SILENCE (10 * SECOND_NS)
 /* A killed process whose last thread hangs inside the kernel (a close on a dead NFS server) can answer nobody any
  * more; nobody waits longer for it than this. */
 #define LAST_BREATH (300 * SECOND_NS / 1000)
 #define GATE_LOAD_TIME (SECOND_NS)
 #define FRAMES_A_TURN 16
-#define LINES_A_SECOND 20
 #define DEATHS_BEFORE_READY 4
 
 static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader"};
@@ -33,7 +30,7 @@ bool part_runs(const struct part *part)
 	return part->child.pid > 0;
 }
 
-static void show(struct part *part, enum process_state state)
+void part_show(struct part *part, enum process_state state)
 {
 	if (!part->entry)
 		return;
@@ -74,7 +71,7 @@ int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_
 	restart_started(&part->restart, now_ns(), limit_ns);
 	if (part->entry)
 		part->entry->started_ns = wall_ns();
-	show(part, PROCESS_STARTING);
+	part_show(part, PROCESS_STARTING);
 	return 0;
 }
 
@@ -132,7 +129,7 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
-	if (part_start(part, &plan, LOADER_SILENCE) < 0) {
+	if (part_start(part, &plan, LOADER_SILENCE_NS) < 0) {
 		restart_ended(&part->restart, now_ns());
 		return;
 	}
@@ -212,7 +209,7 @@ static void part_ended(struct part *part, const char *how)
 	part->linked = part->ready = false;
 	part->deaths++;
 	restart_ended(&part->restart, now_ns());
-	show(part, PROCESS_RESTARTING);
+	part_show(part, PROCESS_RESTARTING);
 	if (expected)
 		return;
 	part->entry->restarts++;
@@ -251,132 +248,7 @@ void parts_reap(struct keeper *keeper)
 	}
 }
 
-/* ---- what they say ---- */
-
-static void part_says(struct part *part, const char *text)
-{
-	if (part->lines++ < LINES_A_SECOND)
-		log_line("%s: %s", part->name, text);
-}
-
-static bool gate_frame(struct part *part, const struct leash_frame *frame)
-{
-	switch ((enum leash_kind)frame->kind) {
-	case LEASH_BEAT:
-		restart_beat(&part->restart, now_ns());
-		restart_succeeded(&part->restart);
-		part->ready = true;
-		show(part, PROCESS_RUNNING);
-		return true;
-	case LEASH_READY:
-		part->ready = true;
-		return true;
-	case LEASH_IN_FORCE:
-		policies_in_force(part->keeper, frame);
-		return true;
-	case LEASH_MISSING:
-		part->keeper->policies.roots_wanted = part->keeper->policies.roots_changed = true;
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void loader_loaded(struct part *part, const struct leash_frame *frame)
-{
-	struct keeper_part *shown = &part->keeper->page->keeper;
-
-	part->restart.limit_ns = LOADER_SILENCE;
-	shown->definitions_signatures = frame->value;
-	shown->definitions_time_ns = frame->time_ns;
-	snprintf(shown->definitions_version, sizeof(shown->definitions_version), "%.*s",
-		 (int)sizeof(shown->definitions_version) - 1, frame->text);
-	__atomic_store_n(&shown->definitions_known, 1, __ATOMIC_RELEASE);
-	if (frame->value)
-		log_line("definitions: %" PRIu64 " signatures, %s", frame->value, frame->text);
-	else
-		log_line("no definitions (%s): every verdict is unscanned (no-definitions)", frame->text);
-	if (!frame->value)
-		restart_succeeded(&part->restart);
-	show(part, PROCESS_RUNNING);
-}
-
-static bool loader_frame(struct part *part, const struct leash_frame *frame)
-{
-	restart_beat(&part->restart, now_ns());
-	switch ((enum leash_kind)frame->kind) {
-	case LEASH_BEAT:
-	case LEASH_READY:
-		return true;
-	case LEASH_LOADING:
-		part->restart.limit_ns = LOADER_LOADING_SILENCE;
-		show(part, PROCESS_LOADING);
-		return true;
-	case LEASH_LOADED:
-		loader_loaded(part, frame);
-		return true;
-	case LEASH_SERVING:
-		__atomic_store_n(&part->keeper->page->keeper.workers_serving, frame->value, __ATOMIC_RELAXED);
-		if (frame->value)
-			restart_succeeded(&part->restart);
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool recorder_frame(struct part *part, const struct leash_frame *frame)
-{
-	struct keeper *keeper = part->keeper;
-
-	restart_beat(&part->restart, now_ns());
-	switch ((enum leash_kind)frame->kind) {
-	case LEASH_BEAT:
-		return true;
-	case LEASH_READY:
-		part->ready = true;
-		restart_succeeded(&part->restart);
-		show(part, PROCESS_RUNNING);
-		return true;
-	case LEASH_BEFORE:
-		/* A recorder that is started again counts this run's denials too. */
-		if (!keeper->before_known) {
-			for (int i = 0; i < 24; i++)
-				keeper->page->keeper.blocked_before[i] = frame->counts[i];
-			keeper->page->keeper.released_unjudged = frame->value;
-			keeper->page->keeper.released_lately = frame->watch;
-			keeper->before_known = true;
-		}
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool part_frame(struct part *part, struct leash_frame *frame, int fd)
-{
-	if (frame->version != WIRE_VERSION)
-		return false;
-	frame->text[LEASH_TEXT - 1] = 0;
-	if (frame->kind == LEASH_LOG) {
-		part_says(part, frame->text);
-		return true;
-	}
-	switch (part->role) {
-	case PART_GATE:
-		return gate_frame(part, frame);
-	case PART_LOADER:
-		return loader_frame(part, frame);
-	case PART_RECORDER:
-		return recorder_frame(part, frame);
-	case PART_READER:
-		policies_reader_frame(part->keeper, frame, fd);
-		return true;
-	case PARTS:
-		break;
-	}
-	return false;
-}
+/* ---- the leashes ---- */
 
 static void leash_ready(void *owner, uint32_t events)
 {
