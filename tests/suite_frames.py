@@ -110,7 +110,8 @@ def _(suite):
                     send(sock, valid(1))
             health.check("500 requests in one connection to %s" % name)
             suite.say("%s: %d malformed frames were taken by the kernel" % (name, sent))
-            suite.check("control: frames reach %s" % name, sent >= 300, sent)
+            # How many get through depends on how soon the daemon hangs up on the first wrong one.
+            suite.check("control: frames reach %s" % name, sent >= 100, sent)
         os.close(null)
 
 
