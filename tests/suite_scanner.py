@@ -864,6 +864,7 @@ def new_definitions_are_taken_up_without_losing_a_case():
         check(takes(asked, fd), "a worker that does not know yet takes no case")
         os.kill(asked.pid, signal.SIGCONT)
         reply = asked.answer()
+        check(not isinstance(reply, str), "asked before it went: %s" % reply)
         equal((reply.verdict, reply.last), ("clean", 1), "asked before it went")
         s.turn(0.5)
         equal(s.definitions, first, "the gate was told while an old worker is busy")
