@@ -259,14 +259,14 @@ static int start_standstill(void)
 
 static int gate_start(struct gate *gate)
 {
-	int result = rights_gate(); /* before any thread: they inherit what is left */
+	int result = loop_open(&gate->loop);
 
-	if (result == 0)
-		result = loop_open(&gate->loop);
 	if (result == 0)
 		result = take_memory(gate);
 	if (result == 0)
 		result = take_pools(gate);
+	if (result == 0) /* after the pools, which it locks; before any thread: they inherit what is left */
+		result = rights_gate();
 	if (result == 0)
 		result = take_groups(gate);
 	if (result == 0)
