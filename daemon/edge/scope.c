@@ -253,9 +253,11 @@ static bool is_of(const struct scope *scope, uint64_t dev, uint32_t magic)
 	return false;
 }
 
-bool scope_is_overlay(const struct scope *scope, uint64_t dev)
+bool scope_is_overlay(int fd)
 {
-	return is_of(scope, dev, OVERLAYFS_SUPER_MAGIC);
+	struct statfs file_system;
+
+	return fstatfs(fd, &file_system) < 0 || (uint32_t)file_system.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 bool scope_hides_mapped_stores(const struct scope *scope, uint64_t dev)
