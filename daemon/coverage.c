@@ -202,7 +202,9 @@ void coverage_commit(struct gate *gate)
 	memcpy(gate->lasting, gate->staged_lasting, sizeof(gate->lasting));
 	gate->lasting_count = gate->staged_lasting_count;
 	gate->staged_lasting_count = 0;
-	forget_ignored(gate); /* and sets the lasting ones, before the first question can come */
+	/* Those of a predecessor, whose table is gone, too. Not before this point: a successor that died without them
+	 * could not be executed again where the programs themselves lie on a marked file system. */
+	forget_ignored(gate);
 	gate->policy = gate->staged_policy;
 	gate->staged_policy = NULL;
 	memcpy(gate->without, gate->staged_without, sizeof(gate->without));

@@ -219,8 +219,6 @@ static int take_groups(struct gate *gate)
 		result = moves_open(&gate->moves, FD_MOVES_GROUP);
 	if (result < 0)
 		return result;
-	/* Marks on single files are from our predecessor, whose table of them is gone. */
-	accesses_unignore_all(gate->accesses);
 	gate->on_permission = (struct loop_handler){.ready = hear_permission, .owner = gate, .fd = -1};
 	gate->on_fresh = (struct loop_handler){.ready = hear_fresh, .owner = gate, .fd = -1};
 	gate->on_moves = (struct loop_handler){.ready = hear_moves, .owner = gate, .fd = -1};

@@ -31,7 +31,7 @@
 #define STOP_ALL_TIME (1500 * SECOND_NS / 1000)
 #define STOP_END_TIME (1900 * SECOND_NS / 1000)
 #define TICK_MS 250
-#define TICK_SHORT_MS 20
+#define TICK_SHORT_MS 10
 #define OWN_PAUSE (SECOND_NS) /* longer between two turns: the host slept, or we were stopped */
 #define NOFILE_MOST NOTES_MAX
 #define NOFILE_FEW 256
@@ -380,7 +380,8 @@ static void forgive_own_pause(struct keeper *keeper, uint64_t now)
 /* Is something due soon? Then the loop looks more often. */
 static int tick_ms(const struct keeper *keeper)
 {
-	if (!keeper->ready || keeper->stop != STOP_NOT || keeper->policies.offered || keeper->policies.delivering)
+	if (!keeper->ready || !keeper->parts[PART_GATE].ready || keeper->stop != STOP_NOT || keeper->policies.offered ||
+	    keeper->policies.delivering)
 		return TICK_SHORT_MS;
 	for (int i = 0; i < PARTS; i++)
 		if (keeper->parts[i].killed_ns || (i != PART_READER && !part_runs(&keeper->parts[i])))

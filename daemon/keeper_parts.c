@@ -15,14 +15,12 @@
 #include "log.h"
 
 #define GATE_SILENCE (1500 * SECOND_NS / 1000)
-#define LOADER_SILENCE (2 * SECOND_NS)
-#define LOADER_LOADING_SILENCE (60 * SECOND_NS)
 #define RECORDER_SILENCE (10 * SECOND_NS)
 /* A killed process whose last thread hangs inside the kernel (a close on a dead NFS server) can answer nobody any
  * more; nobody waits longer for it than this. */
 #define LAST_BREATH (300 * SECOND_NS / 1000)
+#define GATE_LOAD_TIME (SECOND_NS)
 #define FRAMES_A_TURN 16
-#define LINES_A_SECOND 20
 #define DEATHS_BEFORE_READY 4
 
 static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader"};
@@ -32,7 +30,7 @@ bool part_runs(const struct part *part)
 	return part->child.pid > 0;
 }
 
-static void show(struct part *part, enum process_state state)
+void part_show(struct part *part, enum process_state state)
 {
 	if (!part->entry)
 		return;
@@ -73,7 +71,7 @@ int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_
 	restart_started(&part->restart, now_ns(), limit_ns);
 	if (part->entry)
 		part->entry->started_ns = wall_ns();
-	show(part, PROCESS_STARTING);
+	part_show(part, PROCESS_STARTING);
 	return 0;
 }
 
@@ -131,7 +129,7 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
-	if (part_start(part, &plan, LOADER_SILENCE) < 0) {
+	if (part_start(part, &plan, LOADER_SILENCE_NS) < 0) {
 		restart_ended(&part->restart, now_ns());
 		return;
 	}
@@ -211,7 +209,7 @@ static void part_ended(struct part *part, const char *how)
 	part->linked = part->ready = false;
 	part->deaths++;
 	restart_ended(&part->restart, now_ns());
-	show(part, PROCESS_RESTARTING);
+	part_show(part, PROCESS_RESTARTING);
 	if (expected)
 		return;
 	part->entry->restarts++;
@@ -250,134 +248,7 @@ void parts_reap(struct keeper *keeper)
 	}
 }
 
-/* ---- what they say ---- */
-
-static void part_says(struct part *part, const char *text)
-{
-	if (part->lines++ < LINES_A_SECOND)
-		log_line("%s: %s", part->name, text);
-}
-
-static bool gate_frame(struct part *part, const struct leash_frame *frame)
-{
-	switch ((enum leash_kind)frame->kind) {
-	case LEASH_BEAT:
-		restart_beat(&part->restart, now_ns());
-		restart_succeeded(&part->restart);
-		show(part, PROCESS_RUNNING);
-		return true;
-	case LEASH_READY:
-		return true; /* gate.marks_stand says so too */
-	case LEASH_IN_FORCE:
-		policies_in_force(part->keeper, frame);
-		return true;
-	case LEASH_PEER:
-		if (frame->value == PEER_LOADER)
-			part_kill(&part->keeper->parts[PART_LOADER], "sent the gate what is no frame");
-		return true;
-	case LEASH_MISSING:
-		part->keeper->policies.roots_wanted = part->keeper->policies.roots_changed = true;
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void loader_loaded(struct part *part, const struct leash_frame *frame)
-{
-	struct keeper_part *shown = &part->keeper->page->keeper;
-
-	part->restart.limit_ns = LOADER_SILENCE;
-	shown->definitions_signatures = frame->value;
-	shown->definitions_time_ns = frame->time_ns;
-	snprintf(shown->definitions_version, sizeof(shown->definitions_version), "%.*s",
-		 (int)sizeof(shown->definitions_version) - 1, frame->text);
-	__atomic_store_n(&shown->definitions_known, 1, __ATOMIC_RELEASE);
-	if (frame->value)
-		log_line("definitions: %" PRIu64 " signatures, %s", frame->value, frame->text);
-	else
-		log_line("no definitions (%s): every verdict is unscanned (no-definitions)", frame->text);
-	if (!frame->value)
-		restart_succeeded(&part->restart);
-	show(part, PROCESS_RUNNING);
-}
-
-static bool loader_frame(struct part *part, const struct leash_frame *frame)
-{
-	restart_beat(&part->restart, now_ns());
-	switch ((enum leash_kind)frame->kind) {
-	case LEASH_BEAT:
-	case LEASH_READY:
-		return true;
-	case LEASH_LOADING:
-		part->restart.limit_ns = LOADER_LOADING_SILENCE;
-		show(part, PROCESS_LOADING);
-		return true;
-	case LEASH_LOADED:
-		loader_loaded(part, frame);
-		return true;
-	case LEASH_SERVING:
-		__atomic_store_n(&part->keeper->page->keeper.workers_serving, frame->value, __ATOMIC_RELAXED);
-		if (frame->value)
-			restart_succeeded(&part->restart);
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool recorder_frame(struct part *part, const struct leash_frame *frame)
-{
-	struct keeper *keeper = part->keeper;
-
-	restart_beat(&part->restart, now_ns());
-	switch ((enum leash_kind)frame->kind) {
-	case LEASH_BEAT:
-		return true;
-	case LEASH_READY:
-		part->ready = true;
-		restart_succeeded(&part->restart);
-		show(part, PROCESS_RUNNING);
-		return true;
-	case LEASH_BEFORE:
-		/* A recorder that is started again counts this run's denials too. */
-		if (!keeper->before_known) {
-			for (int i = 0; i < 24; i++)
-				keeper->page->keeper.blocked_before[i] = frame->counts[i];
-			keeper->page->keeper.released_unjudged = frame->value;
-			keeper->page->keeper.released_lately = frame->watch;
-			keeper->before_known = true;
-		}
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool part_frame(struct part *part, struct leash_frame *frame, int fd)
-{
-	if (frame->version != WIRE_VERSION)
-		return false;
-	frame->text[LEASH_TEXT - 1] = 0;
-	if (frame->kind == LEASH_LOG) {
-		part_says(part, frame->text);
-		return true;
-	}
-	switch (part->role) {
-	case PART_GATE:
-		return gate_frame(part, frame);
-	case PART_LOADER:
-		return loader_frame(part, frame);
-	case PART_RECORDER:
-		return recorder_frame(part, frame);
-	case PART_READER:
-		policies_reader_frame(part->keeper, frame, fd);
-		return true;
-	case PARTS:
-		break;
-	}
-	return false;
-}
+/* ---- the leashes ---- */
 
 static void leash_ready(void *owner, uint32_t events)
 {
@@ -448,6 +319,24 @@ static void report_sweep(struct keeper *keeper)
 
 /* ---- the clock ---- */
 
+/* The last resort, where the file system of our own programs is marked: a gate whose exec waits for an answer that
+ * nobody but itself could give. Files of ours never raise a question there (edge/lasting.h), but a gate may die before
+ * it has said so to the kernel again. Nobody reads from the group before a gate is ready, so we may. */
+static void rescue_gate(struct keeper *keeper, uint64_t now)
+{
+	struct part *gate = &keeper->parts[PART_GATE];
+	uint64_t denied;
+
+	if (!part_runs(gate) || gate->ready || gate->killed_ns || now < gate->restart.beat_ns + GATE_LOAD_TIME)
+		return;
+	denied = sweep_rescue(keeper->permission_group, keeper->notes, &keeper->unreported);
+	if (!denied)
+		return;
+	keeper->has_unreported = true;
+	__atomic_fetch_add(&keeper->page->keeper.answered_for_gate, denied, __ATOMIC_RELAXED);
+	log_line("the gate could not be loaded while nobody answered: refused %" PRIu64 " accesses", denied);
+}
+
 static void start_when_due(struct part *part, uint64_t now)
 {
 	if (part_runs(part) || now < part->restart.due_ns || part->keeper->stop != STOP_NOT)
@@ -493,6 +382,7 @@ void parts_tick(struct keeper *keeper, uint64_t now)
 		if (keeper->policies.current->valid || keeper->policies.offered)
 			start_when_due(part, now);
 	}
+	rescue_gate(keeper, now);
 	link_to_gate(keeper, &keeper->parts[PART_LOADER], PEER_LOADER);
 	link_to_gate(keeper, &keeper->parts[PART_RECORDER], PEER_RECORDER);
 	report_sweep(keeper);

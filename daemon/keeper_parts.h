@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The keeper's own rooms: keeper.c (its life), keeper_parts.c (the other processes), keeper_policy.c (policies on their
- * way from the reader to the gate). One thread; all of it lies in one static struct, so nothing is allocated.
+ * The keeper's own rooms: keeper.c (its life), keeper_parts.c (the other processes), keeper_frames.c (what they say),
+ * keeper_policy.c (policies on their way from the reader to the gate). One thread; all of it lies in one static struct,
+ * so nothing is allocated.
  */
 #ifndef MAILWARD_KEEPER_PARTS_H
 #define MAILWARD_KEEPER_PARTS_H
@@ -36,7 +37,7 @@ struct part {
 	uint32_t deaths;
 	uint32_t lines; /* logged for it within this second */
 	bool linked;    /* loader, recorder: its socket to the gate has been handed out */
-	bool ready;     /* recorder: it serves */
+	bool ready;     /* recorder: it serves; gate: its program is loaded */
 	bool stopping;  /* it was told to end */
 };
 
@@ -119,6 +120,15 @@ void part_stop(struct part *part);
 void parts_restart_loader(struct keeper *keeper);
 /* Plan of a child that gets no descriptors but its leash. */
 struct child_plan part_plan(const struct keeper *keeper, int executable, const char *name);
+
+/* How its state looks to the tool. */
+void part_show(struct part *part, enum process_state state);
+
+/* ---- keeper_frames.c ---- */
+#define LOADER_SILENCE_NS (2 * SECOND_NS)
+/* Takes a frame. false: this part must not send it. fd (-1: none) becomes the reader's room's, else stays the caller's.
+ */
+bool part_frame(struct part *part, struct leash_frame *frame, int fd);
 
 /* ---- keeper_policy.c ---- */
 void policies_init(struct keeper *keeper);

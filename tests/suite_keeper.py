@@ -6,6 +6,7 @@ callers. The parts do what the words of the policy and of their `behave` files s
 import mmap
 import os
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -374,6 +375,35 @@ def _(suite):
     suite.check("an access in the queue is not let go by the gate's death", waiting.poll() is None)
     keeper.end()
     suite.check("it goes on when the daemon has ended on purpose", waiting.communicate(timeout=10)[0] == b"got bytes")
+
+
+@suite.test("our own programs lie on a marked file system")
+def _(suite):
+    keeper = Keeper()
+    path = private_mount(keeper)
+    for name in ("mailwardd", "mailward-scanner"):
+        shutil.copy2(os.path.join(PROGRAMS, name), path)
+    keeper.policy("gate read mark %s" % path)
+    keeper.start(argv=[path + "/mailwardd"] + keeper.argv()[1:])
+    for i in range(3):
+        waiting = opener(path + "/f%d" % i)
+        time.sleep(0.7)
+        suite.check("control: an open there waits", waiting.poll() is None)
+        gate = keeper.child("gate")
+        begin = time.monotonic()
+        os.kill(gate, signal.SIGKILL)
+        later = opener(path + "/f%d" % (i + 10))
+        keeper.until("took policy 1", 2 + i)
+        seconds = time.monotonic() - begin
+        suite.say("the gate is back after %.2f s" % seconds)
+        suite.check("a gate whose exec nobody can answer for comes up within 2 s all the same", seconds < 2 + SLACK, seconds)
+        suite.check("who waited meanwhile was refused, or waits again", waiting.communicate(timeout=5)[0] in
+                    (b"errno 1", b"got bytes"))
+        later.kill()
+    loader = keeper.child("loader")
+    os.kill(loader, signal.SIGKILL)
+    keeper.successor("loader", loader)
+    suite.check("a loader there is started again too", True)
 
 
 @suite.test("reload is all or nothing")

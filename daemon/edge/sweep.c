@@ -5,6 +5,8 @@
 #include <sys/fanotify.h>
 #include <unistd.h>
 
+#define RESCUE_READS 256 /* in one call, so that nobody who opens again and again holds it up */
+
 /* Was there an access with this number? The kernel says ENOENT where there is none. */
 static bool answer(int group, int number, uint32_t response)
 {
@@ -37,4 +39,46 @@ uint64_t sweep_answer(int group, struct gate_notes *notes, struct sweep_count *c
 		}
 	}
 	return answered;
+}
+
+static bool is_own(const struct gate_notes *notes, int32_t pid)
+{
+	for (uint32_t i = 0; i < PROCESSES_MAX; i++)
+		if (pid > 0 && __atomic_load_n(&notes->own_pids[i], __ATOMIC_RELAXED) == pid)
+			return true;
+	return false;
+}
+
+static uint64_t rescue_some(int group, const struct gate_notes *notes, struct sweep_count *count, char *buffer,
+			    ssize_t size)
+{
+	struct fanotify_event_metadata *event = (void *)buffer;
+	uint64_t denied = 0;
+
+	for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
+		bool own = is_own(notes, event->pid);
+		if (event->fd < 0)
+			continue; /* the kernel has refused that one */
+		if (answer(group, event->fd, own ? FAN_ALLOW : FAN_DENY) && !own) {
+			count->answered[WATCHES_MAX][ANSWER_DENY]++;
+			denied++;
+		}
+		close(event->fd);
+	}
+	return denied;
+}
+
+uint64_t sweep_rescue(int group, const struct gate_notes *notes, struct sweep_count *count)
+{
+	static char buffer[1024] __attribute__((aligned(8))); /* holds few, so that few descriptors are open at once */
+	uint64_t denied = 0;
+	ssize_t size;
+
+	for (int i = 0; i < RESCUE_READS; i++) {
+		size = read(group, buffer, sizeof(buffer));
+		if (size <= 0)
+			break;
+		denied += rescue_some(group, notes, count, buffer, size);
+	}
+	return denied;
 }

@@ -239,6 +239,7 @@ int gate_run(void)
 		tell(LEASH_LOG, 0, rights_why(), -1);
 		return 4;
 	}
+	tell(LEASH_READY, 0, "", -1);
 	for (;;) {
 		struct pollfd fds[] = {{.fd = FD_LEASH, .events = POLLIN},
 				       {.fd = gate.reads ? FD_PERMISSION_GROUP : -1, .events = POLLIN}};
