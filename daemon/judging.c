@@ -124,7 +124,7 @@ static bool same(const struct file_case *file_case, const struct sight *sight)
 /* A lease proves nothing on an overlay, and would fail the writers of some stores (these are never denied). */
 static bool may_be_written(const struct gate *gate, const struct file_case *file_case)
 {
-	if (scope_is_overlay(&gate->scope, file_case->generation.dev))
+	if (scope_is_overlay(file_case->fd))
 		return true;
 	if (store_forbids_lease((enum store)gate->policy->watches[file_case->watch].store))
 		return false;

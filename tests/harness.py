@@ -25,7 +25,7 @@ Suite(name, limit=240)
     .popen(argv, ...)                   subprocess.Popen, tracked by the watchdog, killed at the end of the test
     .at_end(function)                   called after the running test, latest first, also when it failed
 
-Host(suite, file_system="tmpfs"|"ext4"|"overlay", watches=None, policy=None, definitions=True)
+Host(suite, file_system="tmpfs"|"ext4"|"overlay"|"overlay-export", watches=None, policy=None, definitions=True)
     .base        tmpfs of its own: run/ state/ definitions/ logs/ etc/ bin/ (never marked)
     .fs          the second file system, the one that gets marked; .watched = fs/in, .outside = fs/out
                  (overlay: a mount of its own over two tmpfs; .lower and .upper are the layers)
@@ -396,15 +396,16 @@ class Host:
                 f.truncate(256 << 20)
             subprocess.run(["mkfs.ext4", "-q", "-F", "-N", "20000", image], check=True)
             self.mount("-o", "loop", image, self.fs)
-        elif self.kind == "overlay":
+        elif self.kind in ("overlay", "overlay-export"):
+            words = ",index=on,nfs_export=on" if self.kind == "overlay-export" else ""  # then its files have handles
             for name in ("lower", "upper"):
                 os.mkdir(self.base + "/" + name)
                 self.mount("-t", "tmpfs", "-o", "mode=0755", "mailward-" + name, self.base + "/" + name)
             self.lower, self.upper = self.base + "/lower/tree", self.base + "/upper/tree"
             for path in (self.lower, self.upper, self.base + "/upper/work"):
                 os.mkdir(path, 0o755)
-            self.mount("-t", "overlay", "-o", "lowerdir=%s,upperdir=%s,workdir=%s" %
-                       (self.lower, self.upper, self.base + "/upper/work"), "mailward-overlay", self.fs)
+            self.mount("-t", "overlay", "-o", "lowerdir=%s,upperdir=%s,workdir=%s%s" %
+                       (self.lower, self.upper, self.base + "/upper/work", words), "mailward-overlay", self.fs)
         else:
             raise ValueError(self.kind)
 

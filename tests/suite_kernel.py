@@ -296,7 +296,7 @@ def _(suite):
 @suite.test("a mapping made before the approval")
 def _(suite):
     """Stores through it move no change time any more, and nobody closes anything."""
-    for kind in KINDS:
+    for kind in KINDS + ("overlay-export",):
         with Host(suite, kind) as host:
             path = host.put("file", CLEAN * 3)
             host.start()

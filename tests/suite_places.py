@@ -121,6 +121,29 @@ def _(suite):
                         [name for number, name in tried if host.watched + "/first-%d" % number not in paths])
 
 
+@suite.test("a watched overlay through another mount")
+def _(suite):
+    """Its files have other device numbers than its folders, where its layers lie on two file systems."""
+    for kind in ("overlay", "overlay-export"):
+        with Host(suite, kind) as host:
+            other = host.base + "/other"
+            os.mkdir(other)
+            host.mount("--bind", host.watched, other)
+            for name, content in (("first", MARKER), ("known", MARKER), ("good", CLEAN)):
+                host.put(name, content + name.encode())
+            suite.check("control: a file of a watched %s is read through a bind mount without the guard" % kind,
+                        host.read(other + "/first"))
+            host.start()
+            suite.check("a file of a watched %s is denied through a bind mount, as its first open" % kind,
+                        host.read(other + "/first") is None)
+            suite.check("a file of a watched %s is denied through a bind mount, after it was denied by its own name" % kind,
+                        host.read(host.watched + "/known") is None and host.read(other + "/known") is None)
+            suite.check("a clean file of a watched %s is read through a bind mount" % kind, host.read(other + "/good"))
+            result = suite.run(["unshare", "-m", "--propagation", "private", helper("probe"), "open",
+                                host.watched + "/first"])
+            suite.check("a file of a watched %s is denied in another mount namespace" % kind, result.rc == 1, result)
+
+
 @suite.test("a mount below the watch")
 def _(suite):
     with Host(suite) as host:

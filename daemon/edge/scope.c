@@ -201,8 +201,10 @@ enum where scope_find(struct scope *scope, int fd, const struct sight *sight, ui
 	for (uint32_t i = 0; i < scope->count; i++) {
 		const struct scope_root *root = &scope->roots[i];
 		int inside;
-		/* Subvolumes of btrfs have device numbers of their own on one file system. */
-		if (root->dev != sight->generation.dev && root->magic != BTRFS_SUPER_MAGIC)
+		/* Subvolumes of btrfs have device numbers of their own on one file system; so have the files of an
+		 * overlay whose layers lie on several. */
+		if (root->dev != sight->generation.dev && root->magic != BTRFS_SUPER_MAGIC &&
+		    !(root->magic == OVERLAYFS_SUPER_MAGIC && scope_is_overlay(fd)))
 			continue;
 		*candidates_out |= (uint64_t)1 << root->watch;
 		inside = sight->certain ? by_handle(scope, root, &sight->generation, watch_out, inner_out, path, size)
@@ -253,9 +255,11 @@ static bool is_of(const struct scope *scope, uint64_t dev, uint32_t magic)
 	return false;
 }
 
-bool scope_is_overlay(const struct scope *scope, uint64_t dev)
+bool scope_is_overlay(int fd)
 {
-	return is_of(scope, dev, OVERLAYFS_SUPER_MAGIC);
+	struct statfs file_system;
+
+	return fstatfs(fd, &file_system) < 0 || (uint32_t)file_system.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 bool scope_hides_mapped_stores(const struct scope *scope, uint64_t dev)

@@ -59,7 +59,8 @@ bool scope_refresh(struct scope *scope);
 /* Name of the file system in words, for status. */
 const char *scope_file_system(const struct scope_root *root, char *room, size_t size);
 
-bool scope_is_overlay(const struct scope *scope, uint64_t dev);
+/* Of an open file: there a file may have the device number of a layer. True where it can't be told. */
+bool scope_is_overlay(int fd);
 /* Does a store through a shared mapping fail to change the change time there (tmpfs)? */
 bool scope_hides_mapped_stores(const struct scope *scope, uint64_t dev);
 
