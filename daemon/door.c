@@ -202,7 +202,18 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 	bool hold;
 
 	count(&gate->status->accesses);
-	if (!gate->policy || is_own(gate, access->pid) || memory_look(access->fd, &sight) < 0 || !sight.regular) {
+	if (is_own(gate, access->pid)) {
+		let_pass(gate, access);
+		return;
+	}
+	if (memory_look(access->fd, &sight) < 0) {
+		/* Nobody can say what it is, nor where: the strictest watch answers for it. */
+		int strictest = policy_strictest(gate->policy, UINT64_MAX);
+		waiting.watch = strictest < 0 ? 0 : (uint32_t)strictest;
+		settle_unscanned(gate, &waiting, REASON_IO_ERROR, PHASE_KNOWN, now);
+		return;
+	}
+	if (!sight.regular) {
 		let_pass(gate, access);
 		return;
 	}
