@@ -55,7 +55,8 @@ void coverage_without(struct gate *gate, uint32_t watch, const char *why)
 		snprintf(gate->staged_without[watch], sizeof(gate->staged_without[watch]), "%s", why);
 }
 
-const struct file_system *coverage_of(const struct gate *gate, uint64_t dev)
+/* NULL: not one of ours. */
+static const struct file_system *coverage_of(const struct gate *gate, uint64_t dev)
 {
 	for (uint32_t i = 0; i < gate->file_system_count; i++)
 		if (gate->file_systems[i].dev == dev)

@@ -28,12 +28,11 @@
 
 static timer_t standstill;
 
-void gate_log(const struct gate *gate, const char *format, ...)
+void gate_log(const char *format, ...)
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_LOG};
 	va_list arguments;
 
-	(void)gate;
 	va_start(arguments, format);
 	vsnprintf(frame.text, sizeof(frame.text), format, arguments);
 	va_end(arguments);
@@ -76,7 +75,7 @@ static void take_policy(struct gate *gate, uint64_t number, int fd)
 	if (fd >= 0)
 		close(fd);
 	if (!policy || !policy_is_sound(policy)) {
-		gate_log(gate, "the keeper sent a policy that is none");
+		gate_log("the keeper sent a policy that is none");
 		if (policy)
 			munmap((void *)policy, sizeof(*policy));
 		return;
@@ -321,7 +320,7 @@ int gate_run(void)
 	int result = gate ? gate_start(gate) : -ENOMEM;
 
 	if (result < 0) {
-		gate_log(gate, "the gate cannot start: %s", strerrordesc_np(-result));
+		gate_log("the gate cannot start: %s", strerrordesc_np(-result));
 		free(gate);
 		return 1;
 	}

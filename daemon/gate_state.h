@@ -103,7 +103,7 @@ static inline void count(uint64_t *counter)
 }
 
 /* gate.c */
-__attribute__((format(printf, 2, 3))) void gate_log(const struct gate *gate, const char *format, ...);
+__attribute__((format(printf, 1, 2))) void gate_log(const char *format, ...); /* one line, by way of the keeper */
 
 void gate_loader_lied(void); /* what it sent is no frame: it was dropped */
 /* We are alive: renews what would end us for standing still. */
@@ -115,7 +115,7 @@ void door_open(struct gate *gate); /* takes what the kernel asks until nothing i
 void door_fresh(struct gate *gate);
 void door_news(struct gate *gate); /* moves and closes; before anything is answered from memory */
 /* The answer to one access whose verdict is there: answered, told, its descriptor closed unless a case goes on with
- * it. file_case may be NULL. */
+ * it. */
 void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
 		 enum record_phase phase, uint64_t now);
 /* Another policy is in force: map says which watch an old one has become. Who waits in one that is no more goes on. */
@@ -150,8 +150,7 @@ void coverage_lasting(struct gate *gate, int fd); /* a file that must open even 
 void coverage_without(struct gate *gate, uint32_t watch, const char *why);
 /* All is there: it is in force from now on. */
 void coverage_commit(struct gate *gate);
-void coverage_refresh(struct gate *gate, int leash);                          /* roots that have lost their names */
-const struct file_system *coverage_of(const struct gate *gate, uint64_t dev); /* NULL: not one of ours */
+void coverage_refresh(struct gate *gate, int leash); /* roots that have lost their names */
 void coverage_ignore(struct gate *gate, int fd, const struct sight *sight);
 void coverage_name_news(struct gate *gate, const struct generation *file);
 /* A folder moved, or news were lost: what is known of places is not, and with `marks` ignore marks are taken back. */

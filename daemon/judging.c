@@ -368,8 +368,7 @@ void judging_replies(struct gate *gate)
 			count(&gate->status->worker_deaths);
 			withdraw(gate, event.worker);
 			if (event.lied)
-				gate_log(gate,
-					 "a worker sent something that is no reply: dropped, what it said is void");
+				gate_log("a worker sent something that is no reply: dropped, what it said is void");
 			if (file_case && file_case->state == CASE_SCANNING)
 				hear_loss(gate, file_case, timed_out);
 			break;

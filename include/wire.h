@@ -50,7 +50,8 @@ enum leash_kind {
 	LEASH_READY,    /* gate: all marks that can stand do; loader: see nursery; recorder: serving; value unused */
 	LEASH_IN_FORCE, /* gate: the policy with this value as its number is in force; text: empty or what fell short */
 	/* LEASH_PEER, from the gate: what the loader (value PEER_LOADER) sent was no frame, its socket was dropped */
-	LEASH_MISSING, /* gate: watch number `value` has lost its directory; please resolve it again */
+	LEASH_MISSING, /* gate: watch number `value` has lost its directory, or a lasting file was replaced: find all of
+			  them again */
 	LEASH_LOADING, /* loader: definitions are being loaded (beats may be 60 s apart until LEASH_LOADED) */
 	LEASH_LOADED,  /* loader: done; value: signatures, 0 = no definitions; text: version, or why there are none */
 	LEASH_SERVING, /* loader: a worker has passed its canary; value: workers serving */
