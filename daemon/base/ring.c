@@ -71,12 +71,3 @@ void ring_release(struct ring *ring, uint64_t position)
 {
 	__atomic_store_n(&ring->tail, position, __ATOMIC_RELEASE);
 }
-
-size_t ring_take(struct ring *ring, void *out, size_t size)
-{
-	uint64_t position = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
-	size_t length = ring_peek(ring, &position, out, size);
-
-	ring_release(ring, position);
-	return length;
-}

@@ -31,13 +31,10 @@ struct ring_part {
 };
 bool ring_put(struct ring *ring, const struct ring_part *parts, size_t count);
 
-/* Copies the oldest string into out; returns its size, 0: empty. A string larger than size, or a length that cannot
- * be, empties the ring and returns 0. */
-size_t ring_take(struct ring *ring, void *out, size_t size);
-
-/* The same in two steps, for a reader that wants to have saved a string before it is gone: ring_peek() copies the
- * string at *position (start with ring->tail) and moves *position behind it, the string stays; ring_release() lets go
- * of everything before position. */
+/* Reading, in two steps, so that a reader can have saved a string before it is gone: ring_peek() copies the string at
+ * *position (start with ring->tail) into out, moves *position behind it and returns its size, 0: no more; the string
+ * stays. A string larger than size, or a length that cannot be, moves *position to the end and returns 0.
+ * ring_release() lets go of everything before position. */
 size_t ring_peek(const struct ring *ring, uint64_t *position, void *out, size_t size);
 void ring_release(struct ring *ring, uint64_t position);
 
