@@ -32,6 +32,8 @@ exec 3>/run/vm/out
 echo VMSTART >&3
 cd "$VM_FOLDER" && setsid -w /bin/sh /run/vm/command >&3 2>&1 3>&-
 code=$?
+dmesg | grep -E 'BUG:|WARNING:|Oops|general protection|INFO: task|rcu: INFO|KASAN|scheduling while atomic' | head -n 20 |
+	sed 's/^/VMKERNEL /' >&3
 echo "VMRC=$code" >&3
 exec 3>&-
 wait $reader

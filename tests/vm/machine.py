@@ -32,12 +32,14 @@ from kernels import TESTS, VM
 HERE = os.path.join(TESTS, "vm")
 # What is missing of these is built into that kernel.
 MODULES = ("virtio_pci 9pnet_virtio 9p overlay virtio_blk loop crc32c_generic crc32c_intel libcrc32c ext4 xfs fuse").split()
+SERIOUS = re.compile(r"BUG:|WARNING:|Oops|general protection|KASAN|scheduling while atomic")
 BOOT_LIMIT = 240  # seconds until the command begins; TCG on a busy machine takes up to 60
 
 
 class Outcome:
     def __init__(self):
         self.code, self.why, self.seconds, self.boot_seconds, self.began = None, "", 0.0, 0.0, False
+        self.complaints = []  # lines of the guest's kernel log: WARNING, BUG, stalls
 
 
 def module_info(data, word):
@@ -148,7 +150,7 @@ def accelerator(kernel):
         pass
     accel = "tcg"
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
-        tried = once(kernel, "exit 7", "/", {}, lambda line: None, 40, "kvm", 1024, "", None, 40)
+        tried = once(kernel, "exit 7", "/", {}, lambda line: None, 20, "kvm", 1024, "", None, 20)
         accel = "kvm" if tried.code == 7 else "tcg"
     with open(note, "w") as f:
         f.write("%s %s\n" % (boot_id, accel))
@@ -176,7 +178,9 @@ def once(kernel, command, folder, environment, line, timeout, accel, memory, app
     if outcome.code is None and not outcome.why:
         said = process.stderr.read().decode("utf-8", "replace").strip()
         outcome.why = "the machine ended by itself%s (%s)" % ("" if outcome.began else " at boot", said or process.returncode)
-    if outcome.code is None:
+    if outcome.code is not None:
+        os.unlink(console)
+    else:
         try:
             with open(console, errors="replace") as f:
                 outcome.why += "".join("\n    console: " + text.rstrip() for text in f.readlines()[-25:])
@@ -211,6 +215,8 @@ def follow(process, outcome, line, started, timeout, boot_limit):
                 outcome.code = int(last.group(2))
                 if last.group(1):
                     line(last.group(1))
+            elif text.startswith("VMKERNEL "):
+                outcome.complaints.append(text[9:])
             elif outcome.began:
                 line(text)
     try:
