@@ -17,7 +17,7 @@
 
 #include "verdict.h"
 
-#define STATUS_MAGIC 0x4d57535431303031ULL
+#define STATUS_MAGIC 0x4d57535431303032ULL
 #define WATCHES_MAX 64
 #define ROOTS_MAX 128 /* directories that watches consist of: their own, and mounts below them */
 #define PROCESSES_MAX 16
@@ -37,15 +37,32 @@ struct process_entry {
 	uint64_t started_ns; /* CLOCK_REALTIME */
 };
 
+enum coverage { COVERED_NO = 0, COVERED_YES, COVERED_PARTLY, COVERAGES };
+#define COVERAGE_NAMES                                                                                                 \
+	{                                                                                                              \
+		"no", "yes", "partly"                                                                                  \
+	}
+
+enum guard_mode { GUARD_NONE = 0, GUARD_REDUCED, GUARD_FULL, GUARD_MODES };
+#define GUARD_MODE_NAMES                                                                                               \
+	{                                                                                                              \
+		"none", "reduced", "full"                                                                              \
+	}
+
+/* Of one watch, or of all: was a canary really refused there, for open and for exec? */
+enum canary { CANARY_NOT_YET = 0, CANARY_BLOCKED, CANARY_NOT_BLOCKED, CANARY_NOT_POSSIBLE, CANARIES };
+
 struct watch_entry {
 	char path[1024]; /* cut where longer */
 	char file_system[32];
 	char why[160];   /* empty where covered */
-	uint8_t covered; /* 1: yes */
+	uint8_t covered; /* enum coverage */
 	uint8_t store;   /* enum store */
 	uint8_t mode;    /* enum watch_mode */
 	uint8_t marks;   /* 1: ignore marks are in use on its file system */
-	uint8_t reserved[4];
+	uint8_t marked;  /* 1: its file system has the permission mark */
+	uint8_t hooks;   /* 1: the kernel side guards it too */
+	uint8_t reserved[2];
 };
 
 struct keeper_part {
@@ -64,7 +81,14 @@ struct keeper_part {
 	uint32_t uids_are_fallback; /* 1: the system user _mailward does not exist */
 	uint32_t process_count;
 	struct process_entry processes[PROCESSES_MAX];
-	uint64_t released_lately; /* of released_unjudged, those of the 24 h before the start and since */
+	uint64_t released_lately;    /* of released_unjudged, those of the 24 h before the start and since */
+	uint32_t guard_mode;         /* enum guard_mode */
+	uint32_t labels;             /* 1: the kernel side knows mail software (full mode, and where only that loads) */
+	char guard_why[200];         /* mode is not full: why */
+	char guard_remedy[300];      /* and what to do about it, or empty */
+	uint64_t canary_policy;      /* number of the policy that `canary` was found out for */
+	uint8_t canary[WATCHES_MAX]; /* enum canary, by watch */
+	char canary_why[160];        /* of the first that was not blocked, or could not be tried */
 };
 
 struct gate_part {
@@ -87,6 +111,8 @@ struct gate_part {
 	uint64_t deadlines_passed;
 	uint64_t records_lost;
 	uint64_t worker_deaths;
+	uint64_t hook_refusals;      /* accesses that the kernel side refused by itself */
+	uint64_t hook_refusals_lost; /* of these, those without a record */
 	uint64_t loop_ns;            /* CLOCK_MONOTONIC of the gate's latest turn of its loop */
 	uint64_t denied_hour[24];    /* ring: index (CLOCK_REALTIME hour) % 24 */
 	uint64_t denied_hour_is[24]; /* which hour that is */

@@ -40,7 +40,9 @@ enum start_fd {
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
 	FD_POLICY, /* policy reader, when the roots of the policy in force are to be found again: that policy */
-	FD_START_END
+	FD_HOOKS,  /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
+		      the kernel side is not there */
+	FD_START_END = FD_HOOKS + 11 /* HOOK_MAPS */
 };
 
 /* ---- keeper <-> child ---- */
@@ -73,6 +75,8 @@ enum leash_kind {
 	LEASH_NOTE,  /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
 	LEASH_LASTING, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a file that must open
 			  even while nobody answers (where its own file system is marked) */
+	LEASH_PROGRAM, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a root of mail
+			  software; value: its index in the policy; device as for a root */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };
@@ -101,6 +105,9 @@ struct leash_frame {
 	uint32_t counts[24];
 	char text[LEASH_TEXT]; /* zero-terminated */
 	uint64_t time_ns;      /* LEASH_LOADED: CLOCK_REALTIME of the newest definition file, 0: none */
+	uint32_t device; /* LEASH_ROOT, LEASH_PROGRAM: the kernel's number of its file system, from mountinfo: major
+			    << 20 | minor; 0: not known */
+	uint32_t reserved;
 };
 
 /* ---- gate <-> loader ---- */

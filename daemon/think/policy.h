@@ -51,7 +51,10 @@ struct policy_watch {
 	uint8_t store;        /* enum store */
 	uint8_t mode;         /* enum watch_mode */
 	uint8_t ignore_marks; /* marks = cached */
-	uint8_t reserved[5];
+	uint8_t origin_mail;  /* origin = mail: only what mail software wrote is an attachment here */
+	uint8_t exec_never;   /* exec = never: attachments are not executed, whatever the verdict */
+	uint8_t reserved[3];
+	struct policy_place exec_place; /* the line that says so, or that of the watch */
 	uint64_t deadline_ns;
 	struct policy_action actions[POLICY_CASES];
 };
@@ -69,7 +72,9 @@ struct policy {
 	uint32_t size;   /* sizeof(struct policy) */
 	uint32_t file_count, watch_count, mail_software_count;
 	uint8_t allow_root_filesystem;
-	uint8_t reserved[7];
+	uint8_t release_on_stop; /* on-stop = release: SIGTERM detaches the kernel side; else (hold, the default) it
+				    stays and on-down answers until `mailwardd --release` */
+	uint8_t reserved[6];
 	struct scanner_settings scanner; /* worker_uid is the keeper's to fill in */
 	char files[POLICY_FILES_MAX][POLICY_FILE_SIZE];
 	struct policy_watch watches[WATCHES_MAX];

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the kernel remembers for us: the gate's side of the maps of include/hooks.h, by descriptors that the keeper
+ * handed over (FD_HOOKS + enum hook_map). Nothing here opens a path, waits, or allocates after kernel_memory_open().
+ *
+ * In reduced mode there is none: every function takes NULL and then knows nothing (false, 0, -ENOENT). Where only
+ * labels are there (kernel_memory_full() is false), generations and verdicts are never known.
+ */
+#ifndef MAILWARD_KERNEL_MEMORY_H
+#define MAILWARD_KERNEL_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hooks.h"
+#include "policy.h"
+
+struct kernel_memory;
+
+/* Takes the descriptors, maps orders and state, gives this gate a session of its own and labels this process as the
+ * gate (HOOK_LABEL_GATE). *memory_out NULL and 0: none of the descriptors is open (reduced mode). Else 0 or -errno.
+ * Before rights_gate(): it opens a pidfd and maps the ring buffer. */
+int kernel_memory_open(struct kernel_memory **memory_out);
+bool kernel_memory_full(const struct kernel_memory *memory);
+
+/* We are alive. CLOCK_MONOTONIC, ns. */
+void kernel_memory_beat(struct kernel_memory *memory, uint64_t now);
+
+/* ---- one file, by any descriptor of it ---- */
+/* false: nothing is known; it has not been opened since the programs were attached. */
+bool kernel_memory_generation(const struct kernel_memory *memory, int fd, struct hook_generation *generation_out);
+/* The verdict on the generation that the file has now; false: none, or of another generation, or provisional of another
+ * session. Whether its definitions and policy are still those in force is the caller's to see. */
+bool kernel_memory_verdict(const struct kernel_memory *memory, int fd, struct hook_verdict *verdict_out);
+/* Writes it; provisional sets the session. 0 or -errno. Before the answer is given. */
+int kernel_memory_keep(const struct kernel_memory *memory, int fd, const struct hook_verdict *verdict,
+		       bool provisional);
+/* Says only where it comes from (keeps a verdict that is there). */
+int kernel_memory_origin(const struct kernel_memory *memory, int fd, uint8_t origin);
+/* Who is this process (of our pid namespace's initial one)? By pidfd where it lives, else by what was noted of
+ * processes that have ended. flags 0: nobody. */
+struct hook_label kernel_memory_label(const struct kernel_memory *memory, int32_t pid);
+
+/* ---- the policy in force ---- */
+/* Between begin and commit: all folders, systems and programs of the new policy. At commit the new orders count, and
+ * what is not among them is removed; nothing is unguarded in between. dev: the kernel's number (struct hook_inode). */
+void kernel_memory_begin(struct kernel_memory *memory);
+int kernel_memory_folder(struct kernel_memory *memory, uint32_t dev, uint64_t ino, uint32_t watch);
+int kernel_memory_program(struct kernel_memory *memory, uint32_t dev, uint64_t ino, uint32_t software);
+void kernel_memory_commit(struct kernel_memory *memory, const struct policy *policy);
+void kernel_memory_definitions(struct kernel_memory *memory, uint64_t definitions);
+/* Folders moved, watches may lie elsewhere: places found so far are void. */
+void kernel_memory_forget_places(struct kernel_memory *memory);
+
+/* ---- what the kernel refused by itself ---- */
+int kernel_memory_bell(const struct kernel_memory *memory); /* readable when there is something; -1: none */
+/* The oldest one not taken yet, those of the time when no gate ran too; false: none. */
+bool kernel_memory_refusal(struct kernel_memory *memory, struct hook_refusal *refusal_out);
+void kernel_memory_counts(const struct kernel_memory *memory, struct hook_state *state_out);
+
+#endif
