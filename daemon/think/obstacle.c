@@ -62,7 +62,8 @@ void obstacle_text(enum obstacle obstacle, const struct obstacle_facts *facts, c
 		return;
 	case OBSTACLE_NOT_BUILT:
 		snprintf(why, why_size, "this kernel (%s) has no BPF LSM", facts->release);
-		snprintf(remedy, remedy_size, "boot a kernel that was built with CONFIG_BPF_LSM=y, and with bpf in lsm=");
+		snprintf(remedy, remedy_size,
+			 "boot a kernel that was built with CONFIG_BPF_LSM=y, and with bpf in lsm=");
 		return;
 	case OBSTACLE_NOT_ACTIVE:
 		not_active(facts, why, why_size, remedy, remedy_size);
@@ -93,7 +94,8 @@ void obstacle_text(enum obstacle obstacle, const struct obstacle_facts *facts, c
 		snprintf(remedy, remedy_size, "watch its paths with the same daemon, or stop the other one");
 		return;
 	case OBSTACLE_PROGRAM:
-		snprintf(why, why_size, "on this kernel (%s): %s", facts->release, facts->said[0] ? facts->said : error);
+		snprintf(why, why_size, "on this kernel (%s): %s", facts->release,
+			 facts->said[0] ? facts->said : error);
 		snprintf(remedy, remedy_size, "report this line with the output of `mailward probe`");
 		return;
 	}
