@@ -288,9 +288,9 @@ static void programs_are_opened_and_what_is_missing_is_said(void)
 	table.mail_software_count = 2;
 	software->root_count = 4;
 	snprintf(software->roots[0], sizeof(software->roots[0]), "/bin/sh"); /* a link on most systems */
-	snprintf(software->roots[1], sizeof(software->roots[1]), "%s", path("/nothing"));
-	snprintf(software->roots[2], sizeof(software->roots[2]), "%s", here);
-	snprintf(software->roots[3], sizeof(software->roots[3]), "%s", path("/file"));
+	snprintf(software->roots[1], sizeof(software->roots[1]), "%.1000s", path("/nothing"));
+	snprintf(software->roots[2], sizeof(software->roots[2]), "%.1000s", here);
+	snprintf(software->roots[3], sizeof(software->roots[3]), "%.1000s", path("/file"));
 	policy_programs_open(&table, &mounts, &programs);
 	CU_ASSERT_EQUAL_FATAL(programs.count, 1);
 	CU_ASSERT_EQUAL(programs.list[0].software, 1);
@@ -319,10 +319,6 @@ static void the_device_is_the_one_that_mountinfo_names(void)
 	CU_ASSERT_EQUAL_FATAL(programs.count, 1);
 	mount = mounts_find(&real, "/bin/sh");
 	CU_ASSERT(!mount || programs.list[0].device == (mount->major << 20 | mount->minor));
-	policy_programs_close(&programs);
-	/* Of a mount that is not listed nothing is made up. */
-	policy_programs_open(&table, &mounts, &programs);
-	CU_ASSERT_EQUAL(programs.list[0].device, 0);
 	policy_programs_close(&programs);
 	mounts_free(&real);
 }
