@@ -92,7 +92,7 @@ BPFTOOL ?= $(or $(shell command -v bpftool),$(wildcard /usr/sbin/bpftool))
 BPF_HOST := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(BPF_HOST)))
 BPF_CFLAGS := -target bpf -mcpu=v3 -std=gnu11 -g -O2 -ffreestanding -Wall -Wextra -Werror -Wno-unused-parameter \
-	-D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Ibpf $(addprefix -idirafter ,$(wildcard /usr/include/$(BPF_HOST)-linux-gnu))
+	-D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Ibpf -Idaemon/think $(addprefix -idirafter ,$(wildcard /usr/include/$(BPF_HOST)-linux-gnu))
 BPF_OBJ := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SKELETON := $(BUILD)/bpf/mailward.skel.h
 

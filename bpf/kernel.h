@@ -47,10 +47,29 @@ struct hlist_head {
 
 struct dentry;
 
+typedef struct {
+	long long counter;
+} atomic_long_t;
+
+struct task_struct;
+
+struct rt_mutex_base {
+	struct task_struct *owner;
+};
+
+struct mutex {
+	atomic_long_t owner;
+};
+
+/* the same with CONFIG_PREEMPT_RT */
+struct mutex___rt {
+	struct rt_mutex_base rtmutex;
+};
+
 struct super_block {
 	uint32_t s_dev;
-	unsigned long s_magic;
 	struct dentry *s_root;
+	struct mutex s_vfs_rename_mutex;
 };
 
 struct inode {
@@ -76,6 +95,11 @@ struct dentry {
 	union {
 		struct hlist_node d_alias;
 	} d_u;
+};
+
+/* where the union has no name */
+struct dentry___flat {
+	struct hlist_node d_alias;
 };
 
 struct path {
@@ -123,5 +147,10 @@ struct iattr {
 #define VM_SHARED 8
 #define PF_KTHREAD 0x00200000
 #define CLONE_THREAD 0x00010000
+
+#define EPERM 1
+#define ENOMEM 12
+
+#define MODE_ENFORCE 2 /* enum watch_mode, daemon/think/policy.h */
 
 #endif

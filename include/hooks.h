@@ -65,7 +65,7 @@ struct hook_generation {
 	uint8_t unheld;       /* a control file of its store: never refused but for exec */
 	uint8_t origin;       /* HOOK_ORIGIN_MAIL: opened for writing by mail software */
 	uint32_t reserved;
-	uint64_t name; /* parent and name that `watch` was found by: by another name, or moved, it is looked for anew */
+	uint64_t seal; /* of the name and folder that it was found by, and what was found: for the kernel side alone */
 };
 
 /* ---- verdicts ---- */
@@ -147,7 +147,6 @@ struct hook_state {
 	uint64_t refused;       /* accesses, by the kernel side alone */
 	uint64_t refusals_lost; /* of these, for which there was no room in the ring buffer */
 	uint64_t no_memory;     /* inode storage that could not be had: treated as unknown */
-	uint64_t moved_ns;      /* CLOCK_MONOTONIC when a folder was renamed last */
 };
 
 /* ---- refusals ---- */
