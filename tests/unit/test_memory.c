@@ -133,9 +133,9 @@ static void a_withdrawn_worker_leaves_nothing_known(void)
 	uint8_t digest[32] = {1};
 
 	memory_keep(memory, &now, &clean, digest, 0);
-	memory_withdraw(memory, 5);
+	memory_withdraw(memory, 5, count_withdrawn, NULL);
 	CU_ASSERT_PTR_NOT_NULL(memory_known(memory, &now, 9, 0));
-	memory_withdraw(memory, 4);
+	memory_withdraw(memory, 4, count_withdrawn, NULL);
 	CU_ASSERT_PTR_NULL(memory_known(memory, &now, 9, 0));
 	CU_ASSERT_PTR_NULL(memory_same_content(memory, &now, digest, 9, 0));
 }
