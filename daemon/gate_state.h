@@ -64,13 +64,15 @@ struct look {
 	struct sight sight; /* its generation is counted where the kernel side sees every change there */
 	bool in_kernel;
 	struct hook_generation kernel; /* where in_kernel */
+	bool said;                     /* present is a verdict on this generation; else only its origin is set */
+	struct hook_verdict present;
 };
 
 /* What an answer rests on, as the kernel side is to keep it. All zero: on the moment. */
 struct basis {
 	const struct generation *judged;    /* what was judged */
 	bool keep;                          /* for later accesses too: nobody could write meanwhile */
-	const struct hook_verdict *present; /* what the kernel side says of that generation, where that is known */
+	const struct hook_verdict *present; /* what the kernel side says of it already; NULL: not known */
 };
 
 /* Mail software of a policy: the programs by which it is known. */
@@ -116,11 +118,11 @@ struct gate {
 	bool roots_changed; /* one has lost its name, or has it again; still to be told */
 	uint64_t epoch;     /* of places: counts up when a folder moved or the policy changed */
 
-	uint64_t run;         /* CLOCK_MONOTONIC at our start: a worker's number counts from here, never twice on one boot */
-	uint64_t definitions; /* identity of those in use; 0: none yet */
+	uint64_t run; /* CLOCK_MONOTONIC at our start: a worker's number counts from here, never twice on one boot */
+	uint64_t definitions;  /* identity of those in use; 0: none yet */
 	bool told_definitions; /* the loader has named them; until then those of an earlier gate count */
-	bool no_definitions;  /* the loader said that there are none */
-	uint64_t not_adopted; /* fresh files for which there was no descriptor to spare */
+	bool no_definitions;   /* the loader said that there are none */
+	uint64_t not_adopted;  /* fresh files for which there was no descriptor to spare */
 
 	/* Workers whose verdicts count no more, wherever these lie; beyond these, all that was judged before then. */
 	uint64_t withdrawn[WITHDRAWN_MAX], withdrawn_count, distrusted_ns;
@@ -153,6 +155,7 @@ void gate_alive(struct gate *gate, uint64_t now);
 
 /* door.c */
 void count_waiting(struct gate *gate, int change);
+void count_denied(struct gate_part *status, uint64_t wall); /* CLOCK_REALTIME, ns */
 void door_open(struct gate *gate); /* takes what the kernel asks until nothing is left or a batch is done */
 void door_fresh(struct gate *gate);
 void door_news(struct gate *gate); /* moves and closes; before anything is answered from memory */
@@ -165,10 +168,9 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 void door_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct finding *finding, struct basis basis);
 /* Every look at a file: what the descriptor shows, put together with what the kernel side counts. 0 or -errno. */
 int door_look(const struct gate *gate, int fd, struct look *look_out);
-/* The finding for this generation that counts, in our memory or in the kernel's; NULL: unknown. *present_out: what the
- * kernel side says, answer ANSWER_NONE where that is nothing. Borrowed until the next call. */
-const struct finding *door_known(struct gate *gate, int fd, const struct look *look, struct hook_verdict *present_out,
-				 uint64_t now);
+/* The finding for this generation that counts, in our memory or in the kernel's; NULL: unknown. Borrowed until the next
+ * call. */
+const struct finding *door_known(struct gate *gate, const struct look *look, uint64_t now);
 /* Did mail software write it? For a watch with origin = mail. */
 enum origin_said door_origin(const struct gate *gate, int fd, const struct look *look);
 /* Another policy is in force: map says which watch an old one has become. Who waits in one that is no more goes on. */
@@ -185,8 +187,8 @@ void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
 /* The case for this file, joined or begun; a case that is begun owns fd. NULL: no room. *begun_out: fd is its. */
 struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, uint64_t now,
 			       bool *begun_out);
-void judging_turn(struct gate *gate);    /* whose turn is it; what is due */
-void judging_replies(struct gate *gate); /* what workers and hasher said */
+void judging_turn(struct gate *gate);                                                /* whose turn is it; what is due */
+void judging_replies(struct gate *gate);                                             /* what workers and hasher said */
 bool judging_withdrawn(const struct gate *gate, const struct hook_verdict *verdict); /* its worker is not believed */
 
 /* telling.c */
@@ -209,10 +211,10 @@ void coverage_lasting(struct gate *gate, int fd); /* a file that must open even 
 void coverage_without(struct gate *gate, uint32_t watch, const char *why);
 /* All is there: it is in force from now on. */
 void coverage_commit(struct gate *gate);
-void coverage_refresh(struct gate *gate, int leash); /* roots that have lost their names */
+void coverage_refresh(struct gate *gate, int leash);                          /* roots that have lost their names */
 const struct file_system *coverage_of(const struct gate *gate, uint64_t dev); /* NULL: not one of ours */
-/* A file by its handle alone, O_PATH; -1: it is not to be had. */
-int coverage_open(const struct gate *gate, const struct generation *file);
+/* Every file of ours that has this handle, as an O_PATH descriptor: each on its own file system. */
+void coverage_by_handle(struct gate *gate, const struct generation *file, void (*each)(struct gate *gate, int fd));
 void coverage_ignore(struct gate *gate, int fd, const struct sight *sight);
 void coverage_name_news(struct gate *gate, const struct generation *file);
 /* A folder moved, or news were lost: what is known of places is not, and with `marks` ignore marks are taken back. */

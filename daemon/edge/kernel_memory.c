@@ -329,8 +329,7 @@ int kernel_memory_folder(struct kernel_memory *memory, uint32_t dev, uint64_t in
 		return -ENOENT;
 	if (memory->folder_count == FOLDERS_MAX)
 		return memory->staged_error = -ENOSPC;
-	memory->folders[memory->folder_count++] =
-		(struct folder){.inode = {.ino = ino, .dev = dev}, .watch = watch};
+	memory->folders[memory->folder_count++] = (struct folder){.inode = {.ino = ino, .dev = dev}, .watch = watch};
 	return 0;
 }
 
@@ -540,6 +539,18 @@ bool kernel_memory_refusal(struct kernel_memory *memory, struct hook_refusal *re
 		memset(&taken->verdict, 0, sizeof(taken->verdict));
 	*refusal_out = *taken;
 	return true;
+}
+
+uint32_t kernel_memory_lost(struct kernel_memory *memory)
+{
+	uint32_t lost, told;
+
+	if (!memory || !memory->state || !memory->orders)
+		return 0;
+	lost = (uint32_t)__atomic_load_n(&memory->state->refusals_lost, __ATOMIC_RELAXED);
+	told = memory->orders->lost_told;
+	__atomic_store_n(&memory->orders->lost_told, lost, __ATOMIC_RELAXED);
+	return lost - told;
 }
 
 void kernel_memory_counts(const struct kernel_memory *memory, struct hook_state *state_out)

@@ -70,6 +70,8 @@ int kernel_memory_bell(const struct kernel_memory *memory); /* readable when the
 /* The oldest one not taken yet, those of the time when no gate ran too; false: none. Its enums and path_size are within
  * their bounds, its path is any bytes. */
 bool kernel_memory_refusal(struct kernel_memory *memory, struct hook_refusal *refusal_out);
+/* How many refusals were lost for want of room since this was asked last, by whichever gate. */
+uint32_t kernel_memory_lost(struct kernel_memory *memory);
 void kernel_memory_counts(const struct kernel_memory *memory, struct hook_state *state_out);
 
 #endif

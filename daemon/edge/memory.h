@@ -18,8 +18,8 @@
 struct sight {
 	struct generation generation;
 	uint32_t links;
-	uint64_t mount_id; /* statx(2) STATX_MNT_ID, kernel 5.8 */
-	int64_t changed_ns;  /* the change time, CLOCK_REALTIME; a new name changes it, too */
+	uint64_t mount_id;  /* statx(2) STATX_MNT_ID, kernel 5.8 */
+	int64_t changed_ns; /* the change time, CLOCK_REALTIME; a new name changes it, too */
 	bool regular;
 	bool settled; /* the change time lies before the clock's last tick: a later change must show in it */
 	bool certain; /* the file system gives handles, so that the file can be told for sure */
@@ -72,8 +72,8 @@ void memory_keep(struct memory *memory, const struct generation *generation, con
  * this digest: that finding still holds. Borrowed; NULL: unknown. */
 const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
 					  const uint8_t digest[32], uint64_t definitions, uint64_t now);
-/* The place found out for this file, unchanged in content and name since, under this epoch (the caller counts it up when
- * a folder moved or the policy changed). */
+/* The place found out for this file, unchanged in content and name since, under this epoch (the caller counts it up
+ * when a folder moved or the policy changed). */
 bool memory_place(struct memory *memory, const struct sight *sight, uint64_t epoch, struct place *place_out);
 void memory_keep_place(struct memory *memory, const struct sight *sight, uint64_t epoch, const struct place *place);
 /* News of a file (its handle alone will do): it has another name, or its content may have changed. */

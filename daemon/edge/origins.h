@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where a file comes from, as it is written on the file itself: the attribute ORIGIN_XATTR says that mail software wrote
- * it. It goes with the file through renames and links, outlives the inode in the cache and a reboot, and nobody without
- * CAP_SYS_ADMIN can see, make or remove it (xattr(7), trusted). It is written by a thread of ours, since that waits for
- * the disk, and for a frozen file system without end.
+ * Where a file comes from, as it is written on the file itself: the attribute ORIGIN_XATTR says that mail software
+ * wrote it. It goes with the file through renames and links, outlives the inode in the cache and a reboot, and nobody
+ * without CAP_SYS_ADMIN can see, make or remove it (xattr(7), trusted). It is written by a thread of ours, since that
+ * waits for the disk, and for a frozen file system without end.
  */
 #ifndef MAILWARD_ORIGINS_H
 #define MAILWARD_ORIGINS_H

@@ -267,9 +267,15 @@ bool scope_is_overlay(int fd)
 
 bool scope_is_remote(uint32_t magic)
 {
-	static const uint32_t servers[] = {NFS_SUPER_MAGIC,  0xff534d42 /* cifs */, 0xfe534d42 /* smb2 */,
-					   FUSE_SUPER_MAGIC, V9FS_MAGIC,	    AFS_SUPER_MAGIC,
-					   CODA_SUPER_MAGIC, 0x00c36400 /* ceph */, 0x7461636f /* ocfs2 */,
+	static const uint32_t servers[] = {NFS_SUPER_MAGIC,
+					   0xff534d42 /* cifs */,
+					   0xfe534d42 /* smb2 */,
+					   FUSE_SUPER_MAGIC,
+					   V9FS_MAGIC,
+					   AFS_SUPER_MAGIC,
+					   CODA_SUPER_MAGIC,
+					   0x00c36400 /* ceph */,
+					   0x7461636f /* ocfs2 */,
 					   0x01161970 /* gfs2 */};
 
 	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)

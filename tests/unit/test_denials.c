@@ -193,6 +193,16 @@ static void a_path_filter_means_itself_and_what_is_below_and_no_neighbour(void)
 	CU_ASSERT_FALSE(wanted(&request));
 }
 
+static void a_denied_execution_is_found_by_its_reason(void)
+{
+	struct recorder_request request = {.uid = UINT32_MAX, .reason = RECORDER_REASON_EXEC_NEVER};
+	struct denial_row row = {.frame = {.kind = ROW_RECORD, .verdict.reason = REASON_EXEC_NEVER}};
+
+	CU_ASSERT_TRUE(row_is_wanted(&request, &row));
+	request.reason = RECORDER_REASON_INFECTED;
+	CU_ASSERT_FALSE(row_is_wanted(&request, &row));
+}
+
 static void filters_by_user_reason_and_time_hold(void)
 {
 	struct recorder_request request = {.uid = 1000};
