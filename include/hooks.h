@@ -65,6 +65,7 @@ struct hook_generation {
 	uint8_t unheld;       /* a control file of its store: never refused but for exec */
 	uint8_t origin;       /* HOOK_ORIGIN_MAIL: opened for writing by mail software */
 	uint32_t reserved;
+	uint64_t seal; /* of the name and folder that it was found by, and what was found: for the kernel side alone */
 };
 
 /* ---- verdicts ---- */
