@@ -57,6 +57,7 @@ struct policy_watch {
 	struct policy_place exec_place; /* the line that says so, or that of the watch */
 	uint64_t deadline_ns;
 	struct policy_action actions[POLICY_CASES];
+	struct policy_place origin_place; /* as exec_place */
 };
 
 struct policy_mail_software {

@@ -62,6 +62,15 @@ static void a_good_table_is_sound(void)
 	CU_ASSERT_TRUE(policy_is_sound(&table));
 }
 
+static void origin_exec_and_stop_belong_to_a_good_table(void)
+{
+	a_good_table_is_sound();
+	table.release_on_stop = 1;
+	table.watches[0].origin_mail = table.watches[0].exec_never = 1;
+	table.watches[0].origin_place.line = table.watches[0].exec_place.line = 12;
+	CU_ASSERT_TRUE(policy_is_sound(&table));
+}
+
 #define SPOILT(statement)                                                                                              \
 	do {                                                                                                           \
 		a_good_table_is_sound();                                                                               \
@@ -91,6 +100,16 @@ static void a_table_with_one_wrong_field_is_not_sound(void)
 	SPOILT(table.watches[0].store = STORES);
 	SPOILT(table.watches[0].mode = MODES);
 	SPOILT(table.watches[0].ignore_marks = 2);
+	SPOILT(table.release_on_stop = 2);
+	SPOILT(table.watches[0].origin_mail = 2);
+	SPOILT(table.watches[0].origin_mail = 1); /* and no line that says so */
+	SPOILT(table.watches[0].origin_mail = 1; table.watches[0].origin_place.line = 3; table.mail_software_count = 0);
+	SPOILT(table.watches[0].exec_never = 2);
+	SPOILT(table.watches[0].exec_never = 1);
+	SPOILT(table.watches[0].exec_never = 1; table.watches[0].exec_place.line = 3;
+	       table.watches[0].exec_place.file = 9);
+	SPOILT(table.watches[0].exec_never = 1; table.watches[0].exec_place.line = 3;
+	       table.watches[0].store = STORE_MBOX);
 	SPOILT(table.watches[0].deadline_ns = 99999999u);
 	SPOILT(table.watches[0].deadline_ns = 60000000001u);
 	SPOILT(table.watches[0].place.file = 1);
@@ -187,6 +206,15 @@ static void the_strictest_candidate_answers_for_what_nobody_can_place(void)
 	CU_ASSERT_EQUAL(policy_strictest(&table, 0x1), 0);
 	CU_ASSERT_EQUAL(policy_strictest(&table, 0), -1);
 	CU_ASSERT_EQUAL(policy_strictest(&table, 1ull << 63), -1);
+	/* A file that nobody can place may have been written by anybody. */
+	table.watches[4].origin_mail = 1;
+	CU_ASSERT_EQUAL(policy_strictest(&table, ~(uint64_t)0), 3);
+	table.watches[3].origin_mail = 1;
+	CU_ASSERT_EQUAL(policy_strictest(&table, ~(uint64_t)0), 4);
+	CU_ASSERT_EQUAL(policy_strictest(&table, 0xf), 3); /* enforcing is still above observing */
+	struct policy_watch *never = add_watch("/never", STORE_FILES, MODE_ENFORCE);
+	never->origin_mail = never->exec_never = 1;
+	CU_ASSERT_EQUAL(policy_strictest(&table, ~(uint64_t)0), 5);
 }
 
 /* ---- answers ---- */
@@ -336,6 +364,7 @@ int main(void)
 	CU_initialize_registry();
 	CU_pSuite suite = CU_add_suite("policy", NULL, NULL);
 	CU_ADD_TEST(suite, a_good_table_is_sound);
+	CU_ADD_TEST(suite, origin_exec_and_stop_belong_to_a_good_table);
 	CU_ADD_TEST(suite, a_table_with_one_wrong_field_is_not_sound);
 	CU_ADD_TEST(suite, a_table_with_a_wrong_path_is_not_sound);
 	CU_ADD_TEST(suite, the_longest_path_wins_in_any_order);
