@@ -253,6 +253,8 @@ def enter_namespace():
         os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable] + sys.argv)
     if before == here:
         sys.exit("this is still the mount namespace that the suite was started in")
+    # What a daemon pins here ends with this namespace, and no other suite's daemon meets it.
+    subprocess.run(["mount", "-t", "bpf", "-o", "mode=0700", "bpf", "/sys/fs/bpf"], stderr=subprocess.DEVNULL)
 
 
 class Suite:
