@@ -30,7 +30,8 @@ def wire_enum(name, text):
     for part in body.split(","):
         word, _, value = part.strip().partition("=")
         if word.strip():
-            number = int(value) if value else number
+            terms = [term.strip() for term in value.split("+")] if value else []
+            number = sum(found[term] if term in found else int(term) for term in terms) if terms else number
             found[word.strip()] = number
             number += 1
     return found
