@@ -307,6 +307,7 @@ static void policy_took_over(struct keeper *keeper, const struct policy_set *old
 	struct policies *policies = &keeper->policies;
 
 	keeper->page->keeper.policy_number = policies->current->number;
+	selftests_want(keeper);
 	if (old->valid && memcmp(&old->scanner, &policies->current->scanner, sizeof(old->scanner)) != 0)
 		parts_restart_loader(keeper);
 	else if (policies->reloading && keeper->page->keeper.definitions_known &&
