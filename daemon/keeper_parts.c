@@ -92,6 +92,7 @@ static void gate_start(struct part *part)
 	plan.fds[FD_CLOSED_GROUP] = keeper->closed_group;
 	plan.fds[FD_MOVES_GROUP] = keeper->moves_group;
 	plan.fds[FD_PROC] = keeper->proc;
+	hooks_hand_over(keeper, &plan);
 	plan.nofile = keeper->nofile;
 	plan.unlimited_memlock = true;
 	if (part_start(part, &plan, GATE_SILENCE) == 0)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The keeper's own rooms: keeper.c (its life), keeper_parts.c (the other processes), keeper_frames.c (what they say),
- * keeper_policy.c (policies on their way from the reader to the gate), keeper_selftest.c (is what it guards refused?).
+ * keeper_policy.c (policies on their way from the reader to the gate), keeper_hooks.c (the kernel side in full mode),
+ * keeper_selftest.c (is what it guards refused?).
  * One thread; all of it lies in one static struct, so nothing is allocated.
  */
 #ifndef MAILWARD_KEEPER_PARTS_H
 #define MAILWARD_KEEPER_PARTS_H
 
+#include "attach.h"
 #include "callers.h"
 #include "children.h"
 #include "keeper.h"
@@ -19,7 +21,7 @@
 #include "wire.h"
 
 #define SECOND_NS 1000000000ull
-#define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX + LASTING_MAX)
+#define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX + LASTING_MAX + MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX)
 #define KEEPER_COMPLAINTS 32
 
 enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PART_SELFTEST, PARTS };
@@ -46,14 +48,17 @@ struct part {
 struct policy_set {
 	bool valid;
 	int policy_fd;
-	uint64_t number;
+	uint64_t number, fingerprint;
+	bool release_on_stop;
 	struct scanner_settings scanner;
 	uint32_t count, without;    /* frames; those of them that say LEASH_WATCH_WITHOUT */
 	int fds[POLICY_FRAMES_MAX]; /* -1: a frame without a descriptor */
 	struct leash_frame frames[POLICY_FRAMES_MAX];
 };
 
-enum reader_purpose { READ_START, READ_RELOAD, READ_ROOTS };
+/* READ_LABELS: tells the kernel side which of the running processes are mail software, once the gate has named their
+ * programs to it: those that start later are noticed by themselves. */
+enum reader_purpose { READ_START, READ_RELOAD, READ_ROOTS, READ_LABELS };
 
 struct policies {
 	struct policy_set sets[2];
@@ -65,7 +70,7 @@ struct policies {
 	uint64_t offer_until_ns;
 	bool delivering;    /* the gate has still to be sent a part of a set */
 	uint32_t delivered; /* frames of it sent: the policy, count frames, the end */
-	bool reload_wanted, roots_wanted, roots_changed;
+	bool reload_wanted, roots_wanted, roots_changed, labels_wanted;
 	uint64_t roots_next_ns; /* not before that */
 	uint64_t round;         /* of reloads; the running one while one runs */
 	bool reloading;
@@ -103,6 +108,8 @@ struct keeper {
 	struct part parts[PARTS];
 	struct policies policies;
 	struct selftests selftests;
+	struct attached hooks;
+	struct attach_memo *memo; /* which policy the kernel's answers were made of; NULL outside of the full mode */
 	struct sweep_count unreported; /* rows that the recorder has still to get */
 	bool has_unreported;
 	struct identity recorder_id, loader_id, worker_id;
@@ -179,5 +186,22 @@ bool selftests_frame(struct part *part, const struct leash_frame *frame);
 void selftests_ended(struct keeper *keeper, const char *how);
 /* stands: everything does that a guard needs. */
 void selftests_tick(struct keeper *keeper, uint64_t now, bool stands);
+
+/* ---- keeper_hooks.c ---- */
+/* Loads and attaches, or finds out why not. Before rights_keeper(). */
+void hooks_take(struct keeper *keeper);
+/* Which mode there is, and why: a line for the log. */
+void hooks_say(const struct keeper *keeper);
+/* Puts the maps into the plan of the gate; labels alone into that of the reader (false: there are none). */
+void hooks_hand_over(const struct keeper *keeper, struct child_plan *plan);
+bool hooks_hand_over_labels(const struct keeper *keeper, struct child_plan *plan);
+void hooks_tick(struct keeper *keeper);
+/* Answers in the kernel count only for the policy that they were made of, by its number: the same policy keeps its
+ * number over a restart. */
+uint64_t hooks_fingerprint(const struct policy *policy);
+uint64_t hooks_first_number(const struct keeper *keeper, uint64_t fingerprint);
+void hooks_policy(const struct keeper *keeper, uint64_t number, uint64_t fingerprint);
+/* After all others have ended. */
+void hooks_end(struct keeper *keeper);
 
 #endif

@@ -159,6 +159,7 @@ static void run(struct keeper *keeper)
 	snprintf(orders.text, sizeof(orders.text), "%s", selftests->canary);
 	plan.fds[FD_POLICY] = keeper->policies.current->policy_fd;
 	plan.fds[FD_PROC] = keeper->proc;
+	hooks_hand_over_labels(keeper, &plan);
 	if (part_start(&keeper->parts[PART_SELFTEST], &plan, RUN_TIME) < 0)
 		selftests_ended(keeper, "could not be started");
 	else if (frame_send(keeper->parts[PART_SELFTEST].child.leash, &orders, sizeof(orders), -1) < 0)

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "bait.h"
 #include "frame.h"
 #include "loop.h"
@@ -156,6 +157,26 @@ static _Noreturn void child_main(int file, enum way way, int go)
 	_exit(fd < 0 || read(fd, &byte, 1) < 0 ? errno & 0xff : 0);
 }
 
+/* It has inherited that it is one of us, whom the kernel side lets through. */
+static int make_ordinary(pid_t pid)
+{
+	const struct hook_label nobody = {0};
+	struct attached hooks = {.mode = ATTACH_LABELS};
+	int pidfd, error;
+
+	if (fcntl(FD_HOOKS + HOOK_LABELS, F_GETFD) < 0)
+		return 0;
+	for (int i = 0; i < HOOK_MAPS; i++)
+		hooks.maps[i] = -1;
+	hooks.maps[HOOK_LABELS] = FD_HOOKS + HOOK_LABELS;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	error = attach_label(&hooks, pidfd, &nobody);
+	close(pidfd);
+	return error;
+}
+
 /* Until the child has ended, the keeper wants an end, or the time is up; then it is killed. */
 static int child_wait(struct selftest *selftest, pid_t pid, uint64_t until)
 {
@@ -189,7 +210,7 @@ static int child_wait(struct selftest *selftest, pid_t pid, uint64_t until)
 /* The errno that an unprivileged user gets, 0: it went through; or NO_ANSWER, TOLD_TO_END, another -errno. */
 static int attempt(struct selftest *selftest, int file, enum way way)
 {
-	int go[2], result;
+	int go[2], result = 0;
 	pid_t pid;
 
 	if (pipe2(go, O_CLOEXEC) < 0)
@@ -199,13 +220,20 @@ static int attempt(struct selftest *selftest, int file, enum way way)
 		close(go[1]);
 		child_main(file, way, go[0]);
 	}
+	if (pid < 0)
+		result = -errno;
 	close(go[0]);
-	if (pid > 0 && write(go[1], "g", 1) == 1)
-		result = child_wait(selftest, pid, now_ns() + PATIENCE_NS);
-	else
-		result = pid < 0 ? -errno : child_wait(selftest, pid, 0);
-	close(go[1]);
-	return result;
+	if (!result)
+		result = make_ordinary(pid);
+	if (!result && write(go[1], "g", 1) != 1)
+		result = -errno;
+	close(go[1]); /* where it was not told to go, it ends */
+	if (pid < 0 || result) {
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+		return result;
+	}
+	return child_wait(selftest, pid, now_ns() + PATIENCE_NS);
 }
 
 /* Again while the answer is `unwanted`: a deadline that passed is answered by on-timeout, and the next open finds the

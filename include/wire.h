@@ -17,7 +17,7 @@
 
 #include "verdict.h"
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 1
 #define KEEPER_SOCKET "keeper.sock"
 #define RECORDER_SOCKET "recorder.sock"
 /* Files of the selftest, in the watched folders for a moment. Opened by the workers' uid, which opens no other file:

@@ -14,9 +14,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "attachment.h"
 #include "wire.h"
 
-#define ORIGIN_XATTR "trusted.mailward.origin"
 #define LEFTOVERS_MAX 1000
 #define NAMES_MAX 100000 /* looked at; a folder that holds more is left alone behind that */
 

@@ -189,6 +189,7 @@ static enum policy_case case_of_reason(uint8_t reason)
 	case REASON_CRASHED:
 	case REASON_NO_DEFINITIONS:
 	case REASON_BUSY:
+	case REASON_EXEC_NEVER:
 	case REASONS:
 		return CASE_ERROR;
 	}
@@ -217,6 +218,10 @@ enum answer policy_answer(const struct policy_watch *watch, const struct verdict
 
 	*would_out = watch->mode != MODE_ENFORCE || !store_may_hold(watch->store);
 	*place_out = watch->place;
+	if (verdict->reason == REASON_EXEC_NEVER) {
+		*place_out = watch->exec_place;
+		return ANSWER_DENY;
+	}
 	if (verdict->kind == VERDICT_CLEAN || watch->mode == MODE_OFF)
 		return ANSWER_ALLOW;
 	*place_out = action->place;

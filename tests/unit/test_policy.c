@@ -219,6 +219,28 @@ static void the_strictest_candidate_answers_for_what_nobody_can_place(void)
 
 /* ---- answers ---- */
 
+static void an_execution_that_is_never_allowed_is_denied_by_its_own_line(void)
+{
+	static struct policy_watch watch;
+	struct verdict verdict = verdict_of(VERDICT_NONE, REASON_EXEC_NEVER);
+	struct policy_place place;
+	bool would;
+
+	watch = (struct policy_watch){.mode = MODE_ENFORCE, .store = STORE_FILES, .exec_never = 1};
+	watch.place.line = 3;
+	watch.exec_place.line = 7;
+	CU_ASSERT_EQUAL(policy_answer(&watch, &verdict, &place, &would), ANSWER_DENY);
+	CU_ASSERT_FALSE(would);
+	CU_ASSERT_EQUAL(place.line, 7);
+	watch.mode = MODE_OBSERVE;
+	CU_ASSERT_EQUAL(policy_answer(&watch, &verdict, &place, &would), ANSWER_DENY);
+	CU_ASSERT_TRUE(would);
+	watch.mode = MODE_ENFORCE;
+	watch.store = STORE_MBOX;
+	policy_answer(&watch, &verdict, &place, &would);
+	CU_ASSERT_TRUE(would);
+}
+
 static void each_reason_has_its_case(void)
 {
 	static const enum policy_case expected[REASONS] = {
@@ -227,7 +249,7 @@ static void each_reason_has_its_case(void)
 		[REASON_ENCRYPTED] = CASE_ENCRYPTED, [REASON_UNSUPPORTED] = CASE_ERROR,
 		[REASON_IO_ERROR] = CASE_ERROR,      [REASON_ENGINE_ERROR] = CASE_ERROR,
 		[REASON_CRASHED] = CASE_ERROR,       [REASON_NO_DEFINITIONS] = CASE_ERROR,
-		[REASON_BUSY] = CASE_ERROR,
+		[REASON_BUSY] = CASE_ERROR,          [REASON_EXEC_NEVER] = CASE_ERROR,
 	};
 
 	for (int reason = 0; reason < REASONS; reason++) {
@@ -349,6 +371,7 @@ int main(void)
 	CU_ADD_TEST(suite, a_watch_on_the_root_folder_holds_every_path);
 	CU_ADD_TEST(suite, a_policy_without_watches_matches_nothing);
 	CU_ADD_TEST(suite, the_strictest_candidate_answers_for_what_nobody_can_place);
+	CU_ADD_TEST(suite, an_execution_that_is_never_allowed_is_denied_by_its_own_line);
 	CU_ADD_TEST(suite, each_reason_has_its_case);
 	CU_ADD_TEST(suite, every_case_has_the_answer_and_the_line_of_its_own_word);
 	CU_ADD_TEST(suite, clean_is_allowed_by_the_line_of_the_watch);
