@@ -17,7 +17,7 @@
 
 #include "verdict.h"
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 1
 #define KEEPER_SOCKET "keeper.sock"
 #define RECORDER_SOCKET "recorder.sock"
 
