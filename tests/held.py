@@ -2,24 +2,71 @@
 """Files that somebody holds open while their content changes: what the suites of every way to read (vm_bytes) and every
 way to write (vm_generation) stand on, besides full_mode.
 
-GuardedHost(suite, file_system="ext4"|"xfs"|...)   FullHost that also knows xfs, and waits at its end until no program is left
+GuardedHost(suite, file_system="ext4"|"xfs"|"disk"|...)   FullHost that also knows xfs and the machine's disk (/dev/vda),
+                    and waits at its end until no program is left in the kernel
     .hold(path, *options, ways=()) -> Holder       of tests/ways.c
     .change(way, path, *args) -> Result            of tests/changes.c; rc 2: this kernel or file system can't
     .changing(way, path, *args) -> Changer         those that begin earlier, or keep what they have
     .approve(path) -> bytes                        reads it twice: it is known and allowed, or a Failure
+got(path) -> bytes, or None where the open or the read is refused with EPERM (harness's read() wants the open refused)
+forget()            inodes, names and pages that nobody holds go from the caches, with what the kernel side knows of them
+known(path) -> is there an entry for this inode in `generations`? None: can't be told (no pins)
+blow(rng, *pids)    SIGKILL to all of them in the same instant, in any order
 Holder: .try_all() -> {way: Outcome(result, bytes)}
 Changer: .go(word), .end()
 REDUCED: with MODE=reduced in the environment the suites say what fanotify alone does; anything else wants the full mode.
 """
 import collections
+import errno
 import os
+import signal
 import subprocess
 
-from full_mode import FullHost, check_nothing_left, programs_left
+from full_mode import FullHost, check_nothing_left, pins, programs_left
 from harness import Failure, eventually, helper
 
 REDUCED = os.environ.get("MODE") == "reduced"
 Outcome = collections.namedtuple("Outcome", "result bytes")
+
+
+def got(path):
+    try:
+        with open(path, "rb", buffering=0) as f:
+            return f.read()
+    except PermissionError as error:
+        if error.errno != errno.EPERM:
+            raise
+        return None
+
+
+def forget():
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("3")  # pages too: an inode that has some stays
+
+
+def known(path):
+    pin = next((p for p in pins() if p.endswith("/maps/generations")), None)
+    if not pin:
+        return None
+    fd = os.open(path, os.O_PATH)  # no open that anybody is asked about
+    try:
+        result = subprocess.run(["bpftool", "map", "lookup", "pinned", pin, "key", "hex"] +
+                                ["%02x" % byte for byte in fd.to_bytes(4, "little")], pass_fds=(fd,),
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return result.returncode == 0
+    finally:
+        os.close(fd)
+
+
+def blow(rng, *pids):
+    order = list(pids)
+    rng.shuffle(order)
+    for pid in order:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:  # its parent's end was its own
+            pass
 
 
 class Talker:
@@ -67,6 +114,8 @@ class Changer(Talker):
 
 class GuardedHost(FullHost):
     def make_file_system(self):
+        if self.kind == "disk":
+            return self.mount("/dev/vda", self.fs)
         if self.kind != "xfs":
             return super().make_file_system()
         image = self.base + "/image"

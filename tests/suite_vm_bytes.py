@@ -6,8 +6,8 @@ import ctypes
 import errno
 import os
 
-from harness import CLEAN, MARKER, Failure, Suite, drop_caches, eventually
-from held import REDUCED, GuardedHost, last_test
+from harness import MARKER, Failure, Suite, eventually
+from held import REDUCED, GuardedHost, forget, last_test
 
 suite = Suite("vm_bytes")
 # Ways that begin with an open or an exec, and those that need none: what was mapped before the change is not guarded.
@@ -282,7 +282,7 @@ def _(suite):
         handles = {path: handle_of(path) for path in (bad, good, free)}
 
         def read(path):
-            drop_caches()
+            forget()
             return read_by_handle(host.fs, handles[path])
         suite.check("control: opened by its handle alone, an infected file is read without the guard", read(bad))
         host.guard()

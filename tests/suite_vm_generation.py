@@ -4,7 +4,7 @@
 approved is refused from then on, and the next open is judged anew. MODE=reduced: the next open alone."""
 import os
 
-from harness import CLEAN, MARKER, Suite, eventually
+from harness import MARKER, Suite, eventually
 from held import REDUCED, GuardedHost, last_test
 
 suite = Suite("vm_generation", limit=300)
