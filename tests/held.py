@@ -39,10 +39,28 @@ def got(path):
         return None
 
 
+cold = False  # the programs and their libraries went from the cache with all the rest
+
+
 def forget():
+    global cold
+    cold = True
     os.sync()
     with open("/proc/sys/vm/drop_caches", "w") as f:
         f.write("3")  # pages too: an inode that has some stays
+
+
+def warm(program):
+    """Reads a program and its libraries: from a virtual machine's root they come slower than parts may take to start."""
+    global cold
+    if not cold:
+        return
+    cold = False
+    out = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True).stdout
+    for path in [program] + [word for word in out.split() if word.startswith("/")]:
+        with open(path, "rb") as f:
+            while f.read(1 << 20):
+                pass
 
 
 def known(path):
@@ -125,6 +143,7 @@ class GuardedHost(FullHost):
         self.mount("-o", "loop", image, self.fs)
 
     def guard(self, **options):
+        warm(os.path.join(self.programs, "mailwardd"))
         if not REDUCED:
             return super().guard(**options)
         return self.start(**options)
