@@ -13,7 +13,7 @@ Puppet: .do("open", "r+", path) -> number, or -errno; see puppet.c for the verbs
     .read_ways(fd) -> {way: number or -errno} of reading by that descriptor
 pins() -> paths below /sys/fs/bpf/mailward;  programs_left() -> names of LSM programs that are attached
 check_nothing_left(suite)
-in_child(function, uid=0, user_namespace=False) -> 0 or the errno that it ended with
+in_child(function, uid=0, user_namespace=False) -> 0 or the errno that it ended with; each_in_child(): for many
 USER: uid of an ordinary user;  as_user(argv) -> argv, by that user;  drop_caches() is the harness's
 """
 import ctypes
@@ -128,29 +128,51 @@ def got(found):
 
 def in_child(function, uid=0, user_namespace=False, timeout=30):
     """function() in a process of its own, by that user, as root of a user namespace of its own if so wanted -> 0, or the
-    errno of the OSError it ended with, or 1000 + another failure."""
+    errno of the OSError it ended with, or 255: anything else."""
+    return each_in_child(lambda _: function(), [None], uid, user_namespace, timeout)[None]
+
+
+def each_in_child(function, items, uid=0, user_namespace=False, timeout=30):
+    """The same for function(item) of each, one after another in one process -> {item: 0, errno or 255}"""
+    items, (read_end, write_end) = list(items), os.pipe()
     pid = os.fork()
     if pid == 0:
-        code = 1000
         try:
             if uid:
-                os.setgroups([])
-                os.setresgid(uid, uid, uid)
-                os.setresuid(uid, uid, uid)
+                become(uid)
             if user_namespace:
                 enter_user_namespace(uid)
-            function()
-            code = 0
-        except OSError as error:
-            code = error.errno
+            for item in items:
+                os.write(write_end, bytes([outcome(function, item)]))
         except BaseException as error:
             print("    %s: %s" % (type(error).__name__, error), flush=True)
         finally:
-            os._exit(min(code, 255))
+            os._exit(0)
+    os.close(write_end)
     if not eventually(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), timeout, 0.01):
         os.kill(pid, 9)
-    status = os.waitpid(pid, 0)[1]
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1000 + os.WTERMSIG(status)
+    os.waitpid(pid, 0)
+    codes = os.read(read_end, 65536)
+    os.close(read_end)
+    return {item: codes[i] if i < len(codes) else 255 for i, item in enumerate(items)}
+
+
+def outcome(function, item):
+    try:
+        function(item)
+        return 0
+    except OSError as error:
+        return error.errno
+    except Exception as error:
+        print("    %s: %s" % (type(error).__name__, error), flush=True)
+        return 255
+
+
+def become(uid):
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: as after an exec; else /proc/self is not its own
 
 
 def enter_user_namespace(uid):
@@ -174,7 +196,7 @@ class FullHost(Host):
         self.guarded = True
         self.start(**options)
         rc, mode = self.tool("status", "--field", "mode")
-        if mode.strip() != "full":
+        if mode.strip() != "full" and not os.environ.get("ANY_MODE"):
             raise Failure("the mode is %s, not full; log: %s" % (mode.strip(), self.log()[-600:]))
 
     def release_only(self):
