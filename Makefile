@@ -197,6 +197,9 @@ not_yet = { echo "make $(1): not in this version" >&2; exit 77; }
 bench: all ## measure against the bare floors of this machine
 	$(Q)if [ -x tests/bench/run ]; then exec tests/bench/run; else $(call not_yet,bench); fi
 
+bench-guard: all ## what the guard's own hooks cost: opens, reads and writes with and without them
+	$(Q)BUILD=$(BUILD) tests/bench/guard
+
 SOURCES := $(shell find include daemon tools tests -name '*.[ch]' 2>/dev/null)
 lint: ## formatting, clang-tidy, who includes whom, scripts
 	$(Q)clang-format --dry-run -Werror $(SOURCES)
@@ -258,7 +261,7 @@ help: ## this list
 
 always:
 .PHONY: all always libraries verify-unit stand-ins unit-programs fuzz-programs upgrade-programs check check-unit check-programs check-broken check-vm \
-	check-matrix bench lint fuzz coverage deps run install deb clean help
+	check-matrix bench bench-guard lint fuzz coverage deps run install deb clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
