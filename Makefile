@@ -142,6 +142,9 @@ $(BUILD)/keeper/mailward-scanner: $(call obj,tests/keeper/fake_scanner.c $(BASE_
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 stand-ins: $(BUILD)/keeper/mailwardd $(BUILD)/keeper/mailward-scanner
 
+bench-guard: all ## what the guard's own hooks cost: opens, reads and writes with and without them
+	$(Q)BUILD=$(BUILD) tests/bench/guard
+
 # The same programs with another version of what they share with the kernel side (tests/suite_vm_life.py).
 OTHER_VERSION := $(BUILD)/upgrade
 upgrade-programs: all
@@ -154,6 +157,7 @@ upgrade-programs: all
 	$(Q)cp -p $(OTHER_VERSION)/hooks.h $(OTHER_VERSION)/tree/include/hooks.h
 	$(Q)$(MAKE) --no-print-directory -C $(OTHER_VERSION)/tree BUILD=build all
 	$(Q)cp -p $(patsubst $(BUILD)/%,$(OTHER_VERSION)/tree/build/%,$(PROGRAMS)) $(OTHER_VERSION)/
+.PHONY: bench-guard upgrade-programs
 
 unit-programs: $(UNIT)
 fuzz-programs: $(FUZZ)
@@ -196,9 +200,6 @@ not_yet = { echo "make $(1): not in this version" >&2; exit 77; }
 
 bench: all ## measure against the bare floors of this machine
 	$(Q)if [ -x tests/bench/run ]; then exec tests/bench/run; else $(call not_yet,bench); fi
-
-bench-guard: all ## what the guard's own hooks cost: opens, reads and writes with and without them
-	$(Q)BUILD=$(BUILD) tests/bench/guard
 
 SOURCES := $(shell find include daemon tools tests -name '*.[ch]' 2>/dev/null)
 lint: ## formatting, clang-tidy, who includes whom, scripts
@@ -260,8 +261,8 @@ help: ## this list
 	@echo "V=1 shows the commands; CC=clang, BUILD=DIR, SANITIZE=address,undefined, PREFIX=, DESTDIR= as usual"
 
 always:
-.PHONY: all always libraries verify-unit stand-ins unit-programs fuzz-programs upgrade-programs check check-unit check-programs check-broken check-vm \
-	check-matrix bench bench-guard lint fuzz coverage deps run install deb clean help
+.PHONY: all always libraries verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
+	check-matrix bench lint fuzz coverage deps run install deb clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
