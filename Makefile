@@ -33,7 +33,7 @@ LDSAN := -fsanitize=$(SANITIZE)
 # gcc sees less of the bounds through the instrumentation, and warns of what it can't follow
 WARN += $(if $(findstring clang,$(CC)),,-Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-truncation)
 endif
-INCLUDES := -Iinclude -Idaemon/base -Idaemon/think -Idaemon/edge -Idaemon/scanner -Idaemon -Itools
+INCLUDES := -I$(BUILD)/bpf -Iinclude -Idaemon/base -Idaemon/think -Idaemon/edge -Idaemon/scanner -Idaemon -Itools
 CPPFLAGS += -D_GNU_SOURCE -DMAILWARD_VERSION=\"$(VERSION)\" -DPREFIX=\"$(PREFIX)\" $(INCLUDES)
 CFLAGS ?=
 ALL_CFLAGS = -std=gnu11 $(WARN) $(HARDEN) $(OPT) $(CFLAGS) -MMD -MP
@@ -42,12 +42,12 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDSAN) $(LDFLAGS)
 
 # ---- libraries ----
 
-NEEDED := libclamav libcap-ng libseccomp libconfuse jansson sqlite3 libcrypto
+NEEDED := libclamav libcap-ng libseccomp libconfuse jansson sqlite3 libcrypto libbpf
 libs = $(shell pkg-config --libs $(1) 2>/dev/null)
 LIBS_CFLAGS := $(shell pkg-config --cflags $(NEEDED) 2>/dev/null)
-LIBS_DAEMON := $(call libs,libcap-ng libseccomp libconfuse sqlite3)
+LIBS_DAEMON := $(call libs,libcap-ng libseccomp libconfuse sqlite3 libbpf)
 LIBS_SCANNER := $(call libs,libclamav libcap-ng libseccomp libcrypto)
-LIBS_TOOL := $(call libs,libconfuse jansson)
+LIBS_TOOL := $(call libs,libconfuse jansson libbpf)
 
 libraries:
 	@command -v pkg-config >/dev/null || { echo "missing program: pkg-config (make deps installs it)" >&2; exit 1; }
@@ -84,6 +84,39 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags | libraries
 	@mkdir -p $(@D)
 	$(call SAY,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(LIBS_CFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# ---- the programs in the kernel ----
+# One object of all bpf/*.bpf.c, and a C header that holds it. No kernel headers: bpf/kernel.h says what is read.
+
+BPFTOOL ?= $(or $(shell command -v bpftool),$(wildcard /usr/sbin/bpftool))
+BPF_HOST := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(BPF_HOST)))
+BPF_CFLAGS := -target bpf -mcpu=v3 -std=gnu11 -g -O2 -ffreestanding -Wall -Wextra -Werror -Wno-unused-parameter \
+	-D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Ibpf -Idaemon/think $(addprefix -idirafter ,$(wildcard /usr/include/$(BPF_HOST)-linux-gnu))
+BPF_OBJ := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
+SKELETON := $(BUILD)/bpf/mailward.skel.h
+
+bpf: $(SKELETON)
+$(call obj,daemon/edge/attach.c): $(SKELETON)
+
+bpf-tools:
+	@command -v $(CLANG) >/dev/null || { echo "missing program: $(CLANG) (make deps installs it)" >&2; exit 1; }
+	@[ -n "$(BPFTOOL)" ] || { echo "missing program: bpftool (make deps installs it)" >&2; exit 1; }
+	@pkg-config --exists libbpf || { echo "missing library: libbpf (make deps installs it)" >&2; exit 1; }
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c | bpf-tools
+	@mkdir -p $(@D)
+	$(call SAY,BPF,$<)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bpf/mailward.bpf.o: $(BPF_OBJ)
+	@mkdir -p $(@D)
+	$(call SAY,BPFLD,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(SKELETON): $(BUILD)/bpf/mailward.bpf.o
+	$(call SAY,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name mailward_bpf >$@
 
 # Other flags (another PREFIX is compiled in too) make everything anew.
 FLAGS := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
@@ -201,7 +234,7 @@ not_yet = { echo "make $(1): not in this version" >&2; exit 77; }
 bench: all ## measure against the bare floors of this machine
 	$(Q)if [ -x tests/bench/run ]; then exec tests/bench/run; else $(call not_yet,bench); fi
 
-SOURCES := $(shell find include daemon tools tests -name '*.[ch]' 2>/dev/null)
+SOURCES := $(shell find include bpf daemon tools tests -name '*.[ch]' 2>/dev/null)
 lint: ## formatting, clang-tidy, who includes whom, scripts
 	$(Q)clang-format --dry-run -Werror $(SOURCES)
 	$(Q)! grep -nE '#include "($(subst $() $(),|,$(notdir $(wildcard daemon/edge/*.h))))"' daemon/think/*.[ch] daemon/base/*.[ch] || \
@@ -261,9 +294,9 @@ help: ## this list
 	@echo "V=1 shows the commands; CC=clang, BUILD=DIR, SANITIZE=address,undefined, PREFIX=, DESTDIR= as usual"
 
 always:
-.PHONY: all always libraries verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
+.PHONY: all always libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
 	check-matrix bench lint fuzz coverage deps run install deb clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/bpf -name '*.d' 2>/dev/null)

@@ -100,6 +100,7 @@ static void say_started(const struct keeper *keeper)
 			"without system users of their own (see mailward.sysusers) recorder, loader and workers run as "
 			"uids %u, %u, %u",
 			keeper->recorder_id.uid, keeper->loader_id.uid, keeper->worker_id.uid);
+	hooks_say(keeper);
 }
 
 static bool place_taken(int *fd_out, int fd)
@@ -222,12 +223,19 @@ static bool take_loop(struct keeper *keeper)
 	return false;
 }
 
+/* Without the kernel side we guard by fanotify alone, and say so. */
+static bool take_hooks(struct keeper *keeper)
+{
+	hooks_take(keeper);
+	return true;
+}
+
 static bool take_rights(struct keeper *keeper)
 {
-	(void)keeper;
 	if (rights_keeper() == 0)
 		return true;
 	log_line("not ready: %s", rights_why());
+	hooks_end(keeper);
 	return false;
 }
 
@@ -330,6 +338,9 @@ static const char *missing(const struct keeper *keeper)
 		return "the loader has not said whether there are definitions";
 	if (page->keeper.definitions_signatures && !page->keeper.workers_serving)
 		return "no worker has passed its canary";
+	if (keeper->policies.labels_wanted ||
+	    (keeper->policies.purpose == READ_LABELS && part_runs(&keeper->parts[PART_READER])))
+		return "the mail software that runs is not known yet";
 	return NULL;
 }
 
@@ -400,6 +411,7 @@ static void keeper_loop(struct keeper *keeper)
 		forgive_own_pause(keeper, now);
 		parts_tick(keeper, now);
 		policies_tick(keeper, now);
+		hooks_tick(keeper);
 		callers_tick(&keeper->callers, now);
 		ready_tick(keeper, now);
 		watchdog_tick(keeper, now);
@@ -412,7 +424,7 @@ static void keeper_loop(struct keeper *keeper)
 
 static void keeper_init(struct keeper *keeper, const struct keeper_options *options)
 {
-	*keeper = (struct keeper){.options = options, .runtime = -1, .lock = -1};
+	*keeper = (struct keeper){.options = options, .runtime = -1, .lock = -1, .hooks = {.home = -1, .memo = -1}};
 	keeper->signals = (struct loop_handler){.ready = signals_ready, .owner = keeper, .fd = -1};
 	keeper->mounts = (struct loop_handler){.ready = mounts_ready, .owner = keeper, .fd = -1};
 	keeper->watchdog_ns = service_open();
@@ -424,8 +436,8 @@ static void keeper_init(struct keeper *keeper, const struct keeper_options *opti
 int keeper_run(const struct keeper_options *options)
 {
 	static bool (*const steps[])(struct keeper *) = {
-		is_root,     take_signals, take_limits, take_identities, take_places,
-		take_memory, take_sockets, take_groups, take_loop,       take_rights,
+		is_root,      take_signals, take_limits, take_identities, take_places, take_memory,
+		take_sockets, take_groups,  take_loop,   take_hooks,      take_rights,
 	};
 	struct keeper *keeper = &keeper_state;
 
@@ -444,6 +456,7 @@ int keeper_run(const struct keeper_options *options)
 	parts_init(keeper);
 	say_started(keeper);
 	keeper_loop(keeper);
+	hooks_end(keeper);
 	places_leave(keeper->runtime);
 	log_line("ended");
 	say_code(keeper, keeper->exit_code);

@@ -15,7 +15,7 @@ suite = Suite("frames")
 KEEPER, RECORDER = "keeper.sock", "recorder.sock"
 KEEPER_SIZE = 8
 RECORDER_SIZE = 4 + 4 + 8 + 4 + 4 + 4096
-VERSION = 1
+VERSION = 2
 
 
 def connect(host, name):
