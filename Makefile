@@ -61,7 +61,7 @@ THINK_SRC := $(wildcard daemon/think/*.c)
 EDGE_SRC := $(wildcard daemon/edge/*.c)
 SCANNER_SRC := $(wildcard daemon/scanner/*.c)
 DAEMON_SRC := $(wildcard daemon/*.c)
-TOOLS_SRC := $(wildcard tools/*.c) $(wildcard daemon/edge/policy_*.c)
+TOOLS_SRC := $(wildcard tools/*.c) $(wildcard daemon/edge/policy_*.c) $(wildcard daemon/edge/attach*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 PROGRAMS := $(BUILD)/mailwardd $(BUILD)/mailward-scanner $(BUILD)/mailward

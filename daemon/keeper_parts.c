@@ -24,7 +24,7 @@
 #define FRAMES_A_TURN 16
 #define DEATHS_BEFORE_READY 4
 
-static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader"};
+static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader", "selftest"};
 
 bool part_runs(const struct part *part)
 {
@@ -206,10 +206,17 @@ static void part_ended(struct part *part, const char *how)
 		policies_reader_ended(keeper, how);
 		return;
 	}
+	if (part->role == PART_SELFTEST) {
+		selftests_ended(keeper, how);
+		return;
+	}
+	selftests_disturbed(keeper);
 	if (part->role == PART_GATE)
 		gate_ended(keeper);
-	if (part->role == PART_LOADER)
+	if (part->role == PART_LOADER) {
 		keeper->page->keeper.workers_serving = 0;
+		selftests_canary(keeper, "");
+	}
 	part->linked = part->ready = false;
 	part->deaths++;
 	restart_ended(&part->restart, now_ns());
@@ -371,6 +378,7 @@ static void start_when_due(struct part *part, uint64_t now)
 		recorder_start(part);
 		break;
 	case PART_READER:
+	case PART_SELFTEST:
 	case PARTS:
 		break;
 	}
@@ -407,7 +415,7 @@ static void end_when_still(struct part *part, uint64_t now)
 		return;
 	}
 	if (restart_stands_still(&part->restart, now))
-		part_kill(part, part->role == PART_READER ? "took longer than 15 s" : "stands still");
+		part_kill(part, part->role >= PARTS_LASTING ? "took too long" : "stands still");
 }
 
 void parts_tick(struct keeper *keeper, uint64_t now)
@@ -440,7 +448,7 @@ void parts_init(struct keeper *keeper)
 		part->child = (struct child){.leash = -1, .go = -1, .state = -1};
 		part->leash.fd = -1;
 		restart_init(&part->restart);
-		if (i == PART_READER)
+		if (i >= PARTS_LASTING)
 			continue;
 		part->entry = &shown->processes[1 + i];
 		snprintf(part->entry->name, sizeof(part->entry->name), "%s", names[i]);
@@ -450,7 +458,7 @@ void parts_init(struct keeper *keeper)
 	shown->processes[0].pid = getpid();
 	shown->processes[0].state = PROCESS_RUNNING;
 	shown->processes[0].started_ns = wall_ns();
-	shown->process_count = PARTS; /* the reader isn't shown, the keeper is */
+	shown->process_count = 1 + PARTS_LASTING; /* the keeper, and those that stay */
 	keeper->notes->own_pids[0] = getpid();
 	keeper->notes->own_count = 1 + PARTS;
 }
