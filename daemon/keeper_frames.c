@@ -81,6 +81,9 @@ static bool loader_frame(struct part *part, const struct leash_frame *frame)
 		if (frame->value)
 			restart_succeeded(&part->restart);
 		return true;
+	case LEASH_CANARY:
+		selftests_canary(part->keeper, frame->text);
+		return true;
 	default:
 		return false;
 	}
@@ -133,6 +136,8 @@ bool part_frame(struct part *part, struct leash_frame *frame, int fd)
 	case PART_READER:
 		policies_reader_frame(part->keeper, frame, fd);
 		return true;
+	case PART_SELFTEST:
+		return selftests_frame(part, frame);
 	case PARTS:
 		break;
 	}
