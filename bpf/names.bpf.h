@@ -82,15 +82,20 @@ static __always_inline void name_read(union name *name, struct dentry *dentry)
 static __always_inline void name_without_digits(union name *name)
 {
 	union name stem = *name;
+	int others = 0;
 
 	if (name->text[0] != 'd' || name->text[UIDVALIDITY_LENGTH + 8])
 		return;
 #pragma clang loop unroll(full)
 	for (uint32_t i = UIDVALIDITY_LENGTH; i < UIDVALIDITY_LENGTH + 8; i++) {
-		if (!(name->text[i] >= '0' && name->text[i] <= '9') && !(name->text[i] >= 'a' && name->text[i] <= 'f'))
-			return;
+		int c = (unsigned char)name->text[i];
+
+		/* Negative where it is out of both ranges. No branches: the verifier would follow all of them. */
+		others |= ((c - '0') | ('9' - c)) & ((c - 'a') | ('f' - c));
 		stem.text[i] = 0;
 	}
+	if (others < 0)
+		return;
 	if (!name_is(&stem, &name_uidvalidity))
 		return;
 	stem.text[UIDVALIDITY_LENGTH - 1] = 0;
@@ -106,35 +111,37 @@ static __always_inline uint64_t control_where(const union name *name)
 	return 0;
 }
 
-/* store_is_control() of the file at `dentry`. in_watch: its folder is the watch's own. */
-static __always_inline bool name_is_control(uint8_t store, struct dentry *dentry, bool in_watch)
+/* store_is_control() of the file at `at`, a dentry. in_watch: its folder is the watch's own. A function by itself, so that
+ * the verifier looks at it once: what it takes and returns are plain numbers. */
+__noinline int name_is_control(uint32_t store, uint64_t at, uint32_t in_watch)
 {
+	struct dentry *dentry = (struct dentry *)at;
 	union name name, folder;
 	uint64_t where;
 
 	if (store != STORE_MAILDIR && store != STORE_SDBOX)
-		return false;
+		return 0;
 	name_read(&name, dentry);
 	if (name.text[0] != 'd' && name.text[0] != '.' && name.text[0] != 's' && name.text[0] != 'm')
-		return false;
+		return 0;
 	name_without_digits(&name);
 	where = control_where(&name);
 	if (!where)
-		return false;
+		return 0;
 	if (in_watch)
 		__builtin_memset(&folder, 0, sizeof(folder));
 	else
 		name_read(&folder, BPF_CORE_READ(dentry, d_parent));
 	if (store == STORE_SDBOX) {
 		if (name_is(&folder, &folder_dbox))
-			return where & CONTROL_DBOX;
-		return !name_is(&folder, &folder_storage) && (where & CONTROL_ROOT);
+			return (where & CONTROL_DBOX) != 0;
+		return !name_is(&folder, &folder_storage) && where & CONTROL_ROOT;
 	}
 	if (name_is(&folder, &folder_cur) || name_is(&folder, &folder_new) || name_is(&folder, &folder_tmp))
-		return false;
+		return 0;
 	if (where & CONTROL_MAILDIR)
-		return true;
-	return where & (folder.text[0] == '.' ? CONTROL_SUBFOLDER : CONTROL_ROOT);
+		return 1;
+	return (where & (folder.text[0] == '.' ? CONTROL_SUBFOLDER : CONTROL_ROOT)) != 0;
 }
 
 #endif

@@ -47,23 +47,23 @@ int BPF_PROG(lsm_bprm_creds_for_exec, struct linux_binprm *bprm)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct hook_label *listed = program_of(bprm->file), *label = label_of(task), *prepared;
-	struct hook_label next = {.flags = LABEL_PREPARED};
+	struct hook_label next = {};
 
-	if (!listed && !label) {
+	if (label) {
+		next.flags = LABEL_PREPARED | (label->flags & LABEL_KEPT);
+		next.software = label->software;
+	}
+	if (listed) {
+		next.flags |= LABEL_PREPARED | HOOK_LABEL_MAIL;
+		next.software |= listed->software;
+		if (caller_is_root(task) || (label && label->flags & HOOK_LABEL_SERVICE))
+			next.flags |= HOOK_LABEL_SERVICE;
+	}
+	if (!next.flags) {
 		prepared = bpf_task_storage_get(&execs, task, 0, 0);
 		if (prepared)
 			prepared->flags = 0;
 		return 0;
-	}
-	if (label) {
-		next.flags |= label->flags & LABEL_KEPT;
-		next.software = label->software;
-	}
-	if (listed) {
-		next.flags |= HOOK_LABEL_MAIL;
-		next.software |= listed->software;
-		if (caller_is_root(task) || (label && label->flags & HOOK_LABEL_SERVICE))
-			next.flags |= HOOK_LABEL_SERVICE;
 	}
 	prepared = bpf_task_storage_get(&execs, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!prepared)

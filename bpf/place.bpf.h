@@ -63,27 +63,29 @@ static __always_inline bool folders_move(struct super_block *system)
 	return BPF_CORE_READ((struct mutex___rt *)mutex, rtmutex.owner) != 0;
 }
 
-/* Index, HOOK_OUTSIDE or HOOK_UNSURE. *steps_out: how far above the dentry the watch's folder lies. */
-static __always_inline int place_walk(struct dentry *dentry, uint32_t *steps_out)
+#define WALK_WATCH(found) ((int16_t)(found))
+#define WALK_STEPS_UP(found) ((uint32_t)(found) >> 16)
+
+/* From the dentry `from`: WALK_WATCH is an index, HOOK_OUTSIDE or HOOK_UNSURE; WALK_STEPS_UP, how far above the watch's
+ * folder lies. A function by itself, see name_is_control(). */
+__noinline int place_walk(uint64_t from)
 {
-	struct dentry *root = BPF_CORE_READ(dentry, d_sb, s_root), *at = dentry, *parent;
-	struct hook_inode key = {.dev = BPF_CORE_READ(dentry, d_sb, s_dev)};
+	struct dentry *at = (struct dentry *)from, *root = BPF_CORE_READ(at, d_sb, s_root), *parent;
+	struct hook_inode key = {.dev = BPF_CORE_READ(at, d_sb, s_dev)};
 	struct hook_folder *folder;
 
 #pragma clang loop unroll(disable)
 	for (uint32_t i = 0; i < WALK_STEPS; i++) {
 		key.ino = BPF_CORE_READ(at, d_inode, i_ino);
 		folder = bpf_map_lookup_elem(&folders, &key);
-		if (folder) {
-			*steps_out = i;
-			return folder->watch < HOOKS_WATCHES ? (int)folder->watch : HOOK_UNSURE;
-		}
+		if (folder)
+			return folder->watch < HOOKS_WATCHES ? (int)(folder->watch | i << 16) : (uint16_t)HOOK_UNSURE;
 		parent = BPF_CORE_READ(at, d_parent);
 		if (!parent || parent == at)
-			return at == root ? HOOK_OUTSIDE : HOOK_UNSURE;
+			return (uint16_t)(at == root ? HOOK_OUTSIDE : HOOK_UNSURE);
 		at = parent;
 	}
-	return HOOK_UNSURE;
+	return (uint16_t)HOOK_UNSURE;
 }
 
 /* Where the list of an inode's names hangs in a dentry. */
@@ -111,23 +113,23 @@ static __always_inline struct dentry *alias_next(struct dentry *dentry)
 
 /* An inode that was reached through another one (overlayfs): by the first names that it has itself. Any of them inside:
  * inside. */
-static __always_inline int place_walk_names(struct dentry **dentry_io, uint32_t *steps_out)
+static __always_inline int place_walk_names(struct dentry **dentry_io)
 {
 	struct dentry *dentry = *dentry_io;
-	int watch = HOOK_UNSURE, found;
+	int first = (uint16_t)HOOK_UNSURE, found;
 
 #pragma clang loop unroll(disable)
 	for (uint32_t i = 0; i < WALK_NAMES && dentry; i++) {
-		found = place_walk(dentry, steps_out);
-		if (i == 0)
-			watch = found;
-		if (found >= 0) {
+		found = place_walk((uint64_t)dentry);
+		if (WALK_WATCH(found) >= 0) {
 			*dentry_io = dentry;
 			return found;
 		}
+		if (i == 0)
+			first = found;
 		dentry = alias_next(dentry);
 	}
-	return watch;
+	return first;
 }
 
 static __always_inline bool system_is_guarded(uint32_t dev)
@@ -165,12 +167,15 @@ static __always_inline void place_find(struct place *place, struct hook_orders *
 	bool moving = folders_move(inode->i_sb);
 	struct hook_generation *kept = place->kept;
 	uint64_t generation = kept ? kept->generation : 0;
-	uint32_t steps = 0;
+	uint32_t steps;
+	int found;
 
-	place->watch = other_inode ? place_walk_names(&place->dentry, &steps) : place_walk(place->dentry, &steps);
-	place->unheld =
-		place->watch >= 0 && steps > 0 &&
-		name_is_control(orders_->watches[place->watch & (HOOKS_WATCHES - 1)].store, place->dentry, steps == 1);
+	found = other_inode ? place_walk_names(&place->dentry) : place_walk((uint64_t)place->dentry);
+	steps = WALK_STEPS_UP(found);
+	place->watch = WALK_WATCH(found);
+	place->unheld = place->watch >= 0 && steps > 0 &&
+			name_is_control(orders_->watches[place->watch & (HOOKS_WATCHES - 1)].store,
+					(uint64_t)place->dentry, steps == 1);
 	/* It has a name inside too, as far as is known: what one knows it by does not make it harmless. */
 	if (kept && place->watch == HOOK_OUTSIDE && kept->watch != HOOK_OUTSIDE && kept->place_epoch == epoch &&
 	    inode->i_nlink > 1) {
@@ -196,6 +201,7 @@ static __always_inline void place_of(struct place *place, struct hook_orders *or
 				     struct file *file, struct inode *inode)
 {
 	uint64_t epoch = *(volatile uint64_t *)&orders_->epoch + *(volatile uint64_t *)&kernel->moves;
+	struct dentry *dentry;
 	bool other_inode;
 
 	place->watch = HOOK_OUTSIDE;
@@ -203,10 +209,9 @@ static __always_inline void place_of(struct place *place, struct hook_orders *or
 	place->kept = bpf_inode_storage_get(&generations, inode, 0, 0);
 	if (!place->kept && !system_is_guarded(inode->i_sb->s_dev))
 		return;
-	place->dentry = BPF_CORE_READ(file, f_path.dentry);
-	other_inode = BPF_CORE_READ(place->dentry, d_inode) != inode;
-	if (other_inode)
-		place->dentry = alias_first(inode);
+	dentry = BPF_CORE_READ(file, f_path.dentry);
+	other_inode = BPF_CORE_READ(dentry, d_inode) != inode;
+	place->dentry = other_inode ? alias_first(inode) : dentry;
 	if (place->kept && place->kept->place_epoch == epoch) {
 		place->watch = place->kept->watch;
 		place->unheld = place->kept->unheld;

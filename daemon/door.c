@@ -560,4 +560,5 @@ void door_stop(struct gate *gate)
 		accesses_answer(gate->accesses, &waiting->access,
 				policy_answer_down(&gate->policy->watches[waiting->watch]));
 	}
+	accesses_give_all(gate->accesses);
 }

@@ -293,8 +293,10 @@ static int gate_start(struct gate *gate)
 
 static int turn_ms(struct gate *gate)
 {
-	uint64_t due = cases_due(gate->cases), now = now_ns();
+	uint64_t due = cases_due(gate->cases), answers = accesses_due(gate->accesses), now = now_ns();
 
+	if (answers < due)
+		due = answers;
 	if (due <= now)
 		return 0;
 	return due - now < TURN_MS * 1000000ull ? (int)((due - now) / 1000000 + 1) : TURN_MS;
@@ -357,6 +359,7 @@ int gate_run(void)
 		judging_turn(gate);
 		listen_at_door(gate);
 		uint64_t now = now_ns();
+		accesses_give(gate->accesses, now);
 		gate_alive(gate, now);
 		refresh(gate, now);
 	}

@@ -20,6 +20,7 @@
  * more; nobody waits longer for it than this. */
 #define LAST_BREATH (300 * SECOND_NS / 1000)
 #define GATE_LOAD_TIME (SECOND_NS)
+#define SILENCE_LOOK (SECOND_NS / 2) /* two beats of the loader: from then on it is looked at in each turn */
 #define FRAMES_A_TURN 16
 #define DEATHS_BEFORE_READY 4
 
@@ -45,6 +46,7 @@ struct child_plan part_plan(const struct keeper *keeper, int executable, const c
 	struct child_plan plan = {.executable = executable, .argv = {name, NULL, NULL}, .null_fd = keeper->null_fd};
 
 	plan.error_fd = keeper->error_fd;
+	plan.shows_state = true;
 	for (int i = 0; i < FD_START_END; i++)
 		plan.fds[i] = -1;
 	return plan;
@@ -67,7 +69,7 @@ int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_
 	part->leash = (struct loop_handler){.ready = leash_ready, .owner = part, .fd = -1};
 	loop_add(&keeper->loop, &part->leash, part->child.leash, EPOLLIN);
 	part->killed_ns = 0;
-	part->linked = part->ready = part->stopping = false;
+	part->linked = part->ready = part->stopping = part->heard = false;
 	restart_started(&part->restart, now_ns(), limit_ns);
 	if (part->entry)
 		part->entry->started_ns = wall_ns();
@@ -95,6 +97,7 @@ static void gate_start(struct part *part)
 	hooks_hand_over(keeper, &plan);
 	plan.nofile = keeper->nofile;
 	plan.unlimited_memlock = true;
+	plan.shows_state = false; /* it goes first in line, and its own timer ends it whatever the reason */
 	if (part_start(part, &plan, GATE_SILENCE) == 0)
 		policies_gate_started(keeper);
 	else
@@ -258,6 +261,19 @@ void parts_reap(struct keeper *keeper)
 
 /* ---- the leashes ---- */
 
+/* The first frame alone: it is sent by code of ours before the part runs, and a descriptor of the part's own choice
+ * might keep us waiting when we read from it. */
+static bool takes_state(struct part *part, const struct leash_frame *frame, int fd)
+{
+	bool first = !part->heard;
+
+	part->heard = true;
+	if (!first || part->role == PART_GATE || frame->version != WIRE_VERSION || frame->kind != LEASH_STATE)
+		return false;
+	part->child.state = fd;
+	return true;
+}
+
 static void leash_ready(void *owner, uint32_t events)
 {
 	struct part *part = owner;
@@ -271,6 +287,8 @@ static void leash_ready(void *owner, uint32_t events)
 		error = frame_receive(part->child.leash, &frame, sizeof(frame), &fd);
 		if (error)
 			break;
+		if (takes_state(part, &frame, fd))
+			continue;
 		if (!part_frame(part, &frame, fd)) {
 			part_kill(part, "sent a frame that it must not send");
 			error = -EBADMSG;
@@ -366,10 +384,28 @@ static void start_when_due(struct part *part, uint64_t now)
 	}
 }
 
+/* Silent, or killed and not gone: is it for want of a processor? Then it gets more time. */
+static void forgive_starved(struct part *part, uint64_t now)
+{
+	uint64_t limit = part->restart.limit_ns, before = part->restart.starved_ns, cpu_ns = 0, starved;
+	bool runnable;
+
+	if (now < part->restart.beat_ns + SILENCE_LOOK && !part->killed_ns)
+		return;
+	runnable = child_is_runnable(&part->child, &cpu_ns);
+	starved = restart_looked(&part->restart, now, runnable, cpu_ns);
+	if (part->killed_ns)
+		part->killed_ns += starved;
+	else if (before <= limit && part->restart.starved_ns > limit)
+		log_line("%s (pid %d) gets no processor: it is silent, and is not ended for that", part->name,
+			 (int)part->child.pid);
+}
+
 static void end_when_still(struct part *part, uint64_t now)
 {
 	if (!part_runs(part))
 		return;
+	forgive_starved(part, now);
 	if (part->killed_ns) {
 		if (now - part->killed_ns > LAST_BREATH && part->killed_ns < now) {
 			/* Answered once more before the next one starts, should it have read something meanwhile. */
@@ -409,7 +445,7 @@ void parts_init(struct keeper *keeper)
 	for (int i = 0; i < PARTS; i++) {
 		struct part *part = &keeper->parts[i];
 		*part = (struct part){.keeper = keeper, .role = (enum part_role)i, .name = names[i]};
-		part->child = (struct child){.leash = -1, .go = -1};
+		part->child = (struct child){.leash = -1, .go = -1, .state = -1};
 		part->leash.fd = -1;
 		restart_init(&part->restart);
 		if (i >= PARTS_LASTING)

@@ -36,12 +36,13 @@ struct part {
 	struct child child;
 	struct loop_handler leash;
 	struct restart restart;
-	uint64_t killed_ns; /* when it was sent SIGKILL; 0: it was not */
+	uint64_t killed_ns; /* when it was sent SIGKILL, later by what it is forgiven; 0: it was not */
 	uint32_t deaths;
 	uint32_t lines; /* logged for it within this second */
 	bool linked;    /* loader, recorder: its socket to the gate has been handed out */
 	bool ready;     /* recorder: it serves; gate: its program is loaded */
 	bool stopping;  /* it was told to end */
+	bool heard;     /* it has sent a frame */
 };
 
 /* A policy with the directories of its watches, as the gate gets it. */

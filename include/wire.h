@@ -51,7 +51,8 @@ enum start_fd {
 /* ---- keeper <-> child ---- */
 enum leash_kind {
 	/* child to keeper */
-	LEASH_BEAT = 1, /* alive; the gate and the loader: a standstill of 1.5 s / 2 s (loading: 60 s) ends them */
+	LEASH_BEAT = 1, /* alive; the gate and the loader: a standstill of 1.5 s / 2 s (loading: 60 s) ends them; time
+			   in which the loader wants a processor and gets none is no standstill */
 	LEASH_READY,    /* gate: all marks that can stand do; loader: see nursery; recorder: serving; value unused */
 	LEASH_IN_FORCE, /* gate: the policy with this value as its number is in force; text: empty or what fell short */
 	/* LEASH_PEER, from the gate: what the loader (value PEER_LOADER) sent was no frame, its socket was dropped */
@@ -86,6 +87,8 @@ enum leash_kind {
 	LEASH_TESTED,  /* selftest to keeper: watch; value: enum canary of the watch, counts[0] and counts[1] those of
 			  open and exec; text: why it is not CANARY_BLOCKED, or what else is to be known */
 	LEASH_TESTED_ALL, /* selftest to keeper: every watch was told of */
+	LEASH_STATE,   /* from each child but the gate, before it is executed: its first frame; fd: its
+			  /proc/self/stat, or none where that can't be opened */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };

@@ -371,7 +371,7 @@ class Suite:
 class Host:
     def __init__(self, suite, file_system="tmpfs", watches=None, policy=None, definitions=True, size="512M"):
         self.suite, self.kind, self.size = suite, file_system, size
-        self.daemon, self.mounts = None, []
+        self.daemon, self.mounts, self.no_status = None, [], ""
         self.programs = BUILD
         self.base = tempfile.mkdtemp(prefix="mailward-test-", dir="/tmp")
         suite.at_end(self.close)
@@ -605,10 +605,12 @@ class Host:
         return [json.loads(line) for line in text.splitlines() if line.strip()]
 
     def status(self):
+        started = time.monotonic()
         rc, text = self.tool("status", "--json")
         try:
             return json.loads(text)
         except ValueError:
+            self.no_status = "exit code %d after %.1f s: %s" % (rc, time.monotonic() - started, text[-300:].strip())
             return None
 
     def counter(self, name):
@@ -626,7 +628,8 @@ class Host:
         status = self.status()
         value = find(status) if status else None
         if value is None:
-            raise Failure("status --json says nothing of %s" % name)
+            raise Failure("status --json says nothing of %s (%s)" % (name, "it has other fields" if status else
+                                                                     self.no_status))
         return value
 
     def pids(self):

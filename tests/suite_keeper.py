@@ -687,6 +687,7 @@ def _(suite):
     time.sleep(2)
     keeper.reload()
     keeper.end()
+    eventually(lambda: any("STOPPING=1" in words for words in told), SLACK)  # who reads may be behind
     text = "\n".join(told).split("\n")
     suite.check("EXTEND_TIMEOUT_USEC while it loads", "EXTEND_TIMEOUT_USEC=10000000" in text)
     suite.check("READY=1, then RELOADING=1 and READY=1, then STOPPING=1",

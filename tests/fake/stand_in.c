@@ -9,6 +9,7 @@
  *   delay MS     each answer comes so much later
  *   dead         workers never answer, not even when the word is gone
  *   deaf         the loader neither beats nor reads
+ *   toil MS      the loader uses so much processor time before each beat
  *   nursery LIE  what the loader sends to the gate before its honest frames: see nursery_lie()
  *   leave        the loader ends when it is started
  *   empty        there are no definitions
@@ -428,9 +429,25 @@ static void reap(void)
 			}
 }
 
+static double used_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void toil_ms(long ms)
+{
+	double end = used_ms() + (double)ms;
+
+	while (used_ms() < end)
+		;
+}
+
 int main(int argc, char **argv)
 {
-	char *slash;
+	char *slash, word[32];
 	ssize_t n = readlink("/proc/self/exe", behaviour_path, sizeof(behaviour_path) - 16);
 
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
@@ -451,6 +468,8 @@ int main(int argc, char **argv)
 
 		while (behaves("deaf", NULL, 0))
 			pause_ms(100);
+		if (behaves("toil", word, sizeof(word)))
+			toil_ms(atol(word));
 		tell_keeper(LEASH_BEAT, 0, "");
 		poll(ready, 2, 100);
 		if (ready[0].revents)
