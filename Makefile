@@ -229,6 +229,9 @@ check-vm: all stand-ins upgrade-programs ## full mode in a virtual machine, KERN
 check-matrix: all stand-ins upgrade-programs ## the same on every kernel
 	$(Q)BUILD=$(BUILD) tests/vm/check 6.1 6.12 6.18 7
 
+table: ## README's tables of what holds, from the last runs
+	$(Q)BUILD=$(BUILD) tests/table
+
 not_yet = { echo "make $(1): not in this version" >&2; exit 77; }
 
 bench: all ## measure against the bare floors of this machine
@@ -294,7 +297,7 @@ help: ## this list
 	@echo "V=1 shows the commands; CC=clang, BUILD=DIR, SANITIZE=address,undefined, PREFIX=, DESTDIR= as usual"
 
 always:
-.PHONY: all always libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
+.PHONY: all always table libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
 	check-matrix bench lint fuzz coverage deps run install deb clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
