@@ -213,6 +213,7 @@ static bool take_loop(struct keeper *keeper)
 
 	keeper->callers.status_page = keeper->page_read_only_fd;
 	keeper->callers.reload = policies_reload;
+	keeper->callers.selftest = selftests_request;
 	keeper->callers.owner = keeper;
 	error = callers_open(&keeper->callers, &keeper->loop, keeper->keeper_listener);
 	if (!error)
@@ -264,6 +265,7 @@ static void stop_begin(struct keeper *keeper, int code)
 	keeper->stop_ns = now_ns();
 	part_stop(&keeper->parts[PART_GATE]);
 	part_kill(&keeper->parts[PART_READER], NULL);
+	part_stop(&keeper->parts[PART_SELFTEST]); /* it removes what it has made first */
 }
 
 void keeper_fail(struct keeper *keeper, int code, const char *format, ...)
@@ -346,11 +348,13 @@ static const char *missing(const struct keeper *keeper)
 
 static void ready_tick(struct keeper *keeper, uint64_t now)
 {
-	const char *what;
+	const char *what = missing(keeper);
 
+	selftests_tick(keeper, now, !what);
 	if (keeper->ready || keeper->stop != STOP_NOT)
 		return;
-	what = missing(keeper);
+	if (!what && selftests_awaited(keeper, now))
+		return;
 	if (!what) {
 		log_line("ready (pid %d)", (int)getpid());
 		say_code(keeper, 0);
@@ -395,7 +399,7 @@ static int tick_ms(const struct keeper *keeper)
 	    keeper->policies.delivering)
 		return TICK_SHORT_MS;
 	for (int i = 0; i < PARTS; i++)
-		if (keeper->parts[i].killed_ns || (i != PART_READER && !part_runs(&keeper->parts[i])))
+		if (keeper->parts[i].killed_ns || (i < PARTS_LASTING && !part_runs(&keeper->parts[i])))
 			return TICK_SHORT_MS;
 	return TICK_MS;
 }

@@ -14,7 +14,6 @@
 #include "frame.h"
 #include "log.h"
 
-#define GATE_SILENCE (1500 * SECOND_NS / 1000)
 #define RECORDER_SILENCE (10 * SECOND_NS)
 /* A killed process whose last thread hangs inside the kernel (a close on a dead NFS server) can answer nobody any
  * more; nobody waits longer for it than this. */
@@ -24,7 +23,7 @@
 #define FRAMES_A_TURN 16
 #define DEATHS_BEFORE_READY 4
 
-static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader"};
+static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader", "selftest"};
 
 bool part_runs(const struct part *part)
 {
@@ -77,6 +76,12 @@ int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_
 	return 0;
 }
 
+/* Nothing is guarded yet, so nobody waits for it: a machine that is slow at its boot may take its time. */
+static uint64_t first_silence(const struct keeper *keeper, uint64_t limit_ns)
+{
+	return keeper->ready ? limit_ns : FIRST_SILENCE_NS;
+}
+
 static void gate_start(struct part *part)
 {
 	struct keeper *keeper = part->keeper;
@@ -98,7 +103,7 @@ static void gate_start(struct part *part)
 	plan.nofile = keeper->nofile;
 	plan.unlimited_memlock = true;
 	plan.shows_state = false; /* it goes first in line, and its own timer ends it whatever the reason */
-	if (part_start(part, &plan, GATE_SILENCE) == 0)
+	if (part_start(part, &plan, first_silence(keeper, GATE_SILENCE_NS)) == 0)
 		policies_gate_started(keeper);
 	else
 		restart_ended(&part->restart, now_ns());
@@ -133,7 +138,7 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
-	if (part_start(part, &plan, LOADER_SILENCE_NS) < 0) {
+	if (part_start(part, &plan, first_silence(keeper, LOADER_SILENCE_NS)) < 0) {
 		restart_ended(&part->restart, now_ns());
 		return;
 	}
@@ -206,10 +211,17 @@ static void part_ended(struct part *part, const char *how)
 		policies_reader_ended(keeper, how);
 		return;
 	}
+	if (part->role == PART_SELFTEST) {
+		selftests_ended(keeper, how);
+		return;
+	}
+	selftests_disturbed(keeper);
 	if (part->role == PART_GATE)
 		gate_ended(keeper);
-	if (part->role == PART_LOADER)
+	if (part->role == PART_LOADER) {
 		keeper->page->keeper.workers_serving = 0;
+		selftests_canary(keeper, "");
+	}
 	part->linked = part->ready = false;
 	part->deaths++;
 	restart_ended(&part->restart, now_ns());
@@ -371,6 +383,7 @@ static void start_when_due(struct part *part, uint64_t now)
 		recorder_start(part);
 		break;
 	case PART_READER:
+	case PART_SELFTEST:
 	case PARTS:
 		break;
 	}
@@ -407,7 +420,7 @@ static void end_when_still(struct part *part, uint64_t now)
 		return;
 	}
 	if (restart_stands_still(&part->restart, now))
-		part_kill(part, part->role == PART_READER ? "took longer than 15 s" : "stands still");
+		part_kill(part, part->role >= PARTS_LASTING ? "took too long" : "stands still");
 }
 
 void parts_tick(struct keeper *keeper, uint64_t now)
@@ -440,7 +453,7 @@ void parts_init(struct keeper *keeper)
 		part->child = (struct child){.leash = -1, .go = -1, .state = -1};
 		part->leash.fd = -1;
 		restart_init(&part->restart);
-		if (i == PART_READER)
+		if (i >= PARTS_LASTING)
 			continue;
 		part->entry = &shown->processes[1 + i];
 		snprintf(part->entry->name, sizeof(part->entry->name), "%s", names[i]);
@@ -450,7 +463,7 @@ void parts_init(struct keeper *keeper)
 	shown->processes[0].pid = getpid();
 	shown->processes[0].state = PROCESS_RUNNING;
 	shown->processes[0].started_ns = wall_ns();
-	shown->process_count = PARTS; /* the reader isn't shown, the keeper is */
+	shown->process_count = 1 + PARTS_LASTING; /* the keeper, and those that stay */
 	keeper->notes->own_pids[0] = getpid();
 	keeper->notes->own_count = 1 + PARTS;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The keeper's own rooms: keeper.c (its life), keeper_parts.c (the other processes), keeper_frames.c (what they say),
- * keeper_policy.c (policies on their way from the reader to the gate), keeper_hooks.c (the kernel side in full mode).
+ * keeper_policy.c (policies on their way from the reader to the gate), keeper_hooks.c (the kernel side in full mode),
+ * keeper_selftest.c (is what it guards refused?).
  * One thread; all of it lies in one static struct, so nothing is allocated.
  */
 #ifndef MAILWARD_KEEPER_PARTS_H
@@ -23,7 +24,8 @@
 #define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX + LASTING_MAX + MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX)
 #define KEEPER_COMPLAINTS 32
 
-enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PARTS };
+enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PART_SELFTEST, PARTS };
+#define PARTS_LASTING PART_READER /* those before it are always there; the others come and go */
 
 struct keeper;
 struct part {
@@ -78,6 +80,25 @@ struct policies {
 	struct policy table; /* where a policy is checked */
 };
 
+/* What one run has found, as in struct keeper_part. */
+struct selftest_results {
+	uint64_t policy;
+	uint8_t canary[WATCHES_MAX], open[WATCHES_MAX], exec[WATCHES_MAX];
+	char text[WATCHES_MAX][160];
+	char why[160];
+};
+
+struct selftests {
+	bool wanted;
+	bool stale;                  /* what the running one finds does not count: something has changed meanwhile */
+	bool complete;               /* the running one has told of every watch */
+	uint64_t round;              /* the running one's, or the last one's number */
+	uint64_t round_ended;        /* the last one whose results count; 0: none has yet */
+	uint64_t stands_ns, next_ns; /* since when all stands; when the next may begin */
+	char canary[LEASH_TEXT / 8]; /* the loader's, in hexadecimal; empty: none */
+	struct selftest_results results;
+};
+
 enum stop_step { STOP_NOT = 0, STOP_GATE, STOP_OTHERS, STOP_KILLED };
 
 struct keeper {
@@ -87,6 +108,7 @@ struct keeper {
 	struct callers callers;
 	struct part parts[PARTS];
 	struct policies policies;
+	struct selftests selftests;
 	struct attached hooks;
 	struct attach_memo *memo; /* which policy the kernel's answers were made of; NULL outside of the full mode */
 	struct sweep_count unreported; /* rows that the recorder has still to get */
@@ -133,6 +155,8 @@ void part_show(struct part *part, enum process_state state);
 
 /* ---- keeper_frames.c ---- */
 #define LOADER_SILENCE_NS (2 * SECOND_NS)
+#define GATE_SILENCE_NS (1500 * SECOND_NS / 1000)
+#define FIRST_SILENCE_NS (10 * SECOND_NS) /* until the first beat, before the keeper is ready */
 /* Takes a frame. false: this part must not send it. fd (-1: none) becomes the reader's room's, else stays the caller's.
  */
 bool part_frame(struct part *part, struct leash_frame *frame, int fd);
@@ -150,6 +174,21 @@ void policies_gate_started(struct keeper *keeper);
 void policies_gate_ended(struct keeper *keeper);
 void policies_deliver(struct keeper *keeper);
 void policies_in_force(struct keeper *keeper, const struct leash_frame *frame);
+
+/* ---- keeper_selftest.c ---- */
+/* Another one is due. */
+void selftests_want(struct keeper *keeper);
+/* Something that a running one relies on has changed: what it finds does not count. */
+void selftests_disturbed(struct keeper *keeper);
+uint64_t selftests_request(void *keeper); /* callers.h */
+/* The loader's canary; empty: it has none now. */
+void selftests_canary(struct keeper *keeper, const char *text);
+/* Does being ready wait for the first one still? */
+bool selftests_awaited(const struct keeper *keeper, uint64_t now);
+bool selftests_frame(struct part *part, const struct leash_frame *frame);
+void selftests_ended(struct keeper *keeper, const char *how);
+/* stands: everything does that a guard needs. */
+void selftests_tick(struct keeper *keeper, uint64_t now, bool stands);
 
 /* ---- keeper_hooks.c ---- */
 /* Loads and attaches, or finds out why not. Before rights_keeper(). */

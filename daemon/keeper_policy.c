@@ -316,6 +316,7 @@ static void policy_took_over(struct keeper *keeper, const struct policy_set *old
 	struct policies *policies = &keeper->policies;
 
 	keeper->page->keeper.policy_number = policies->current->number;
+	selftests_want(keeper);
 	hooks_policy(keeper, policies->current->number, policies->current->fingerprint);
 	if (policies->purpose != READ_ROOTS)
 		policies->labels_wanted = keeper->hooks.mode != ATTACH_NONE;

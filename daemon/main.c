@@ -19,6 +19,7 @@
 #include "log.h"
 #include "policy_reader.h"
 #include "recorder.h"
+#include "selftest.h"
 #include "wire.h"
 
 static const char usage[] =
@@ -209,6 +210,8 @@ static int part_run(const char *name, int argc, char **argv)
 		return recorder_run();
 	if (strcmp(name, "mailward-policy") == 0)
 		return policy_reader_run(argc, argv);
+	if (strcmp(name, "mailward-selftest") == 0)
+		return selftest_run();
 	fprintf(stderr, "mailwardd: there is no part called %s\n", name);
 	return 2;
 }

@@ -213,7 +213,7 @@ int policy_reader_run(int argc, char **argv)
 		tell(LEASH_COMPLAINT, 0, "/proc/self/mountinfo cannot be read: mount /proc", -1);
 		return 1;
 	}
-	if (policy_labels_wanted())
+	if (argc < 2 && policy_labels_wanted())
 		error = label_running(&mounts);
 	else
 		error = argc > 1 ? read_policy(argv[1], &mounts) : find_roots(&mounts);

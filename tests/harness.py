@@ -77,6 +77,8 @@ TESTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TESTS)
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 SLACK = 5.0
+with open(os.path.join(ROOT, "include", "wire.h")) as header:
+    WIRE_VERSION = next(int(line.split()[2]) for line in header if line.startswith("#define WIRE_VERSION "))
 
 # Put together here, so that no scanner finds them in the tree.
 EICAR = ("X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE!" + "$H+H*").encode()

@@ -15,11 +15,13 @@ import tempfile
 import threading
 import time
 
-from harness import BUILD, ROOT, SLACK, Suite, eventually, processes
+from harness import BUILD, ROOT, SLACK, WIRE_VERSION, Suite, eventually, processes
 
 suite = Suite("keeper")
 PROGRAMS = os.path.join(BUILD, "keeper")
-VERSION, STATUS, RELOAD = 2, 1, 2
+with open(os.path.join(ROOT, "include", "shared.h")) as header:
+    STATUS_MAGIC = next(int(line.split()[2][:18], 16) for line in header if line.startswith("#define STATUS_MAGIC "))
+VERSION, STATUS, RELOAD, SELFTEST = WIRE_VERSION, 1, 2, 3
 REPLY = struct.Struct("<IIiI1024s")
 CAPABILITIES = {"kill": 5, "setgid": 6, "setuid": 7, "dac_read_search": 2, "sys_ptrace": 19, "sys_admin": 21, "lease": 28}
 FALLBACKS = {"recorder": 65281, "loader": 65282}
@@ -233,7 +235,7 @@ def _(suite):
     except PermissionError:
         suite.check("it can't be mapped for writing", True)
     page = mmap.mmap(fds[0], 4096, mmap.MAP_SHARED, mmap.PROT_READ)
-    suite.check("its magic is right", struct.unpack("<Q", page[:8])[0] == 0x4d57535431303032)
+    suite.check("its magic is right", struct.unpack("<Q", page[:8])[0] == STATUS_MAGIC)
     names = [n for n in ("keeper", "gate", "loader", "recorder") if n.encode() + b"\0" in page[:4096]]
     suite.check("it names the four processes", len(names) == 4, names)
     released = struct.unpack_from("<Q", page, 16 + 7 * 8)[0]
@@ -572,6 +574,59 @@ def _(suite):
         unread.append(sock)
     suite.check("200 that never read their answer hold up nobody", keeper.call(STATUS)[0] == [(0, "")])
     suite.check("the keeper is the same", keeper.process.poll() is None and "killed" not in keeper.log())
+
+
+@suite.test("the selftest")
+def _(suite):
+    keeper = Keeper().start()
+    begin = lambda: keeper.log().count("selftest: policy ")
+    log = keeper.log()
+    suite.check("it runs once, with the policy and the loader's canary, before the keeper is ready",
+                log.count("selftest: policy 1, canary c0ffee, definitions 1") == 1 and
+                log.index("selftest: policy 1") < log.index("ready (pid"), log)
+    suite.check("asked for, it runs again, and who asked is answered when it is over",
+                keeper.call(SELFTEST)[0] == [(0, "")] and begin() == 2)
+    suite.check("after each reload it runs with the new policy", keeper.reload() == [(0, "")] and
+                eventually(lambda: "selftest: policy 2, canary c0ffee" in keeper.log(), 5))
+    loader = keeper.child("loader")
+    os.kill(loader, signal.SIGKILL)
+    suite.check("and with each loader's canary", eventually(lambda: begin() == 4, 5), keeper.log()[-800:])
+    keeper.policy("selftest misses")
+    keeper.reload()
+    keeper.until("selftest: watch 1: it went through")
+    suite.check("what was not blocked is in the log, and on the page", True)
+    _, fds = keeper.call(STATUS)
+    page = mmap.mmap(fds[0], 0, mmap.MAP_SHARED, mmap.PROT_READ)
+    suite.check("of that watch too", page[:].count(b"it went through\0") == 2)
+    keeper.policy("workers 3")
+    keeper.reload()
+    keeper.until("a canary is refused again in each watch that enforces")
+    keeper.policy("selftest dies")
+    keeper.reload()
+    keeper.until("the selftest has ended (exit code 3)")
+    suite.check("one that dies: 2, and how", keeper.call(SELFTEST)[0] == [(2, "the selftest has ended (exit code 3)")])
+    keeper.policy("selftest liar")
+    keeper.reload()
+    keeper.until("sent a frame that it must not send")
+    suite.check("one that lies is killed", keeper.call(SELFTEST)[0] == [(2, "the selftest has ended (signal 9)")])
+    keeper.policy("selftest silent")
+    keeper.reload()
+    eventually(lambda: "selftest" in keeper.children(), 5)
+    suite.check("while one hangs, status is answered", keeper.call(STATUS)[0] == [(0, "")])
+    suite.check("and a policy is taken", keeper.policy("workers 3") or keeper.reload() == [(0, "")])
+    suite.check("a stop tells it to end, and waits", keeper.end() < 2 + SLACK and "selftest: told to end" in keeper.log(),
+                keeper.log()[-400:])
+    keeper = Keeper()
+    keeper.policy("selftest silent")
+    began = time.monotonic()
+    keeper.start()
+    suite.check("being ready waits three seconds for it at most", 2.5 < time.monotonic() - began < 4 + SLACK,
+                time.monotonic() - began)
+    keeper = Keeper()
+    keeper.behave("loader", "no canary")
+    keeper.start()
+    suite.check("a loader without a canary: it runs without one after two seconds",
+                "selftest: policy 1, canary , definitions 1" in keeper.log(), keeper.log())
 
 
 @suite.test("few descriptors")

@@ -124,7 +124,8 @@ bool row_is_sound(const struct row_frame *row)
 	       TERMINATED(row->detail) && explain->state < EXPLAIN_STATES && explain->answer < ANSWERS &&
 	       explain->verdict.kind < VERDICT_KINDS && explain->verdict.reason < REASONS &&
 	       TERMINATED(explain->verdict.signature) && TERMINATED(explain->watch_path) &&
-	       TERMINATED(explain->policy) && TERMINATED(explain->detail);
+	       TERMINATED(explain->policy) && TERMINATED(explain->detail) && explain->exec_answer < ANSWERS &&
+	       explain->origin < EXPLAIN_ORIGINS && TERMINATED(explain->exec_policy);
 }
 
 int client_next_row(int sock, struct row_frame *row, int timeout_ms)

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ORIGIN_XATTR "trusted.mailward.origin"
+#include "attachment.h"
 
 enum origin_said {
 	ORIGIN_SAID_NOTHING, /* no mark; or the file system keeps none: ORIGIN_SAID_NEVER */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stand-ins for gate, recorder and policy reader, linked with the real keeper. What they do is written in the "policy",
- * a file of words with semicolons between; the gate finds it as the name of the policy's first file:
+ * Stand-ins for gate, recorder, policy reader and selftest, linked with the real keeper. What they do is written in the
+ * "policy", a file of words with semicolons between; the gate finds it as the name of the policy's first file:
  *
  *   complain TEXT        the reader complains instead of sending a policy
  *   slow-reader          the reader never answers
@@ -11,6 +11,7 @@
  *   workers N            scanner settings
  *   gate WORD...         hold (never in force), silent (no beats), die (at once), liar (wrong frame), read (reads one
  *                        permission event and keeps it), mark DIR
+ *   selftest WORD        misses (a canary went through), silent (for ever, but ends when told to), dies, liar
  *
  * The recorder finds its words in the file STATE/recorder/behave: silent, die, liar.
  *
@@ -40,6 +41,7 @@
 #include "policy_reader.h"
 #include "recorder.h"
 #include "rights.h"
+#include "selftest.h"
 #include "shared.h"
 #include "wire.h"
 
@@ -208,6 +210,46 @@ int policy_reader_run(int argc, char **argv)
 	fd = pages_sealed_copy("policy", &table, sizeof(table));
 	tell(LEASH_POLICY, 0, "", fd);
 	send_roots();
+	return 0;
+}
+
+/* ---- selftest ---- */
+
+int selftest_run(void)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_TESTED, .value = CANARY_BLOCKED};
+	struct pollfd leash = {.fd = FD_LEASH, .events = POLLIN};
+	const char *words;
+	struct leash_frame orders;
+	char line[128];
+	int fd = -1;
+
+	if (pread(FD_POLICY, &table, sizeof(table), 0) != (ssize_t)sizeof(table) || poll(&leash, 1, 2000) != 1 ||
+	    frame_receive(FD_LEASH, &orders, sizeof(orders), &fd) < 0 || orders.kind != LEASH_CANARY)
+		return 1;
+	words = line_of("selftest");
+	snprintf(line, sizeof(line), "policy %lu, canary %.20s, definitions %u", (unsigned long)orders.value,
+		 orders.text, orders.counts[0]);
+	tell(LEASH_LOG, 0, line, -1);
+	if (has_word(words, "liar")) {
+		tell(LEASH_IN_FORCE, 1, "", -1);
+		pause();
+	}
+	if (has_word(words, "dies"))
+		return 3;
+	if (has_word(words, "silent")) {
+		poll(&leash, 1, -1);
+		if (frame_receive(FD_LEASH, &orders, sizeof(orders), &fd) == 0 && orders.kind == LEASH_STOP)
+			tell(LEASH_LOG, 0, "told to end", -1);
+		return 1;
+	}
+	if (has_word(words, "misses")) {
+		frame.value = CANARY_NOT_BLOCKED;
+		snprintf(frame.text, sizeof(frame.text), "it went through");
+	}
+	frame.counts[0] = frame.counts[1] = (uint32_t)frame.value;
+	frame_send(FD_LEASH, &frame, sizeof(frame), -1);
+	tell(LEASH_TESTED_ALL, 0, "", -1);
 	return 0;
 }
 

@@ -45,6 +45,7 @@ if [ "$VM_ROOT" = ext4 ]; then
 	chmod 1777 /tmp
 fi
 mkdir -p /dev/pts /dev/shm
+ln -sfn /proc/self/fd /dev/fd
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t securityfs securityfs /sys/kernel/security
