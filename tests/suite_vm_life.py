@@ -61,6 +61,7 @@ class Readers:
             for read in (lambda: by_path(bad), lambda: os.pread(held_bad, 4096, 0)):
                 seen["bad_bytes"] += attempt(read, seen["bad_errors"]) or 0
             seen["reads"] += 1
+            time.sleep(0.005)
 
     def end(self):
         os.close(self.stop)
