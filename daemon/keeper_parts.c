@@ -14,7 +14,6 @@
 #include "frame.h"
 #include "log.h"
 
-#define GATE_SILENCE (1500 * SECOND_NS / 1000)
 #define RECORDER_SILENCE (10 * SECOND_NS)
 /* A killed process whose last thread hangs inside the kernel (a close on a dead NFS server) can answer nobody any
  * more; nobody waits longer for it than this. */
@@ -77,6 +76,12 @@ int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_
 	return 0;
 }
 
+/* Nothing is guarded yet, so nobody waits for it: a machine that is slow at its boot may take its time. */
+static uint64_t first_silence(const struct keeper *keeper, uint64_t limit_ns)
+{
+	return keeper->ready ? limit_ns : FIRST_SILENCE_NS;
+}
+
 static void gate_start(struct part *part)
 {
 	struct keeper *keeper = part->keeper;
@@ -98,7 +103,7 @@ static void gate_start(struct part *part)
 	plan.nofile = keeper->nofile;
 	plan.unlimited_memlock = true;
 	plan.shows_state = false; /* it goes first in line, and its own timer ends it whatever the reason */
-	if (part_start(part, &plan, GATE_SILENCE) == 0)
+	if (part_start(part, &plan, first_silence(keeper, GATE_SILENCE_NS)) == 0)
 		policies_gate_started(keeper);
 	else
 		restart_ended(&part->restart, now_ns());
@@ -133,7 +138,7 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
-	if (part_start(part, &plan, LOADER_SILENCE_NS) < 0) {
+	if (part_start(part, &plan, first_silence(keeper, LOADER_SILENCE_NS)) < 0) {
 		restart_ended(&part->restart, now_ns());
 		return;
 	}

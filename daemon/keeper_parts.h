@@ -155,6 +155,8 @@ void part_show(struct part *part, enum process_state state);
 
 /* ---- keeper_frames.c ---- */
 #define LOADER_SILENCE_NS (2 * SECOND_NS)
+#define GATE_SILENCE_NS (1500 * SECOND_NS / 1000)
+#define FIRST_SILENCE_NS (10 * SECOND_NS) /* until the first beat, before the keeper is ready */
 /* Takes a frame. false: this part must not send it. fd (-1: none) becomes the reader's room's, else stays the caller's.
  */
 bool part_frame(struct part *part, struct leash_frame *frame, int fd);

@@ -15,6 +15,7 @@
  *   empty        there are no definitions
  *   blind        everything is clean
  *   blind-canary the canary is clean, and only that
+ *   paranoid     everything is infected
  *   mute         no canary is named
  *
  * A file whose content begins with `lie:KIND` makes its worker lie, see reply_lie(). Everything else is judged.
@@ -90,6 +91,11 @@ static void judge(int fd, struct scan_reply *reply)
 	reply->verdict.kind = VERDICT_CLEAN;
 	if (behaves("blind", NULL, 0))
 		return;
+	if (behaves("paranoid", NULL, 0)) {
+		reply->verdict.kind = VERDICT_INFECTED;
+		snprintf(reply->verdict.signature, sizeof(reply->verdict.signature), "Stand.In.Everything");
+		return;
+	}
 	if (!behaves("blind-canary", NULL, 0) && contains(fd, canary, "")) {
 		reply->verdict.kind = VERDICT_INFECTED;
 		snprintf(reply->verdict.signature, sizeof(reply->verdict.signature), "Mailward.Canary");

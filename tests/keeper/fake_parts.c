@@ -231,13 +231,16 @@ int selftest_run(void)
 	snprintf(line, sizeof(line), "policy %lu, canary %.20s, definitions %u", (unsigned long)orders.value,
 		 orders.text, orders.counts[0]);
 	tell(LEASH_LOG, 0, line, -1);
-	if (has_word(words, "liar"))
+	if (has_word(words, "liar")) {
 		tell(LEASH_IN_FORCE, 1, "", -1);
+		pause();
+	}
 	if (has_word(words, "dies"))
 		return 3;
 	if (has_word(words, "silent")) {
 		poll(&leash, 1, -1);
-		tell(LEASH_LOG, 0, "told to end", -1);
+		if (frame_receive(FD_LEASH, &orders, sizeof(orders), &fd) == 0 && orders.kind == LEASH_STOP)
+			tell(LEASH_LOG, 0, "told to end", -1);
 		return 1;
 	}
 	if (has_word(words, "misses")) {

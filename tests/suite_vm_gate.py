@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# vm:
+"""Full mode, the gate's part: what it tells the kernel, what the kernel then answers by itself, and what of that is in the
+history. Only where the kernel takes LSM programs: in a virtual machine, or natively where that is so."""
+import errno
+import os
+import subprocess
+import time
+
+from harness import CLEAN, EICAR, MARKER, Host, Suite, eventually
+
+suite = Suite("vm_gate", limit=900)
+
+
+def pread(fd, size=4096):
+    """The bytes, or None where the read was refused with EPERM."""
+    try:
+        return os.pread(fd, size, 0)
+    except PermissionError:
+        return None
+
+
+def full(suite, host):
+    mode = (host.status() or {}).get("mode")
+    return suite.check("the daemon is in full mode", mode == "full", "%s; %s" % (mode, host.log()[-600:]))
+
+
+def rows_of(host, path, **words):
+    def found():
+        return [r for r in host.blocked("--path", path) if all(r.get(k) == v for k, v in words.items())]
+    return eventually(found, 5) or []
+
+
+@suite.test("the kernel remembers")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        host.policy(host.watch(deadline="30s"))
+        good, bad = host.put("good", CLEAN), host.put("bad", MARKER)
+        suite.check("control: both can be read without the guard", host.read(good) == CLEAN and host.read(bad) == MARKER)
+        host.start()
+        if not full(suite, host):
+            return
+        suite.check("a clean file is opened and read", host.read(good) == CLEAN, host.blocked())
+        suite.check("an infected file is denied", host.read(bad) is None)
+        before = host.counter("accesses")
+        suite.check("and again", host.read(bad) is None)
+        suite.check("the second time by the kernel alone, without an event", host.counter("accesses") == before,
+                    (before, host.counter("accesses")))
+        rows = rows_of(host, bad, phase="hook")
+        suite.check("its record names the signature, the path and the policy line", rows and
+                    rows[0]["verdict"] == "infected" and rows[0]["signature"] and rows[0]["path"] == bad and
+                    rows[0]["policy"], host.blocked())
+        scans = host.counter("scans")
+        suite.check("the clean one is not scanned again", host.read(good) == CLEAN and host.counter("scans") == scans)
+
+
+@suite.test("changed after approval")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        host.policy(host.watch(deadline="30s"))
+        path = host.put("message", CLEAN)
+        control = host.put("control", CLEAN, where=host.outside)
+        host.start()
+        if not full(suite, host):
+            return
+        fd, other = os.open(path, os.O_RDONLY), os.open(control, os.O_RDONLY)
+        suite.at_end(lambda: os.close(fd))
+        suite.at_end(lambda: os.close(other))
+        suite.check("an approved file is read by an open descriptor", pread(fd) == CLEAN)
+        with open(path, "ab") as f:
+            f.write(MARKER)
+        with open(control, "ab") as f:
+            f.write(MARKER)
+        refused = pread(fd)
+        suite.check("control: the same outside of every watch is read", pread(other) == CLEAN + MARKER)
+        suite.check("after a change the same descriptor reads nothing", refused is None or
+                    not refused and refused is not None, refused)
+        rows = rows_of(host, path, phase="hook")
+        suite.check("that refusal is in the history, and says why", rows and rows[0]["path"] == path and
+                    rows[0]["verdict"] in ("none", "", "infected"), host.blocked())
+        suite.check("a new open is judged anew and denied", host.read(path) is None)
+        with open(path, "wb") as f:
+            f.write(CLEAN * 2)
+        suite.check("rewritten with clean bytes it is read again", eventually(lambda: host.read(path) == CLEAN * 2))
+        suite.check("and by the old descriptor", pread(fd) == CLEAN * 2, pread(fd))
+
+
+@suite.test("a writer has it open")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        host.policy(host.watch(deadline="30s"))
+        path = host.put("log", CLEAN)
+        host.start()
+        if not full(suite, host):
+            return
+        writer = os.open(path, os.O_WRONLY | os.O_APPEND)
+        suite.at_end(lambda: os.close(writer))
+        suite.check("a file that somebody has open for writing is read", host.read(path) == CLEAN, host.blocked())
+        scans = host.counter("scans") + host.counter("same_content")
+        suite.check("each time it is looked at anew", host.read(path) == CLEAN and
+                    host.counter("scans") + host.counter("same_content") > scans)
+        fd = os.open(path, os.O_RDONLY)
+        suite.at_end(lambda: os.close(fd))
+        suite.check("an open descriptor reads", pread(fd) == CLEAN)
+        os.write(writer, MARKER)
+        suite.check("until the next write", pread(fd) is None, pread(fd))
+
+
+@suite.test("restart keeps verdicts")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        host.policy(host.watch(deadline="30s"))
+        good, bad, unseen = host.put("good", CLEAN), host.put("bad", MARKER), host.put("unseen", CLEAN)
+        host.start()
+        if not full(suite, host):
+            return
+        suite.check("control: judged", host.read(good) == CLEAN and host.read(bad) is None)
+        host.kill()
+        suite.check("an approved file is read while nothing runs", host.read(good) == CLEAN)
+        suite.check("an infected one is refused", host.read(bad) is None)
+        suite.check("one that was never judged is refused (on-down = deny)", host.read(unseen) is None)
+        host.restart_all()
+        host.wait_ready()
+        suite.check("after the start the approved one is known, not scanned", host.read(good) == CLEAN and
+                    host.counter("scans") == 0, host.counter("scans"))
+        suite.check("what was refused meanwhile is in the history", rows_of(host, unseen, phase="down") and
+                    rows_of(host, bad), host.blocked())
+        suite.check("the other one is judged now", host.read(unseen) == CLEAN)
+
+
+@suite.test("exec = never")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        host.policy(host.watch(exec="never"))
+        program = host.put("program", b"#!/bin/sh\necho ran\n", mode=0o755)
+        suite.check("control: it runs without the guard", host.probe("exec", program).rc == 0)
+        host.start()
+        if not full(suite, host):
+            return
+        suite.check("it is not executed", host.probe("exec", program).rc == 1)
+        suite.check("it is read", host.read(program))
+        rows = rows_of(host, program, access="exec")
+        suite.check("the record says exec-never", rows and rows[0]["reason"] == "exec-never" and rows[0]["policy"],
+                    host.blocked())
+        suite.check("and is found by its reason", host.blocked("--reason", "exec-never"))
+
+
+MAILER = "#!/bin/sh\ncat >\"$1\"\n"
+
+
+@suite.test("origin = mail")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        mailer = host.base + "/bin/mailer"
+        with open(mailer, "w") as f:
+            f.write(MAILER)
+        os.chmod(mailer, 0o755)
+        host.policy('mail-software deliverer { roots = { "%s" } }' % mailer, host.watch(origin="mail", deadline="30s"))
+
+        def deliver(path, data):
+            return subprocess.run([mailer, path], input=data).returncode
+        mine = host.put("mine", MARKER)
+        host.start()
+        if not full(suite, host):
+            return
+        suite.check("a file that mail software did not write is none of ours", host.read(mine) == MARKER)
+        bad, good, gone = (host.watched + "/" + name for name in ("bad", "good", "gone"))
+        suite.check("control: the deliverer writes", deliver(bad, MARKER) == deliver(good, CLEAN) == 0)
+        suite.check("what it wrote is judged: infected", host.read(bad) is None)
+        suite.check("what it wrote is judged: clean", host.read(good) == CLEAN)
+        suite.check("the mark is on the disk", eventually(
+            lambda: b"trusted.mailward.origin" in subprocess.run(
+                ["getfattr", "-m", "-", bad], capture_output=True).stdout
+            or "trusted.mailward.origin" in os.listxattr(bad)), os.listxattr(bad))
+        deliver(gone, MARKER)
+        eventually(lambda: "trusted.mailward.origin" in os.listxattr(gone))
+        host.stop()
+        with open("/proc/sys/vm/drop_caches", "w") as f:
+            f.write("3")
+        host.start()
+        suite.check("evicted from the cache it is still known", host.read(gone) is None, host.blocked())
+        out = host.outside + "/moved"
+        os.rename(bad, out)
+        suite.check("and outside of the watch, where it was moved", host.read(out) is None)
+        suite.check("control: another one there is free", host.read(host.put("free", MARKER, where=host.outside)) == MARKER)
+
+
+suite.main()
