@@ -17,6 +17,7 @@ import lzma
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -183,18 +184,33 @@ def unpack(suite, image):
 
 
 def unpacked(image):
-    """The ELF inside an image that is packed with xz: an emulated processor takes 5 s to unpack it, we do it once. Others
-    (6.12 and later are packed faster) stay as they are."""
-    start = image.find(b"\xfd7zXZ\0")
-    while start >= 0:
-        try:
-            whole = lzma.LZMADecompressor().decompress(image[start:])
-        except lzma.LZMAError:
-            whole = b""
-        if whole[:4] == b"\x7fELF":
-            return whole
-        start = image.find(b"\xfd7zXZ\0", start + 1)
+    """The ELF inside an image (xz in 6.1, zstd later): an emulated processor takes seconds to unpack it, we do it once. The
+    image itself where that doesn't work."""
+    def by_xz(data):
+        return lzma.LZMADecompressor().decompress(data)
+
+    def by_zstd(data):  # it complains of what stands behind the end
+        return subprocess.run(["zstd", "-dcq"], input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+
+    for magic, method in ((b"\xfd7zXZ\0", by_xz), (b"\x28\xb5\x2f\xfd", by_zstd)):
+        start = image.find(magic)
+        while start >= 0:
+            try:
+                whole = method(image[start:])
+            except (lzma.LZMAError, OSError):
+                whole = b""
+            if is_whole_elf(whole):
+                return whole
+            start = image.find(magic, start + 1)
     return image
+
+
+def is_whole_elf(data):
+    """Its last part, the section headers, is there too."""
+    if data[:5] != b"\x7fELF\2" or len(data) < 64:
+        return False
+    offset, (size, count) = struct.unpack_from("<Q", data, 40)[0], struct.unpack_from("<HH", data, 58)
+    return offset + size * count <= len(data)
 
 
 def get(name):
