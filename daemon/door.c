@@ -195,6 +195,15 @@ static bool pass_outside(struct gate *gate, const struct access *access, const s
 	return true;
 }
 
+/* What users have written themselves. Where the kernel's side sees mail software take it over, and refuses to read it from
+ * then on, nobody need ask before: take_fresh() takes the ignore mark back. */
+static void pass_own(struct gate *gate, const struct access *access, const struct look *look)
+{
+	if (look->in_kernel && kernel_memory_full(gate->kernel))
+		coverage_ignore(gate, access->fd, &look->sight);
+	let_pass(gate, access);
+}
+
 /* In a watch with origin = mail: is it an attachment? What cannot be told is one. */
 static bool is_attachment(struct gate *gate, int fd, struct look *look, const struct policy_watch *watch)
 {
@@ -257,8 +266,12 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 	accesses_note(gate->accesses, access, policy_answer_down(watch), place.watch);
 	bool passes = place.unheld && (access->kind == ACCESS_OPEN || watch->mode == MODE_OFF);
 	/* An empty file has no bytes to judge; creates of new files arrive like this, too. */
-	if (passes || look.sight.generation.size == 0 || !is_attachment(gate, access->fd, &look, watch)) {
+	if (passes || look.sight.generation.size == 0) {
 		let_pass(gate, access);
+		return;
+	}
+	if (!is_attachment(gate, access->fd, &look, watch)) {
+		pass_own(gate, access, &look);
 		return;
 	}
 	waiting.watch = place.watch;
@@ -327,6 +340,9 @@ static bool take_fresh(struct gate *gate, int fd, int32_t pid, uint64_t now)
 	where = knowing_place(gate, fd, &look, &place);
 	outside = where == WHERE_OUTSIDE || where == WHERE_OUTSIDE_LINKED;
 	mark_origin(gate, fd, pid, &look, outside, place.watch);
+	if (where == WHERE_INSIDE && look.in_kernel && look.kernel.origin & HOOK_ORIGIN_MAIL &&
+	    gate->policy->watches[place.watch].origin_mail)
+		accesses_unignore(gate->accesses, fd);
 	/* By labels alone the file may not have its mark yet. */
 	if (where != WHERE_INSIDE || place.unheld || gate->no_definitions ||
 	    (!is_attachment(gate, fd, &look, &gate->policy->watches[place.watch]) &&
