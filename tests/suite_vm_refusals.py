@@ -23,17 +23,19 @@ def _(suite):
         os.chmod(host.base, 0o755)
         probe = host.program(helper("probe"), "probe")
         approved, bad = host.put("approved", CLEAN + b"approved"), host.put("bad", MARKER)
+        known = host.put("known", MARKER + b"known")
         program = host.put("program", b"#!/bin/sh\nexit 0\n" + CLEAN, mode=0o755)
         control = suite.run(as_user([probe, "open", bad]))
         suite.check("control: without the guard a user reads it", control.rc == 0 and control.bytes, control)
         host.guard()
         host.approve(approved)
+        suite.check("control: an infected file is denied by the gate", host.read(known) is None)
         held = os.open(approved, os.O_RDONLY)
         suite.at_end(lambda: os.close(held))
         host.kill()
         down = time.time()
         fresh = host.put("folder/fresh", CLEAN + b"fresh")
-        tries = (("open", fresh, USER), ("open", bad, USER), ("mmap", fresh, 0), ("exec", program, USER), ("open", approved, USER))
+        tries = (("open", fresh, USER), ("open", bad, USER), ("open", known, USER), ("mmap", fresh, 0), ("exec", program, USER), ("open", approved, USER))
         for verb, path, uid in tries:
             argv = [probe, verb, path]
             result = suite.run(as_user(argv) if uid else argv)
@@ -69,9 +71,10 @@ def _(suite):
         suite.check("each one is counted", told >= 6, told)
         rc, text = host.tool("blocked", "--path", fresh)
         suite.say(text.strip().splitlines()[-1][:150] if text.strip() else "")
-        suite.check("what was not judged is told as unscanned, what was known as infected",
-                    all(r["verdict"] == "unscanned" for r in host.blocked("--path", fresh)) and
-                    any(r["verdict"] == "infected" for r in host.blocked("--path", bad)), host.blocked())
+        suite.check("what nobody had judged is told as neither clean nor infected",
+                    all(r["verdict"] in ("none", "unscanned") for r in host.blocked("--path", fresh)), host.blocked("--path", fresh))
+        suite.check("what was known as infected is told as that", any(
+            r["verdict"] == "infected" and r["uid"] == USER for r in host.blocked("--path", known)), host.blocked("--path", known))
         suite.check("after the start a clean file is read", eventually(lambda: got(fresh), 10))
 
 
