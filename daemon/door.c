@@ -195,8 +195,8 @@ static bool pass_outside(struct gate *gate, const struct access *access, const s
 	return true;
 }
 
-/* What users have written themselves. Where the kernel's side sees mail software take it over, and refuses to read it from
- * then on, nobody need ask before: take_fresh() takes the ignore mark back. */
+/* What users have written themselves. Where the kernel's side sees mail software take it over, and refuses to read it
+ * from then on, nobody need ask before: take_fresh() takes the ignore mark back. */
 static void pass_own(struct gate *gate, const struct access *access, const struct look *look)
 {
 	if (look->in_kernel && kernel_memory_full(gate->kernel))

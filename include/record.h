@@ -24,7 +24,7 @@ enum record_phase {
 };
 #define PHASE_NAMES                                                                                                    \
 	{                                                                                                              \
-		"known", "scan", "deadline", "busy", "kernel", "down", "close", "hook"                                         \
+		"known", "scan", "deadline", "busy", "kernel", "down", "close", "hook"                                 \
 	}
 
 enum record_text {

@@ -48,7 +48,7 @@ struct verdict {
 #define REASON_NAMES                                                                                                   \
 	{                                                                                                              \
 		"", "timeout", "too-large", "too-deep", "encrypted", "unsupported", "io-error", "engine-error",        \
-			"crashed", "no-definitions", "busy", "exec-never"                                                            \
+			"crashed", "no-definitions", "busy", "exec-never"                                              \
 	}
 #define ACCESS_NAMES                                                                                                   \
 	{                                                                                                              \
