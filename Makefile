@@ -61,7 +61,7 @@ THINK_SRC := $(wildcard daemon/think/*.c)
 EDGE_SRC := $(wildcard daemon/edge/*.c)
 SCANNER_SRC := $(wildcard daemon/scanner/*.c)
 DAEMON_SRC := $(wildcard daemon/*.c)
-TOOLS_SRC := $(wildcard tools/*.c) $(wildcard daemon/edge/policy_*.c)
+TOOLS_SRC := $(wildcard tools/*.c) $(wildcard daemon/edge/policy_*.c) $(wildcard daemon/edge/attach*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 PROGRAMS := $(BUILD)/mailwardd $(BUILD)/mailward-scanner $(BUILD)/mailward
@@ -175,6 +175,23 @@ $(BUILD)/keeper/mailward-scanner: $(call obj,tests/keeper/fake_scanner.c $(BASE_
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 stand-ins: $(BUILD)/keeper/mailwardd $(BUILD)/keeper/mailward-scanner
 
+bench-guard: all ## what the guard's own hooks cost: opens, reads and writes with and without them
+	$(Q)BUILD=$(BUILD) tests/bench/guard
+
+# The same programs with another version of what they share with the kernel side (tests/suite_vm_life.py).
+OTHER_VERSION := $(BUILD)/upgrade
+upgrade-programs: all
+	@mkdir -p $(OTHER_VERSION)/tree
+	$(Q)for f in $$(git ls-files Makefile bpf include daemon tools 2>/dev/null || find Makefile bpf include daemon tools -type f); do \
+		mkdir -p $(OTHER_VERSION)/tree/$$(dirname $$f); \
+		cmp -s $$f $(OTHER_VERSION)/tree/$$f || cp -p $$f $(OTHER_VERSION)/tree/$$f; done
+	$(Q)sed 's/^#define HOOKS_VERSION .*/#define HOOKS_VERSION 999/' include/hooks.h >$(OTHER_VERSION)/hooks.h
+	$(Q)touch -r include/hooks.h $(OTHER_VERSION)/hooks.h
+	$(Q)cp -p $(OTHER_VERSION)/hooks.h $(OTHER_VERSION)/tree/include/hooks.h
+	$(Q)$(MAKE) --no-print-directory -C $(OTHER_VERSION)/tree BUILD=build all
+	$(Q)cp -p $(patsubst $(BUILD)/%,$(OTHER_VERSION)/tree/build/%,$(PROGRAMS)) $(OTHER_VERSION)/
+.PHONY: bench-guard upgrade-programs
+
 unit-programs: $(UNIT)
 fuzz-programs: $(FUZZ)
 
@@ -191,7 +208,7 @@ build/asan/suites/%: tests/suite_%.py
 	@printf '#!/bin/sh\nBUILD=build/asan TIME_FACTOR=3 exec /usr/bin/python3 %s\n' $< >$@
 	@chmod +x $@
 
-check-programs: all stand-ins unit-programs
+check-programs: all stand-ins unit-programs upgrade-programs
 	$(Q)$(MAKE) --no-print-directory BUILD=build/clang CC=$(CLANG) all
 	$(Q)$(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined all stand-ins unit-programs
 	$(Q)$(MAKE) --no-print-directory BUILD=build/fuzzing CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
@@ -206,11 +223,14 @@ check-broken: all ## tests/broken/*.patch: each one must make the test that it n
 	$(Q)if [ -x tests/broken/run ]; then exec tests/broken/run; else $(call not_yet,check-broken); fi
 
 KERNEL ?= 6.1
-check-vm: all stand-ins ## full mode in a virtual machine, KERNEL=6.1|6.12|6.18|7|newest (77: that one can't be had)
+check-vm: all stand-ins upgrade-programs ## full mode in a virtual machine, KERNEL=6.1|6.12|6.18|7|newest (77: that one can't be had)
 	$(Q)BUILD=$(BUILD) tests/vm/run $(KERNEL)
 
-check-matrix: all stand-ins ## the same on every kernel
+check-matrix: all stand-ins upgrade-programs ## the same on every kernel
 	$(Q)BUILD=$(BUILD) tests/vm/check 6.1 6.12 6.18 7
+
+table: ## README's tables of what holds, from the last runs
+	$(Q)BUILD=$(BUILD) tests/table
 
 not_yet = { echo "make $(1): not in this version" >&2; exit 77; }
 
@@ -277,7 +297,7 @@ help: ## this list
 	@echo "V=1 shows the commands; CC=clang, BUILD=DIR, SANITIZE=address,undefined, PREFIX=, DESTDIR= as usual"
 
 always:
-.PHONY: all always libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
+.PHONY: all always table libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
 	check-matrix bench lint fuzz coverage deps run install deb clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

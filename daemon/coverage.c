@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The policy in force, and what of it stands: one permission mark for each file system that holds a root, ignore marks
- * on what is outside for sure, and what status says of each watch.
+ * The policy in force, and what of it stands: one permission mark for each file system that holds a root, the kernel
+ * side's orders, and ignore marks on what is outside for sure.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -19,15 +20,22 @@ static void close_lasting(int *fds, uint32_t *count)
 		close(fds[--*count]);
 }
 
+static void close_programs(struct program *programs, uint32_t *count)
+{
+	while (*count > 0)
+		close(programs[--*count].fd);
+}
+
 void coverage_stage(struct gate *gate, const struct policy *policy)
 {
 	scope_clear(&gate->staged_scope);
 	close_lasting(gate->staged_lasting, &gate->staged_lasting_count);
+	close_programs(gate->staged_programs, &gate->staged_program_count);
 	memset(gate->staged_without, 0, sizeof(gate->staged_without));
 	gate->staged_policy = policy;
 }
 
-void coverage_root(struct gate *gate, int fd, uint32_t watch)
+void coverage_root(struct gate *gate, int fd, uint32_t watch, uint32_t device)
 {
 	int result;
 
@@ -35,7 +43,7 @@ void coverage_root(struct gate *gate, int fd, uint32_t watch)
 		close(fd);
 		return;
 	}
-	result = scope_add(&gate->staged_scope, fd, watch);
+	result = scope_add(&gate->staged_scope, fd, watch, device);
 	if (result < 0)
 		snprintf(gate->staged_without[watch], sizeof(gate->staged_without[watch]), "its folder: %s",
 			 strerrordesc_np(-result));
@@ -49,14 +57,23 @@ void coverage_lasting(struct gate *gate, int fd)
 		close(fd);
 }
 
+void coverage_program(struct gate *gate, int fd, uint32_t software, uint32_t device)
+{
+	if (gate->kernel && gate->staged_policy && software < gate->staged_policy->mail_software_count &&
+	    gate->staged_program_count < PROGRAMS_MAX)
+		gate->staged_programs[gate->staged_program_count++] =
+			(struct program){.fd = fd, .software = software, .device = device};
+	else
+		close(fd);
+}
+
 void coverage_without(struct gate *gate, uint32_t watch, const char *why)
 {
 	if (gate->staged_policy && watch < gate->staged_policy->watch_count)
 		snprintf(gate->staged_without[watch], sizeof(gate->staged_without[watch]), "%s", why);
 }
 
-/* NULL: not one of ours. */
-static const struct file_system *coverage_of(const struct gate *gate, uint64_t dev)
+const struct file_system *coverage_of(const struct gate *gate, uint64_t dev)
 {
 	for (uint32_t i = 0; i < gate->file_system_count; i++)
 		if (gate->file_systems[i].dev == dev)
@@ -81,12 +98,30 @@ static bool ignore_marks_wanted(const struct gate *gate, uint64_t dev)
 	return true;
 }
 
+/* The strictest watch with origin = mail on a file system, -1: none. */
+static int mail_watch_on(const struct gate *gate, uint64_t dev)
+{
+	uint64_t candidates = 0;
+
+	for (uint32_t i = 0; i < gate->scope.count; i++) {
+		const struct policy_watch *watch = &gate->policy->watches[gate->scope.roots[i].watch];
+		if (gate->scope.roots[i].dev == dev && watch->origin_mail && watch->mode != MODE_OFF)
+			candidates |= (uint64_t)1 << gate->scope.roots[i].watch;
+	}
+	return policy_strictest(gate->policy, candidates);
+}
+
 static void mark(struct gate *gate, uint32_t root)
 {
 	struct file_system *file_system = &gate->file_systems[gate->file_system_count++];
 	int fd = gate->scope.roots[root].fd, result;
 
-	*file_system = (struct file_system){.dev = gate->scope.roots[root].dev, .root = root};
+	*file_system = (struct file_system){.dev = gate->scope.roots[root].dev,
+					    .root = root,
+					    .counted = !scope_changes_unseen(gate->scope.roots[root].magic),
+					    .mail_watch = mail_watch_on(gate, gate->scope.roots[root].dev)};
+	file_system->marks_origins = file_system->mail_watch >= 0 && !scope_is_remote(gate->scope.roots[root].magic) &&
+				     origins_read(fd) != ORIGIN_SAID_NEVER;
 	result = moves_watch(gate->moves, fd);
 	file_system->ignore = result == 0 && ignore_marks_wanted(gate, file_system->dev);
 	fresh_watch(gate->fresh, fd);
@@ -106,63 +141,6 @@ static void unmark(struct gate *gate, const struct scope *scope, const struct fi
 	accesses_unwatch(gate->accesses, fd);
 	fresh_unwatch(gate->fresh, fd);
 	moves_unwatch(gate->moves, fd);
-}
-
-static const struct scope_root *first_root(const struct gate *gate, uint32_t watch)
-{
-	for (uint32_t i = 0; i < gate->scope.count; i++)
-		if (gate->scope.roots[i].watch == watch)
-			return &gate->scope.roots[i];
-	return NULL;
-}
-
-/* A watch is covered where each of its roots still has its name and its file system is marked. */
-static void describe(const struct gate *gate, uint32_t index, struct watch_entry *entry)
-{
-	const struct policy_watch *watch = &gate->policy->watches[index];
-	const struct scope_root *root = first_root(gate, index);
-	char room[32];
-
-	/* Where something is said of it, its folder or a part of it is not there. */
-	*entry = (struct watch_entry){
-		.store = watch->store, .mode = watch->mode, .covered = root != NULL && !gate->without[index][0]};
-	snprintf(entry->path, sizeof(entry->path), "%.1023s", watch->path);
-	snprintf(entry->why, sizeof(entry->why), "%s",
-		 gate->without[index][0] || root ? gate->without[index] : "its folder does not exist");
-	if (!root)
-		return;
-	snprintf(entry->file_system, sizeof(entry->file_system), "%s", scope_file_system(root, room, sizeof(room)));
-	for (uint32_t i = 0; i < gate->scope.count; i++) {
-		const struct scope_root *each = &gate->scope.roots[i];
-		const struct file_system *file_system = coverage_of(gate, each->dev);
-		if (each->watch != index)
-			continue;
-		if (each->gone) {
-			entry->covered = 0;
-			snprintf(entry->why, sizeof(entry->why), "its folder was moved or removed");
-		} else if (watch->mode != MODE_OFF && (!file_system || !file_system->asked)) {
-			entry->covered = 0;
-			snprintf(entry->why, sizeof(entry->why), "%s", file_system ? file_system->why : "not marked");
-		} else if (file_system) {
-			entry->marks = file_system->ignore;
-		}
-	}
-	if (watch->mode == MODE_OFF) {
-		entry->covered = 0;
-		snprintf(entry->why, sizeof(entry->why), "mode = off");
-	}
-}
-
-static void publish(struct gate *gate)
-{
-	struct gate_part *status = gate->status;
-
-	__atomic_add_fetch(&status->turn, 1, __ATOMIC_ACQ_REL);
-	status->watch_count = gate->policy->watch_count;
-	for (uint32_t i = 0; i < gate->policy->watch_count; i++)
-		describe(gate, i, &status->watches[i]);
-	__atomic_add_fetch(&status->turn, 1, __ATOMIC_ACQ_REL);
-	__atomic_store_n(&status->marks_stand, 1, __ATOMIC_RELEASE);
 }
 
 static void forget_ignored(struct gate *gate)
@@ -185,6 +163,33 @@ static void map_watches(const struct policy *old, const struct policy *new, uint
 	}
 }
 
+/* Opens of what is new wait in the queue by now: no read finds a watch that nobody could answer for. */
+static void give_orders(struct gate *gate)
+{
+	int result;
+
+	kernel_memory_begin(gate->kernel);
+	for (uint32_t i = 0; i < gate->scope.count; i++) {
+		const struct scope_root *root = &gate->scope.roots[i];
+		kernel_memory_folder(gate->kernel, root->device, root->ino, root->watch);
+	}
+	for (uint32_t i = 0; i < gate->program_count; i++) {
+		const struct program *program = &gate->programs[i];
+		struct stat file;
+		uint32_t device = program->device;
+		if (fstat(program->fd, &file) < 0)
+			continue;
+		if (!device)
+			device = (uint32_t)(major(file.st_dev) << 20 | minor(file.st_dev));
+		kernel_memory_program(gate->kernel, device, file.st_ino, program->software);
+	}
+	result = kernel_memory_commit(gate->kernel, gate->policy);
+	gate->kernel_why[0] = 0;
+	if (result < 0)
+		snprintf(gate->kernel_why, sizeof(gate->kernel_why), "the kernel side has no room for all of it: %s",
+			 strerrordesc_np(-result));
+}
+
 void coverage_commit(struct gate *gate)
 {
 	uint32_t map[WATCHES_MAX];
@@ -195,6 +200,7 @@ void coverage_commit(struct gate *gate)
 
 	if (!gate->staged_policy)
 		return;
+	telling_refusals(gate); /* under the policy by which they were refused */
 	old = gate->scope;
 	memcpy(old_systems, gate->file_systems, sizeof(old_systems));
 	gate->scope = gate->staged_scope;
@@ -203,6 +209,10 @@ void coverage_commit(struct gate *gate)
 	memcpy(gate->lasting, gate->staged_lasting, sizeof(gate->lasting));
 	gate->lasting_count = gate->staged_lasting_count;
 	gate->staged_lasting_count = 0;
+	close_programs(gate->programs, &gate->program_count);
+	memcpy(gate->programs, gate->staged_programs, sizeof(gate->programs));
+	gate->program_count = gate->staged_program_count;
+	gate->staged_program_count = 0;
 	/* Those of a predecessor, whose table is gone, too. Not before this point: a successor that died without them
 	 * could not be executed again where the programs themselves lie on a marked file system. */
 	forget_ignored(gate);
@@ -213,6 +223,7 @@ void coverage_commit(struct gate *gate)
 	for (uint32_t i = 0; i < gate->scope.count; i++)
 		if (!coverage_of(gate, gate->scope.roots[i].dev) && is_watched(gate, gate->scope.roots[i].dev))
 			mark(gate, i);
+	give_orders(gate);
 	for (uint32_t i = 0; i < old_count; i++)
 		if (!coverage_of(gate, old_systems[i].dev))
 			unmark(gate, &old, &old_systems[i]);
@@ -223,16 +234,20 @@ void coverage_commit(struct gate *gate)
 		munmap((void *)old_policy, sizeof(*old_policy));
 	}
 	coverage_forget_places(gate, true);
-	publish(gate);
+	showing_publish(gate);
 }
 
-/* One of the files that never raise a question was replaced, as upgrades do: its successor is to be found. */
-static bool lasting_replaced(const struct gate *gate)
+/* One of the files that never raise a question, or a program of mail software, was replaced, as upgrades do: its
+ * successor is to be found. */
+static bool file_replaced(const struct gate *gate)
 {
 	struct stat file;
 
 	for (uint32_t i = 0; i < gate->lasting_count; i++)
 		if (fstat(gate->lasting[i], &file) == 0 && file.st_nlink == 0)
+			return true;
+	for (uint32_t i = 0; i < gate->program_count; i++)
+		if (fstat(gate->programs[i].fd, &file) == 0 && file.st_nlink == 0)
 			return true;
 	return false;
 }
@@ -243,14 +258,15 @@ void coverage_refresh(struct gate *gate, int leash)
 
 	if (!gate->policy)
 		return;
-	if (lasting_replaced(gate))
+	if (file_replaced(gate))
 		frame_send(leash, &frame, sizeof(frame), -1);
 	if (scope_refresh(&gate->scope))
 		coverage_forget_places(gate, true);
-	else if (!gate->roots_changed)
+	else if (!gate->roots_changed && (!gate->origins || gate->unmarked == origins_failed(gate->origins)))
 		return;
 	gate->roots_changed = false;
-	publish(gate);
+	gate->unmarked = gate->origins ? origins_failed(gate->origins) : 0;
+	showing_publish(gate);
 	for (uint32_t i = 0; i < gate->scope.count; i++)
 		if (gate->scope.roots[i].gone) {
 			frame.value = gate->scope.roots[i].watch;
@@ -287,17 +303,13 @@ void coverage_ignore(struct gate *gate, int fd, const struct sight *sight)
 	accesses_ignore(gate->accesses, fd);
 }
 
-/* The file got another name: if it has an ignore mark from the time when it lay outside, that goes. It stays in the
- * table: another open outside may set the mark again. */
-void coverage_name_news(struct gate *gate, const struct generation *file)
+void coverage_by_handle(struct gate *gate, const struct generation *file, void (*each)(struct gate *gate, int fd))
 {
 	union {
 		struct file_handle head;
 		char bytes[sizeof(struct file_handle) + HANDLE_SIZE];
 	} room;
 
-	if (!*ignored_place(gate, generation_hash(file) | 1))
-		return;
 	room.head.handle_bytes = file->handle_size;
 	room.head.handle_type = file->handle_type;
 	memcpy(room.head.f_handle, file->handle, file->handle_size);
@@ -306,15 +318,30 @@ void coverage_name_news(struct gate *gate, const struct generation *file)
 		int fd = open_by_handle_at(mount, &room.head, O_PATH | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		accesses_unignore(gate->accesses, fd);
+		each(gate, fd);
 		close(fd);
 	}
+}
+
+static void unignore(struct gate *gate, int fd)
+{
+	accesses_unignore(gate->accesses, fd);
+}
+
+/* The file got another name: if it has an ignore mark from the time when it lay outside, that goes. It stays in the
+ * table: another open outside may set the mark again. */
+void coverage_name_news(struct gate *gate, const struct generation *file)
+{
+	if (!*ignored_place(gate, generation_hash(file) | 1))
+		return;
+	coverage_by_handle(gate, file, unignore);
 	count(&gate->status->flushes);
 }
 
 void coverage_forget_places(struct gate *gate, bool marks)
 {
 	gate->epoch++;
+	kernel_memory_forget_places(gate->kernel);
 	if (marks && gate->ignored_count)
 		forget_ignored(gate);
 	if (marks)

@@ -37,10 +37,23 @@ static void count_wait(struct gate_part *status, uint64_t waited_ns)
 	count(&status->wait_under_ms[at]);
 }
 
+void count_denied(struct gate_part *status, uint64_t wall)
+{
+	uint64_t hour = wall / (3600 * SECOND);
+
+	count(&status->denied);
+	if (status->denied_hour_is[hour % 24] > hour)
+		return; /* of a day before: in the history alone */
+	if (status->denied_hour_is[hour % 24] != hour) {
+		status->denied_hour_is[hour % 24] = hour;
+		status->denied_hour[hour % 24] = 0;
+	}
+	count(&status->denied_hour[hour % 24]);
+}
+
 static void count_answer(struct gate *gate, const struct decision *decision)
 {
 	struct gate_part *status = gate->status;
-	uint64_t hour = wall_ns() / (3600 * SECOND);
 
 	if (decision->answer == ANSWER_ALLOW) {
 		count(&status->allowed);
@@ -51,12 +64,7 @@ static void count_answer(struct gate *gate, const struct decision *decision)
 		count(&status->would_deny);
 		return;
 	}
-	count(&status->denied);
-	if (status->denied_hour_is[hour % 24] != hour) {
-		status->denied_hour_is[hour % 24] = hour;
-		status->denied_hour[hour % 24] = 0;
-	}
-	count(&status->denied_hour[hour % 24]);
+	count_denied(status, wall_ns());
 }
 
 /* No record, no question: out of scope, our own, empty, a control file. */
@@ -81,7 +89,9 @@ static void give_back_opener(struct gate *gate, const struct waiting *waiting)
 		gate->opener_free[gate->opener_free_count++] = (uint16_t)(waiting->opener - 1);
 }
 
-void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
+/* ---- answers ---- */
+
+void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding, struct basis basis,
 		 enum record_phase phase, uint64_t now)
 {
 	struct decision decision = decide(gate, waiting->watch, &finding->verdict);
@@ -89,6 +99,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 		    __atomic_load_n(&gate->ring->watchers, __ATOMIC_RELAXED);
 	static struct opener asked;
 	const struct opener *opener = waiting->opener ? &gate->openers[waiting->opener - 1] : &asked;
+	bool tested; /* by a canary: SELFTEST_PREFIX */
 
 	if (tell && !waiting->opener) {
 		/* While it sleeps it is still there to be looked at; afterwards it may be gone. */
@@ -97,15 +108,18 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 			opener_identify(FD_PROC, waiting->access.pid, &asked);
 	}
 	gate_alive(gate, now_ns()); /* many who waited for one case are answered in one go */
+	knowing_tell_kernel(gate, waiting->access.fd, waiting->watch, finding, basis);
+	tested = tell && opener->uid == gate->policy->scanner.worker_uid;
 	if (waiting->held) {
 		bool allow = decision.answer == ANSWER_ALLOW || decision.would;
 		accesses_answer(gate->accesses, &waiting->access, allow ? ANSWER_ALLOW : ANSWER_DENY);
-		count_answer(gate, &decision);
+		if (!tested)
+			count_answer(gate, &decision);
 		count_wait(gate->status, now - waiting->since_ns);
 	} else if (decision.answer == ANSWER_DENY) {
 		count(&gate->status->would_deny);
 	}
-	if (tell)
+	if (tell && !tested)
 		telling_record(gate, waiting, finding, &decision, opener, phase);
 	give_back_opener(gate, waiting);
 	if (!waiting->case_owns)
@@ -118,37 +132,7 @@ static void settle_unscanned(struct gate *gate, const struct waiting *waiting, e
 {
 	struct finding finding = {.verdict = {.kind = VERDICT_UNSCANNED, .reason = (uint8_t)reason}};
 
-	door_settle(gate, waiting, &finding, phase, now);
-}
-
-enum where door_place(struct gate *gate, int fd, const struct sight *sight, struct place *place_out)
-{
-	static char path[4097];
-	size_t inner;
-	uint64_t candidates;
-	uint32_t watch = 0;
-	enum where where;
-
-	if (memory_place(gate->memory, &sight->generation, gate->epoch, place_out))
-		return WHERE_INSIDE;
-	where = scope_find(&gate->scope, fd, sight, &watch, &inner, path, sizeof(path), &candidates);
-	if (where == WHERE_UNSURE) {
-		int strictest = policy_strictest(gate->policy, candidates);
-		if (strictest < 0)
-			return WHERE_OUTSIDE_LINKED;
-		*place_out = (struct place){.watch = (uint32_t)strictest};
-		return WHERE_UNSURE;
-	}
-	if (where != WHERE_INSIDE)
-		return where;
-	const struct policy_watch *found = &gate->policy->watches[watch];
-	*place_out = (struct place){.watch = watch,
-				    .unheld = found->mode == MODE_OFF ||
-					      store_is_control((enum store)found->store, path + inner)};
-	/* With several names it may lie in two places at once: found out anew each time. */
-	if (sight->links == 1)
-		memory_keep_place(gate->memory, &sight->generation, gate->epoch, place_out);
-	return WHERE_INSIDE;
+	door_settle(gate, waiting, &finding, (struct basis){0}, phase, now);
 }
 
 /* The opener is not held, but what it would have got is to be told: it is noted who it was. */
@@ -192,13 +176,72 @@ static void wait_for_case(struct gate *gate, struct waiting *waiting, const stru
 	cases_join(gate->cases, joined, slot, hold ? now + watch->deadline_ns : UINT64_MAX);
 }
 
+/* Nothing of ours, or so it seems: true, and it was let pass. An ignore mark keeps further opens from us until the
+ * content changes; not where the origin alone makes it one of ours. */
+static bool pass_outside(struct gate *gate, const struct access *access, const struct look *look, enum where where,
+			 struct place *place_out)
+{
+	bool left;
+
+	if (where == WHERE_INSIDE || where == WHERE_UNSURE)
+		return false;
+	left = knowing_left_watch(gate, access->fd, look, place_out);
+	/* Mail software itself is not held at what it keeps outside of all watches: its own queue may lie there. */
+	if (left && !(kernel_memory_label(gate->kernel, access->pid).flags & HOOK_LABEL_MAIL))
+		return false;
+	if (!left && where == WHERE_OUTSIDE)
+		coverage_ignore(gate, access->fd, &look->sight);
+	let_pass(gate, access);
+	return true;
+}
+
+/* What users have written themselves. Where the kernel's side sees mail software take it over, and refuses to read it from
+ * then on, nobody need ask before: take_fresh() takes the ignore mark back. */
+static void pass_own(struct gate *gate, const struct access *access, const struct look *look)
+{
+	if (look->in_kernel && kernel_memory_full(gate->kernel))
+		coverage_ignore(gate, access->fd, &look->sight);
+	let_pass(gate, access);
+}
+
+/* In a watch with origin = mail: is it an attachment? What cannot be told is one. */
+static bool is_attachment(struct gate *gate, int fd, struct look *look, const struct policy_watch *watch)
+{
+	if (!watch->origin_mail)
+		return true;
+	switch (knowing_origin(gate, fd, look)) {
+	case ORIGIN_SAID_MAIL:
+		break;
+	case ORIGIN_SAID_ERROR:
+		return true;
+	case ORIGIN_SAID_NOTHING:
+	case ORIGIN_SAID_NEVER:
+		return false;
+	}
+	if (!(look->present.origin & HOOK_ORIGIN_MAIL) &&
+	    !(look->in_kernel && look->kernel.origin & HOOK_ORIGIN_MAIL) &&
+	    kernel_memory_origin(gate->kernel, fd, HOOK_ORIGIN_MAIL) == 0)
+		look->present.origin |= HOOK_ORIGIN_MAIL;
+	return true;
+}
+
+static void settle_known(struct gate *gate, const struct waiting *waiting, const struct finding *known,
+			 const struct look *look, uint64_t now)
+{
+	struct basis basis = {
+		.judged = &look->sight.generation, .keep = true, .present = look->said ? &look->present : NULL};
+
+	count(&gate->status->known);
+	door_settle(gate, waiting, known, basis, PHASE_KNOWN, now);
+}
+
 static void take_access(struct gate *gate, const struct access *access, uint64_t now)
 {
+	static const struct finding executed = {.verdict.reason = REASON_EXEC_NEVER};
 	struct waiting waiting = {.access = *access, .since_ns = now, .held = true};
 	const struct finding *known;
-	struct sight sight;
+	struct look look;
 	struct place place;
-	enum where where;
 	bool hold;
 
 	count(&gate->status->accesses);
@@ -206,43 +249,46 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 		let_pass(gate, access);
 		return;
 	}
-	if (memory_look(access->fd, &sight) < 0) {
+	if (knowing_look(gate, access->fd, &look) < 0) {
 		/* Nobody can say what it is, nor where: the strictest watch answers for it. */
 		int strictest = policy_strictest(gate->policy, UINT64_MAX);
 		waiting.watch = strictest < 0 ? 0 : (uint32_t)strictest;
 		settle_unscanned(gate, &waiting, REASON_IO_ERROR, PHASE_KNOWN, now);
 		return;
 	}
-	if (!sight.regular) {
+	if (!look.sight.regular) {
 		let_pass(gate, access);
 		return;
 	}
-	where = door_place(gate, access->fd, &sight, &place);
-	if (where == WHERE_OUTSIDE || where == WHERE_OUTSIDE_LINKED) {
-		if (where == WHERE_OUTSIDE)
-			coverage_ignore(gate, access->fd, &sight);
-		let_pass(gate, access);
+	if (pass_outside(gate, access, &look, knowing_place(gate, access->fd, &look, &place), &place))
 		return;
-	}
 	const struct policy_watch *watch = &gate->policy->watches[place.watch];
 	accesses_note(gate->accesses, access, policy_answer_down(watch), place.watch);
 	bool passes = place.unheld && (access->kind == ACCESS_OPEN || watch->mode == MODE_OFF);
 	/* An empty file has no bytes to judge; creates of new files arrive like this, too. */
-	if (passes || sight.generation.size == 0) {
+	if (passes || look.sight.generation.size == 0) {
 		let_pass(gate, access);
 		return;
 	}
+	if (!is_attachment(gate, access->fd, &look, watch)) {
+		pass_own(gate, access, &look);
+		return;
+	}
 	waiting.watch = place.watch;
-	known = memory_known(gate->memory, &sight.generation, gate->definitions, now);
-	if (known && scope_hides_mapped_stores(&gate->scope, sight.generation.dev) && !memory_no_writer(access->fd))
+	if (access->kind == ACCESS_EXEC && watch->exec_never) {
+		door_settle(gate, &waiting, &executed, (struct basis){0}, PHASE_KNOWN, now);
+		return;
+	}
+	known = knowing_finding(gate, &look, now);
+	if (known && !look.sight.generation.counted &&
+	    scope_hides_mapped_stores(&gate->scope, look.sight.generation.dev) && !memory_no_writer(access->fd))
 		known = NULL;
 	if (known) {
-		count(&gate->status->known);
-		door_settle(gate, &waiting, known, PHASE_KNOWN, now);
+		settle_known(gate, &waiting, known, &look, now);
 		return;
 	}
 	hold = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);
-	wait_for_case(gate, &waiting, &sight, hold, now);
+	wait_for_case(gate, &waiting, &look.sight, hold, now);
 }
 
 /* One batch: then the loop goes round, for its timer, for replies, and for the news that belong before the next one. */
@@ -266,26 +312,59 @@ void door_open(struct gate *gate)
 	}
 }
 
+/* What mail software has written is marked as such on the disk, where that can matter: in a watch with origin = mail,
+ * and outside of all watches on its file system. */
+static void mark_origin(struct gate *gate, int fd, int32_t pid, const struct look *look, bool outside, uint32_t watch)
+{
+	const struct file_system *file_system = coverage_of(gate, look->sight.generation.dev);
+	bool by_mail = look->in_kernel ? look->kernel.origin & HOOK_ORIGIN_MAIL
+				       : kernel_memory_label(gate->kernel, pid).flags & HOOK_LABEL_MAIL;
+
+	if (!gate->origins || !by_mail || !file_system || !file_system->marks_origins || file_system->mail_watch < 0 ||
+	    look->present.origin & HOOK_ORIGIN_MAIL || (!outside && !gate->policy->watches[watch].origin_mail))
+		return;
+	origins_write(gate->origins, fd);
+}
+
+/* A file that was just written and closed: true: a case has begun, and owns the descriptor. */
+static bool take_fresh(struct gate *gate, int fd, int32_t pid, uint64_t now)
+{
+	struct place place = {0};
+	struct look look;
+	bool begun = false, outside;
+	enum where where;
+
+	if (!gate->policy || is_own(gate, pid) || knowing_look(gate, fd, &look) < 0 || !look.sight.regular ||
+	    look.sight.generation.size == 0)
+		return false;
+	where = knowing_place(gate, fd, &look, &place);
+	outside = where == WHERE_OUTSIDE || where == WHERE_OUTSIDE_LINKED;
+	mark_origin(gate, fd, pid, &look, outside, place.watch);
+	if (where == WHERE_INSIDE && look.in_kernel && look.kernel.origin & HOOK_ORIGIN_MAIL &&
+	    gate->policy->watches[place.watch].origin_mail)
+		accesses_unignore(gate->accesses, fd);
+	/* By labels alone the file may not have its mark yet. */
+	if (where != WHERE_INSIDE || place.unheld || gate->no_definitions ||
+	    (!is_attachment(gate, fd, &look, &gate->policy->watches[place.watch]) &&
+	     !(kernel_memory_label(gate->kernel, pid).flags & HOOK_LABEL_MAIL)) ||
+	    knowing_finding(gate, &look, now))
+		return false;
+	if (judging_case(gate, fd, &look.sight, place.watch, now, &begun))
+		count(&gate->status->fetched_ahead);
+	return begun;
+}
+
 void door_fresh(struct gate *gate)
 {
-	struct sight sight;
-	struct place place;
 	int32_t pid;
 	int fd;
 
 	door_news(gate);
 	while ((fd = fresh_next(gate->fresh, &pid)) >= 0) {
-		bool begun = false, room = accesses_adopt(gate->accesses);
-		uint64_t now = now_ns();
+		bool room = accesses_adopt(gate->accesses);
 		if (!room)
 			gate->not_adopted++;
-		if (room && gate->policy && !gate->no_definitions && !is_own(gate, pid) &&
-		    memory_look(fd, &sight) == 0 && sight.regular && sight.generation.size > 0 &&
-		    door_place(gate, fd, &sight, &place) == WHERE_INSIDE && !place.unheld &&
-		    !memory_known(gate->memory, &sight.generation, gate->definitions, now) &&
-		    judging_case(gate, fd, &sight, place.watch, now, &begun))
-			count(&gate->status->fetched_ahead);
-		if (!begun)
+		if (!room || !take_fresh(gate, fd, pid, now_ns()))
 			accesses_close(gate->accesses, fd);
 	}
 	__atomic_store_n(&gate->status->not_fetched_ahead, fresh_missed(gate->fresh) + gate->not_adopted,
@@ -340,6 +419,7 @@ void door_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
 
 void door_stop(struct gate *gate)
 {
+	kernel_memory_leave(gate->kernel);
 	for (uint32_t slot = 0; slot < SLOTS_MAX; slot++) {
 		struct waiting *waiting = &gate->waiting[slot];
 		if (!cases_forget(gate->cases, slot) || !waiting->held)
@@ -347,4 +427,5 @@ void door_stop(struct gate *gate)
 		accesses_answer(gate->accesses, &waiting->access,
 				policy_answer_down(&gate->policy->watches[waiting->watch]));
 	}
+	accesses_give_all(gate->accesses);
 }

@@ -108,7 +108,11 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 		return;
 	case LEASH_ROOT:
 		if (fd >= 0)
-			coverage_root(gate, fd, (uint32_t)frame->value);
+			coverage_root(gate, fd, (uint32_t)frame->value, frame->device);
+		return;
+	case LEASH_PROGRAM:
+		if (fd >= 0)
+			coverage_program(gate, fd, (uint32_t)frame->value, frame->device);
 		return;
 	case LEASH_LASTING:
 		if (fd >= 0)
@@ -170,6 +174,12 @@ static void hear_moves(void *owner, uint32_t events)
 	door_news(owner);
 }
 
+static void hear_refusals(void *owner, uint32_t events)
+{
+	(void)events;
+	telling_refusals(owner);
+}
+
 static void hear_recorder(void *owner, uint32_t events)
 {
 	(void)events;
@@ -190,6 +200,8 @@ static int take_memory(struct gate *gate)
 	gate->status->turn &= ~(uint64_t)1;
 	gate->recorder = gate->on_recorder.fd = -1;
 	gate->epoch = 1;
+	gate->run = now_ns();
+	gate->definitions = kernel_memory_definitions_kept(gate->kernel);
 	gate->scope.proc_fd = gate->staged_scope.proc_fd = FD_PROC;
 	for (uint16_t i = 0; i < PENDING_MAX; i++)
 		gate->pending_free[gate->pending_free_count++] = i;
@@ -216,12 +228,15 @@ static int take_groups(struct gate *gate)
 		result = fresh_open(&gate->fresh, FD_CLOSED_GROUP, nofile / 32, &bell);
 	if (result == 0)
 		result = moves_open(&gate->moves, FD_MOVES_GROUP);
+	if (result == 0 && gate->kernel)
+		result = origins_open(&gate->origins);
 	if (result < 0)
 		return result;
 	gate->on_permission = (struct loop_handler){.ready = hear_permission, .owner = gate, .fd = -1};
 	gate->on_fresh = (struct loop_handler){.ready = hear_fresh, .owner = gate, .fd = -1};
 	gate->on_moves = (struct loop_handler){.ready = hear_moves, .owner = gate, .fd = -1};
 	gate->on_leash = (struct loop_handler){.ready = hear_keeper, .owner = gate, .fd = -1};
+	gate->on_refusals = (struct loop_handler){.ready = hear_refusals, .owner = gate, .fd = -1};
 	gate->on_recorder = (struct loop_handler){.ready = hear_recorder, .owner = gate, .fd = -1};
 	result = loop_add(&gate->loop, &gate->on_leash, FD_LEASH, EPOLLIN);
 	if (result == 0)
@@ -258,8 +273,11 @@ static int start_standstill(void)
 
 static int gate_start(struct gate *gate)
 {
-	int result = loop_open(&gate->loop);
+	/* First: whatever is opened before might get one of the numbers that are looked at. */
+	int result = kernel_memory_open(&gate->kernel);
 
+	if (result == 0)
+		result = loop_open(&gate->loop);
 	if (result == 0)
 		result = take_memory(gate);
 	if (result == 0)
@@ -275,8 +293,10 @@ static int gate_start(struct gate *gate)
 
 static int turn_ms(struct gate *gate)
 {
-	uint64_t due = cases_due(gate->cases), now = now_ns();
+	uint64_t due = cases_due(gate->cases), answers = accesses_due(gate->accesses), now = now_ns();
 
+	if (answers < due)
+		due = answers;
 	if (due <= now)
 		return 0;
 	return due - now < TURN_MS * 1000000ull ? (int)((due - now) / 1000000 + 1) : TURN_MS;
@@ -292,6 +312,7 @@ void gate_alive(struct gate *gate, uint64_t now)
 {
 	renew_standstill(now);
 	__atomic_store_n(&gate->status->loop_ns, now, __ATOMIC_RELAXED);
+	kernel_memory_beat(gate->kernel, now);
 	if (now - gate->beat_ns < BEAT_NS)
 		return;
 	gate->beat_ns = now;
@@ -307,11 +328,16 @@ static void refresh(struct gate *gate, uint64_t now)
 	coverage_refresh(gate, FD_LEASH);
 }
 
-/* Accesses are taken only when there is a policy to judge them by: a successor finds them waiting in the queue. */
+/* Accesses are taken only when there is a policy to judge them by: a successor finds them waiting in the queue. The
+ * same holds for what the kernel side has refused meanwhile. */
 static void listen_at_door(struct gate *gate)
 {
+	int bell = kernel_memory_bell(gate->kernel);
+
 	if (gate->policy && gate->on_permission.fd < 0)
 		loop_add(&gate->loop, &gate->on_permission, FD_PERMISSION_GROUP, EPOLLIN);
+	if (gate->policy && bell >= 0 && gate->on_refusals.fd < 0)
+		loop_add(&gate->loop, &gate->on_refusals, bell, EPOLLIN);
 }
 
 int gate_run(void)
@@ -333,6 +359,7 @@ int gate_run(void)
 		judging_turn(gate);
 		listen_at_door(gate);
 		uint64_t now = now_ns();
+		accesses_give(gate->accesses, now);
 		gate_alive(gate, now);
 		refresh(gate, now);
 	}

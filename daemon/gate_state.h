@@ -4,9 +4,14 @@
  *
  *   gate.c      the process: its start, its loop, the keeper's frames
  *   door.c      accesses: known? where? -> answered now, or waits for a case
+ *   knowing.c   what is known of a file, by us and by the kernel side
  *   judging.c   cases: whose turn, digest, scan, verdict -> its waiters are answered
  *   telling.c   after an answer: the record for the history
- *   coverage.c  the policy in force: roots, marks, what status says of each watch
+ *   coverage.c  the policy in force: roots, marks, the kernel side's orders
+ *   showing.c   what status says of each watch
+ *
+ * In full mode the kernel side remembers the answers, too, and gives them by itself (hooks.h); it learns of them in
+ * knowing_tell_kernel() alone.
  */
 #ifndef MAILWARD_GATE_STATE_H
 #define MAILWARD_GATE_STATE_H
@@ -15,10 +20,12 @@
 #include "cases.h"
 #include "contents.h"
 #include "fresh.h"
+#include "kernel_memory.h"
 #include "loop.h"
 #include "memory.h"
 #include "moves.h"
 #include "opener.h"
+#include "origins.h"
 #include "policy.h"
 #include "record.h"
 #include "ring.h"
@@ -29,6 +36,8 @@
 #define PENDING_MAX 512u
 #define OPENERS_MAX 512u
 #define IGNORED_MAX 65536u /* a power of two */
+#define WITHDRAWN_MAX 256u
+#define PROGRAMS_MAX (MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX)
 
 /* An access that waits for a case; its place is its descriptor's number. */
 struct waiting {
@@ -43,10 +52,36 @@ struct waiting {
 /* One file system that holds roots. */
 struct file_system {
 	uint64_t dev;
-	uint32_t root; /* index of a root on it */
-	bool asked;    /* the permission mark stands */
-	bool ignore;   /* ignore marks are used: the policy says so, and moves are told */
-	char why[160]; /* where it doesn't stand */
+	uint32_t root;      /* index of a root on it */
+	bool asked;         /* the permission mark stands */
+	bool ignore;        /* ignore marks are used: the policy says so, and moves are told */
+	bool counted;       /* the kernel side sees every change of its files */
+	bool marks_origins; /* a file can be marked with its origin */
+	int mail_watch;     /* the strictest one on it with origin = mail, -1: none */
+	char why[160];      /* where the mark doesn't stand */
+};
+
+/* What a descriptor shows of its file, and what the kernel side knows of it. */
+struct look {
+	struct sight sight; /* its generation is counted where the kernel side sees every change there */
+	bool in_kernel;
+	struct hook_generation kernel; /* where in_kernel */
+	bool said;                     /* present is a verdict on this generation; else only its origin is set */
+	struct hook_verdict present;
+};
+
+/* What an answer rests on, as the kernel side is to keep it. All zero: on the moment. */
+struct basis {
+	const struct generation *judged;    /* what was judged */
+	bool keep;                          /* for later accesses too: nobody could write meanwhile */
+	const struct hook_verdict *present; /* what the kernel side says of it already; NULL: not known */
+};
+
+/* Mail software of a policy: the programs by which it is known. */
+struct program {
+	int fd; /* O_PATH, to notice that it was replaced */
+	uint32_t software;
+	uint32_t device;
 };
 
 struct gate {
@@ -65,6 +100,8 @@ struct gate {
 	struct workers *workers;
 	struct cases *cases;
 	struct memory *memory;
+	struct kernel_memory *kernel; /* NULL: reduced mode */
+	struct origins *origins;      /* NULL with it */
 	struct contents *contents;
 
 	const struct policy *policy;
@@ -74,14 +111,23 @@ struct gate {
 	char without[WATCHES_MAX][160], staged_without[WATCHES_MAX][160];
 	uint32_t lasting_count, staged_lasting_count;
 	int lasting[LASTING_MAX], staged_lasting[LASTING_MAX]; /* files that never raise a question */
+	uint32_t program_count, staged_program_count;
+	struct program programs[PROGRAMS_MAX], staged_programs[PROGRAMS_MAX];
+	char kernel_why[80]; /* what of this policy the kernel side could not take; empty */
+	uint64_t unmarked;   /* origins_failed() as it was told last */
 	uint32_t file_system_count;
 	struct file_system file_systems[ROOTS_MAX];
 	bool roots_changed; /* one has lost its name, or has it again; still to be told */
 	uint64_t epoch;     /* of places: counts up when a folder moved or the policy changed */
 
-	uint64_t definitions; /* identity of those in use; 0: none yet */
-	bool no_definitions;  /* the loader said that there are none */
-	uint64_t not_adopted; /* fresh files for which there was no descriptor to spare */
+	uint64_t run; /* CLOCK_MONOTONIC at our start: a worker's number counts from here, never twice on one boot */
+	uint64_t definitions;  /* identity of those in use; 0: none yet */
+	bool told_definitions; /* the loader has named them; until then those of an earlier gate count */
+	bool no_definitions;   /* the loader said that there are none */
+	uint64_t not_adopted;  /* fresh files for which there was no descriptor to spare */
+
+	/* Workers whose verdicts count no more, wherever these lie; beyond these, all that was judged before then. */
+	uint64_t withdrawn[WITHDRAWN_MAX], withdrawn_count, distrusted_ns;
 
 	struct waiting waiting[SLOTS_MAX];
 	struct finding pending[PENDING_MAX];
@@ -93,7 +139,7 @@ struct gate {
 	uint64_t ignored[IGNORED_MAX]; /* hashes of the files that have an ignore mark; 0: empty */
 	uint32_t ignored_count;
 
-	struct loop_handler on_permission, on_fresh, on_moves, on_leash, on_recorder;
+	struct loop_handler on_permission, on_fresh, on_moves, on_leash, on_recorder, on_refusals;
 };
 
 /* A counter of status: written by the gate alone, read by others at any time. */
@@ -111,26 +157,43 @@ void gate_alive(struct gate *gate, uint64_t now);
 
 /* door.c */
 void count_waiting(struct gate *gate, int change);
+void count_denied(struct gate_part *status, uint64_t wall); /* CLOCK_REALTIME, ns */
 void door_open(struct gate *gate); /* takes what the kernel asks until nothing is left or a batch is done */
 void door_fresh(struct gate *gate);
 void door_news(struct gate *gate); /* moves and closes; before anything is answered from memory */
 /* The answer to one access whose verdict is there: answered, told, its descriptor closed unless a case goes on with
  * it. */
-void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
+void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding, struct basis basis,
 		 enum record_phase phase, uint64_t now);
 /* Another policy is in force: map says which watch an old one has become. Who waits in one that is no more goes on. */
 void door_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
 void door_stop(struct gate *gate); /* everybody who waits gets the answer for "no gate" */
+
+/* knowing.c */
+/* Every look at a file: what the descriptor shows, put together with what the kernel side counts. 0 or -errno. */
+int knowing_look(const struct gate *gate, int fd, struct look *look_out);
 /* Where the file is, from memory or found out. Sets *place_out; *strict: nobody can say what it is. */
-enum where door_place(struct gate *gate, int fd, const struct sight *sight, struct place *place_out);
+enum where knowing_place(struct gate *gate, int fd, const struct look *look, struct place *place_out);
+/* Did mail software write it? For a watch with origin = mail. */
+enum origin_said knowing_origin(const struct gate *gate, int fd, const struct look *look);
+/* A file outside all watches, on a file system of a watch with origin = mail: mail software wrote it, or it left such a
+ * watch, so it is an attachment all the same. true: *place_out is set. */
+bool knowing_left_watch(const struct gate *gate, int fd, const struct look *look, struct place *place_out);
+/* The finding for this generation that counts, in our memory or in the kernel's; NULL: unknown. Borrowed until the next
+ * call. */
+const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint64_t now);
+/* The one place from which the kernel side learns what it may answer by itself. Before the access is answered; also
+ * where nobody waits. */
+void knowing_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct finding *finding, struct basis basis);
 
 /* judging.c */
 void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
 /* The case for this file, joined or begun; a case that is begun owns fd. NULL: no room. *begun_out: fd is its. */
 struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, uint64_t now,
 			       bool *begun_out);
-void judging_turn(struct gate *gate);    /* whose turn is it; what is due */
-void judging_replies(struct gate *gate); /* what workers and hasher said */
+void judging_turn(struct gate *gate);                                                /* whose turn is it; what is due */
+void judging_replies(struct gate *gate);                                             /* what workers and hasher said */
+bool judging_withdrawn(const struct gate *gate, const struct hook_verdict *verdict); /* its worker is not believed */
 
 /* telling.c */
 struct decision {
@@ -141,19 +204,27 @@ struct decision {
 void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
 		    const struct decision *decision, const struct opener *opener, enum record_phase phase);
 void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
+void telling_refusals(struct gate *gate);                        /* by the kernel side, see hooks.h */
 void telling_explain(struct gate *gate);                         /* a question from the recorder's socket */
 
 /* coverage.c */
 void coverage_stage(struct gate *gate, const struct policy *policy);
-void coverage_root(struct gate *gate, int fd, uint32_t watch);
+void coverage_root(struct gate *gate, int fd, uint32_t watch, uint32_t device);
+void coverage_program(struct gate *gate, int fd, uint32_t software, uint32_t device); /* mail software */
 void coverage_lasting(struct gate *gate, int fd); /* a file that must open even while nobody answers */
 void coverage_without(struct gate *gate, uint32_t watch, const char *why);
 /* All is there: it is in force from now on. */
 void coverage_commit(struct gate *gate);
-void coverage_refresh(struct gate *gate, int leash); /* roots that have lost their names */
+void coverage_refresh(struct gate *gate, int leash);                          /* roots that have lost their names */
+const struct file_system *coverage_of(const struct gate *gate, uint64_t dev); /* NULL: not one of ours */
+/* Every file of ours that has this handle, as an O_PATH descriptor: each on its own file system. */
+void coverage_by_handle(struct gate *gate, const struct generation *file, void (*each)(struct gate *gate, int fd));
 void coverage_ignore(struct gate *gate, int fd, const struct sight *sight);
 void coverage_name_news(struct gate *gate, const struct generation *file);
 /* A folder moved, or news were lost: what is known of places is not, and with `marks` ignore marks are taken back. */
 void coverage_forget_places(struct gate *gate, bool marks);
+
+/* showing.c */
+void showing_publish(struct gate *gate); /* to the status page */
 
 #endif

@@ -4,7 +4,7 @@
  * nobody could write from before the first byte was read until after the last one:
  *
  *   - the change time is older than the clock's tick before we start (else the case ripens first), so that any change
- *     moves it;
+ *     moves it; in full mode the kernel side counts the opens for writing and the writes instead;
  *   - nobody has the file open for writing or mapped writable, before and after (a read lease taken and given back);
  *   - the generation is the same before and after. Where only the change time moved and no writer closed the file in
  *     between (a rename does that), the digest is taken again and must be the one from before the scan.
@@ -55,7 +55,7 @@ static void tell_unasked(struct gate *gate, const struct file_case *file_case, c
 
 	if (finding->verdict.kind == VERDICT_INFECTED &&
 	    (watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store)))
-		door_settle(gate, &nobody, finding, PHASE_CLOSE, now);
+		door_settle(gate, &nobody, finding, (struct basis){0}, PHASE_CLOSE, now);
 }
 
 void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
@@ -76,16 +76,19 @@ static void finish(struct gate *gate, struct file_case *file_case, const struct 
 	uint64_t now = now_ns();
 	uint32_t slot;
 
+	struct basis basis = {.judged = &file_case->generation, .keep = keep};
 	if (keep)
 		memory_keep(gate->memory, &file_case->generation, finding,
 			    file_case->has_digest ? file_case->digest : NULL, now);
-	if (file_case->first == NO_SLOT)
+	if (file_case->first == NO_SLOT) {
+		knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
 		tell_unasked(gate, file_case, finding, now);
+	}
 	while ((slot = cases_leave(gate->cases, file_case)) != NO_SLOT) {
 		struct waiting *waiting = &gate->waiting[slot];
 		if (waiting->held)
 			count_waiting(gate, -1);
-		door_settle(gate, waiting, finding, phase, now);
+		door_settle(gate, waiting, finding, basis, phase, now);
 	}
 	end(gate, file_case);
 }
@@ -134,19 +137,19 @@ static bool may_be_written(const struct gate *gate, const struct file_case *file
 /* Looks at the file before the first byte is read. false: the case went elsewhere. */
 static bool prepare(struct gate *gate, struct file_case *file_case)
 {
-	struct sight sight;
+	struct look look;
 
 	if (file_case->confirming)
 		return true;
-	if (memory_look(file_case->fd, &sight) < 0) {
+	if (knowing_look(gate, file_case->fd, &look) < 0) {
 		finish_unscanned(gate, file_case, REASON_IO_ERROR, false);
 		return false;
 	}
-	if (!same(file_case, &sight) || (memory_unsettled_ns(&sight) && file_case->rounds < ROUNDS_QUICK)) {
-		again(gate, file_case, &sight);
+	if (!same(file_case, &look.sight) || (memory_unsettled_ns(&look.sight) && file_case->rounds < ROUNDS_QUICK)) {
+		again(gate, file_case, &look.sight);
 		return false;
 	}
-	file_case->unsettled = !sight.settled;
+	file_case->unsettled = !look.sight.settled;
 	file_case->touched = false;
 	file_case->writer = may_be_written(gate, file_case);
 	return true;
@@ -186,7 +189,7 @@ static void expire(struct gate *gate, uint64_t now)
 	while ((slot = cases_expire(gate->cases, now)) != NO_SLOT) {
 		count_waiting(gate, -1);
 		count(&gate->status->deadlines_passed);
-		door_settle(gate, &gate->waiting[slot], &late, PHASE_DEADLINE, now);
+		door_settle(gate, &gate->waiting[slot], &late, (struct basis){0}, PHASE_DEADLINE, now);
 	}
 }
 
@@ -214,10 +217,39 @@ void judging_turn(struct gate *gate)
 }
 
 /* Whoever said clean of a content that turns out infected was wrong about more than that. */
+static void void_verdict(struct gate *gate, int fd)
+{
+	kernel_memory_void(gate->kernel, fd);
+}
+
+static void withdraw_file(void *owner, const struct generation *file)
+{
+	struct gate *gate = owner;
+
+	if (kernel_memory_full(gate->kernel))
+		coverage_by_handle(gate, file, void_verdict);
+}
+
 static void withdraw(struct gate *gate, uint64_t worker)
 {
-	memory_withdraw(gate->memory, worker);
+	uint64_t *place = &gate->withdrawn[gate->withdrawn_count++ % WITHDRAWN_MAX];
+
+	/* Who was withdrawn so long ago that his number is forgotten judged nothing after now. */
+	if (*place)
+		gate->distrusted_ns = wall_ns();
+	*place = worker;
+	memory_withdraw(gate->memory, worker, withdraw_file, gate);
 	contents_withdraw(gate->contents, worker);
+}
+
+bool judging_withdrawn(const struct gate *gate, const struct hook_verdict *verdict)
+{
+	if (verdict->judged_ns <= gate->distrusted_ns)
+		return true;
+	for (uint32_t i = 0; i < WITHDRAWN_MAX; i++)
+		if (gate->withdrawn[i] && gate->withdrawn[i] == verdict->worker)
+			return true;
+	return false;
 }
 
 /* What the digest tells without a scan. NULL: nothing. */
@@ -241,24 +273,25 @@ static void hear_digest(struct gate *gate, struct file_case *file_case, const st
 {
 	const struct finding *found;
 	struct finding copy;
-	struct sight sight;
+	struct look look;
+	const struct sight *sight = &look.sight;
 
 	door_news(gate);
-	if (memory_look(file_case->fd, &sight) < 0) {
+	if (knowing_look(gate, file_case->fd, &look) < 0) {
 		finish_unscanned(gate, file_case, REASON_IO_ERROR, false);
 		return;
 	}
-	bool changed = !same(file_case, &sight) ||
+	bool changed = !same(file_case, sight) ||
 		       (file_case->touched &&
-			(file_case->confirming || scope_hides_mapped_stores(&gate->scope, sight.generation.dev))) ||
+			(file_case->confirming || scope_hides_mapped_stores(&gate->scope, sight->generation.dev))) ||
 		       (file_case->confirming && memcmp(file_case->digest, event->digest, 32) != 0);
 	if (event->has_digest && changed) {
-		again(gate, file_case, &sight);
+		again(gate, file_case, sight);
 		return;
 	}
 	file_case->hashed = true;
 	if (!event->has_digest && file_case->confirming) {
-		again(gate, file_case, &sight);
+		again(gate, file_case, sight);
 		return;
 	}
 	file_case->has_digest = event->has_digest;
@@ -297,8 +330,9 @@ static void hear_verdict(struct gate *gate, struct file_case *file_case, const s
 	struct finding finding = {.verdict = event->reply.verdict,
 				  .definitions = gate->definitions,
 				  .judged_ns = wall_ns(),
-				  .worker = event->worker};
-	struct sight sight;
+				  .worker = gate->run + event->worker};
+	struct look look;
+	const struct sight *sight = &look.sight;
 	bool keep;
 
 	memcpy(finding.detail, event->reply.detail, sizeof(finding.detail));
@@ -306,14 +340,14 @@ static void hear_verdict(struct gate *gate, struct file_case *file_case, const s
 	memcpy(finding.message_id, event->reply.message_id, sizeof(finding.message_id));
 	count(&gate->status->scans);
 	door_news(gate);
-	if (memory_look(file_case->fd, &sight) < 0) {
+	if (knowing_look(gate, file_case->fd, &look) < 0) {
 		finish_unscanned(gate, file_case, REASON_IO_ERROR, false);
 		return;
 	}
-	if (!same(file_case, &sight) ||
-	    (file_case->touched && scope_hides_mapped_stores(&gate->scope, sight.generation.dev))) {
-		if (!confirm(gate, file_case, &sight, &finding))
-			again(gate, file_case, &sight);
+	if (!same(file_case, sight) ||
+	    (file_case->touched && scope_hides_mapped_stores(&gate->scope, sight->generation.dev))) {
+		if (!confirm(gate, file_case, sight, &finding))
+			again(gate, file_case, sight);
 		return;
 	}
 	keep = !file_case->writer && !file_case->unsettled && !may_be_written(gate, file_case);
@@ -323,7 +357,7 @@ static void hear_verdict(struct gate *gate, struct file_case *file_case, const s
 			withdraw(gate, liar);
 	}
 	if (keep && file_case->has_digest && finding.verdict.kind == VERDICT_CLEAN)
-		contents_keep(gate->contents, file_case->digest, gate->definitions, event->worker);
+		contents_keep(gate->contents, file_case->digest, gate->definitions, finding.worker);
 	finish(gate, file_case, &finding, keep, PHASE_SCAN);
 }
 
@@ -340,8 +374,13 @@ static void hear_loss(struct gate *gate, struct file_case *file_case, bool timed
 static void hear_definitions(struct gate *gate, const struct workers_event *event)
 {
 	gate->no_definitions = event->signatures == 0;
-	if (event->signatures)
+	if (event->signatures) {
 		gate->definitions = event->definitions;
+		kernel_memory_definitions(gate->kernel, gate->definitions);
+	} else if (!gate->told_definitions) {
+		gate->definitions = 0;
+	}
+	gate->told_definitions = true;
 }
 
 void judging_replies(struct gate *gate)
@@ -366,7 +405,7 @@ void judging_replies(struct gate *gate)
 			break;
 		case WORKERS_LOST:
 			count(&gate->status->worker_deaths);
-			withdraw(gate, event.worker);
+			withdraw(gate, gate->run + event.worker);
 			if (event.lied)
 				gate_log("a worker sent something that is no reply: dropped, what it said is void");
 			if (file_case && file_case->state == CASE_SCANNING)

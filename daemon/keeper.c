@@ -100,6 +100,7 @@ static void say_started(const struct keeper *keeper)
 			"without system users of their own (see mailward.sysusers) recorder, loader and workers run as "
 			"uids %u, %u, %u",
 			keeper->recorder_id.uid, keeper->loader_id.uid, keeper->worker_id.uid);
+	hooks_say(keeper);
 }
 
 static bool place_taken(int *fd_out, int fd)
@@ -212,6 +213,7 @@ static bool take_loop(struct keeper *keeper)
 
 	keeper->callers.status_page = keeper->page_read_only_fd;
 	keeper->callers.reload = policies_reload;
+	keeper->callers.selftest = selftests_request;
 	keeper->callers.owner = keeper;
 	error = callers_open(&keeper->callers, &keeper->loop, keeper->keeper_listener);
 	if (!error)
@@ -222,12 +224,19 @@ static bool take_loop(struct keeper *keeper)
 	return false;
 }
 
+/* Without the kernel side we guard by fanotify alone, and say so. */
+static bool take_hooks(struct keeper *keeper)
+{
+	hooks_take(keeper);
+	return true;
+}
+
 static bool take_rights(struct keeper *keeper)
 {
-	(void)keeper;
 	if (rights_keeper() == 0)
 		return true;
 	log_line("not ready: %s", rights_why());
+	hooks_end(keeper);
 	return false;
 }
 
@@ -256,6 +265,7 @@ static void stop_begin(struct keeper *keeper, int code)
 	keeper->stop_ns = now_ns();
 	part_stop(&keeper->parts[PART_GATE]);
 	part_kill(&keeper->parts[PART_READER], NULL);
+	part_stop(&keeper->parts[PART_SELFTEST]); /* it removes what it has made first */
 }
 
 void keeper_fail(struct keeper *keeper, int code, const char *format, ...)
@@ -330,16 +340,21 @@ static const char *missing(const struct keeper *keeper)
 		return "the loader has not said whether there are definitions";
 	if (page->keeper.definitions_signatures && !page->keeper.workers_serving)
 		return "no worker has passed its canary";
+	if (keeper->policies.labels_wanted ||
+	    (keeper->policies.purpose == READ_LABELS && part_runs(&keeper->parts[PART_READER])))
+		return "the mail software that runs is not known yet";
 	return NULL;
 }
 
 static void ready_tick(struct keeper *keeper, uint64_t now)
 {
-	const char *what;
+	const char *what = missing(keeper);
 
+	selftests_tick(keeper, now, !what);
 	if (keeper->ready || keeper->stop != STOP_NOT)
 		return;
-	what = missing(keeper);
+	if (!what && selftests_awaited(keeper, now))
+		return;
 	if (!what) {
 		log_line("ready (pid %d)", (int)getpid());
 		say_code(keeper, 0);
@@ -384,7 +399,7 @@ static int tick_ms(const struct keeper *keeper)
 	    keeper->policies.delivering)
 		return TICK_SHORT_MS;
 	for (int i = 0; i < PARTS; i++)
-		if (keeper->parts[i].killed_ns || (i != PART_READER && !part_runs(&keeper->parts[i])))
+		if (keeper->parts[i].killed_ns || (i < PARTS_LASTING && !part_runs(&keeper->parts[i])))
 			return TICK_SHORT_MS;
 	return TICK_MS;
 }
@@ -400,6 +415,7 @@ static void keeper_loop(struct keeper *keeper)
 		forgive_own_pause(keeper, now);
 		parts_tick(keeper, now);
 		policies_tick(keeper, now);
+		hooks_tick(keeper);
 		callers_tick(&keeper->callers, now);
 		ready_tick(keeper, now);
 		watchdog_tick(keeper, now);
@@ -412,7 +428,7 @@ static void keeper_loop(struct keeper *keeper)
 
 static void keeper_init(struct keeper *keeper, const struct keeper_options *options)
 {
-	*keeper = (struct keeper){.options = options, .runtime = -1, .lock = -1};
+	*keeper = (struct keeper){.options = options, .runtime = -1, .lock = -1, .hooks = {.home = -1, .memo = -1}};
 	keeper->signals = (struct loop_handler){.ready = signals_ready, .owner = keeper, .fd = -1};
 	keeper->mounts = (struct loop_handler){.ready = mounts_ready, .owner = keeper, .fd = -1};
 	keeper->watchdog_ns = service_open();
@@ -424,8 +440,8 @@ static void keeper_init(struct keeper *keeper, const struct keeper_options *opti
 int keeper_run(const struct keeper_options *options)
 {
 	static bool (*const steps[])(struct keeper *) = {
-		is_root,     take_signals, take_limits, take_identities, take_places,
-		take_memory, take_sockets, take_groups, take_loop,       take_rights,
+		is_root,      take_signals, take_limits, take_identities, take_places, take_memory,
+		take_sockets, take_groups,  take_loop,   take_hooks,      take_rights,
 	};
 	struct keeper *keeper = &keeper_state;
 
@@ -444,6 +460,7 @@ int keeper_run(const struct keeper_options *options)
 	parts_init(keeper);
 	say_started(keeper);
 	keeper_loop(keeper);
+	hooks_end(keeper);
 	places_leave(keeper->runtime);
 	log_line("ended");
 	say_code(keeper, keeper->exit_code);

@@ -20,6 +20,7 @@ static bool gate_frame(struct part *part, const struct leash_frame *frame)
 {
 	switch ((enum leash_kind)frame->kind) {
 	case LEASH_BEAT:
+		part->restart.limit_ns = GATE_SILENCE_NS;
 		restart_beat(&part->restart, now_ns());
 		restart_succeeded(&part->restart);
 		part->ready = true;
@@ -65,6 +66,8 @@ static void loader_loaded(struct part *part, const struct leash_frame *frame)
 static bool loader_frame(struct part *part, const struct leash_frame *frame)
 {
 	restart_beat(&part->restart, now_ns());
+	if (part->restart.limit_ns == FIRST_SILENCE_NS)
+		part->restart.limit_ns = LOADER_SILENCE_NS;
 	switch ((enum leash_kind)frame->kind) {
 	case LEASH_BEAT:
 	case LEASH_READY:
@@ -80,6 +83,9 @@ static bool loader_frame(struct part *part, const struct leash_frame *frame)
 		__atomic_store_n(&part->keeper->page->keeper.workers_serving, frame->value, __ATOMIC_RELAXED);
 		if (frame->value)
 			restart_succeeded(&part->restart);
+		return true;
+	case LEASH_CANARY:
+		selftests_canary(part->keeper, frame->text);
 		return true;
 	default:
 		return false;
@@ -133,6 +139,8 @@ bool part_frame(struct part *part, struct leash_frame *frame, int fd)
 	case PART_READER:
 		policies_reader_frame(part->keeper, frame, fd);
 		return true;
+	case PART_SELFTEST:
+		return selftests_frame(part, frame);
 	case PARTS:
 		break;
 	}

@@ -14,16 +14,16 @@
 #include "frame.h"
 #include "log.h"
 
-#define GATE_SILENCE (1500 * SECOND_NS / 1000)
 #define RECORDER_SILENCE (10 * SECOND_NS)
 /* A killed process whose last thread hangs inside the kernel (a close on a dead NFS server) can answer nobody any
  * more; nobody waits longer for it than this. */
 #define LAST_BREATH (300 * SECOND_NS / 1000)
 #define GATE_LOAD_TIME (SECOND_NS)
+#define SILENCE_LOOK (SECOND_NS / 2) /* two beats of the loader: from then on it is looked at in each turn */
 #define FRAMES_A_TURN 16
 #define DEATHS_BEFORE_READY 4
 
-static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader"};
+static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader", "selftest"};
 
 bool part_runs(const struct part *part)
 {
@@ -45,6 +45,7 @@ struct child_plan part_plan(const struct keeper *keeper, int executable, const c
 	struct child_plan plan = {.executable = executable, .argv = {name, NULL, NULL}, .null_fd = keeper->null_fd};
 
 	plan.error_fd = keeper->error_fd;
+	plan.shows_state = true;
 	for (int i = 0; i < FD_START_END; i++)
 		plan.fds[i] = -1;
 	return plan;
@@ -67,12 +68,18 @@ int part_start(struct part *part, const struct child_plan *plan, uint64_t limit_
 	part->leash = (struct loop_handler){.ready = leash_ready, .owner = part, .fd = -1};
 	loop_add(&keeper->loop, &part->leash, part->child.leash, EPOLLIN);
 	part->killed_ns = 0;
-	part->linked = part->ready = part->stopping = false;
+	part->linked = part->ready = part->stopping = part->heard = false;
 	restart_started(&part->restart, now_ns(), limit_ns);
 	if (part->entry)
 		part->entry->started_ns = wall_ns();
 	part_show(part, PROCESS_STARTING);
 	return 0;
+}
+
+/* Nothing is guarded yet, so nobody waits for it: a machine that is slow at its boot may take its time. */
+static uint64_t first_silence(const struct keeper *keeper, uint64_t limit_ns)
+{
+	return keeper->ready ? limit_ns : FIRST_SILENCE_NS;
 }
 
 static void gate_start(struct part *part)
@@ -92,9 +99,11 @@ static void gate_start(struct part *part)
 	plan.fds[FD_CLOSED_GROUP] = keeper->closed_group;
 	plan.fds[FD_MOVES_GROUP] = keeper->moves_group;
 	plan.fds[FD_PROC] = keeper->proc;
+	hooks_hand_over(keeper, &plan);
 	plan.nofile = keeper->nofile;
 	plan.unlimited_memlock = true;
-	if (part_start(part, &plan, GATE_SILENCE) == 0)
+	plan.shows_state = false; /* it goes first in line, and its own timer ends it whatever the reason */
+	if (part_start(part, &plan, first_silence(keeper, GATE_SILENCE_NS)) == 0)
 		policies_gate_started(keeper);
 	else
 		restart_ended(&part->restart, now_ns());
@@ -129,7 +138,7 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
-	if (part_start(part, &plan, LOADER_SILENCE_NS) < 0) {
+	if (part_start(part, &plan, first_silence(keeper, LOADER_SILENCE_NS)) < 0) {
 		restart_ended(&part->restart, now_ns());
 		return;
 	}
@@ -202,10 +211,17 @@ static void part_ended(struct part *part, const char *how)
 		policies_reader_ended(keeper, how);
 		return;
 	}
+	if (part->role == PART_SELFTEST) {
+		selftests_ended(keeper, how);
+		return;
+	}
+	selftests_disturbed(keeper);
 	if (part->role == PART_GATE)
 		gate_ended(keeper);
-	if (part->role == PART_LOADER)
+	if (part->role == PART_LOADER) {
 		keeper->page->keeper.workers_serving = 0;
+		selftests_canary(keeper, "");
+	}
 	part->linked = part->ready = false;
 	part->deaths++;
 	restart_ended(&part->restart, now_ns());
@@ -250,6 +266,19 @@ void parts_reap(struct keeper *keeper)
 
 /* ---- the leashes ---- */
 
+/* The first frame alone: it is sent by code of ours before the part runs, and a descriptor of the part's own choice
+ * might keep us waiting when we read from it. */
+static bool takes_state(struct part *part, const struct leash_frame *frame, int fd)
+{
+	bool first = !part->heard;
+
+	part->heard = true;
+	if (!first || part->role == PART_GATE || frame->version != WIRE_VERSION || frame->kind != LEASH_STATE)
+		return false;
+	part->child.state = fd;
+	return true;
+}
+
 static void leash_ready(void *owner, uint32_t events)
 {
 	struct part *part = owner;
@@ -263,6 +292,8 @@ static void leash_ready(void *owner, uint32_t events)
 		error = frame_receive(part->child.leash, &frame, sizeof(frame), &fd);
 		if (error)
 			break;
+		if (takes_state(part, &frame, fd))
+			continue;
 		if (!part_frame(part, &frame, fd)) {
 			part_kill(part, "sent a frame that it must not send");
 			error = -EBADMSG;
@@ -352,15 +383,34 @@ static void start_when_due(struct part *part, uint64_t now)
 		recorder_start(part);
 		break;
 	case PART_READER:
+	case PART_SELFTEST:
 	case PARTS:
 		break;
 	}
+}
+
+/* Silent, or killed and not gone: is it for want of a processor? Then it gets more time. */
+static void forgive_starved(struct part *part, uint64_t now)
+{
+	uint64_t limit = part->restart.limit_ns, before = part->restart.starved_ns, cpu_ns = 0, starved;
+	bool runnable;
+
+	if (now < part->restart.beat_ns + SILENCE_LOOK && !part->killed_ns)
+		return;
+	runnable = child_is_runnable(&part->child, &cpu_ns);
+	starved = restart_looked(&part->restart, now, runnable, cpu_ns);
+	if (part->killed_ns)
+		part->killed_ns += starved;
+	else if (before <= limit && part->restart.starved_ns > limit)
+		log_line("%s (pid %d) gets no processor: it is silent, and is not ended for that", part->name,
+			 (int)part->child.pid);
 }
 
 static void end_when_still(struct part *part, uint64_t now)
 {
 	if (!part_runs(part))
 		return;
+	forgive_starved(part, now);
 	if (part->killed_ns) {
 		if (now - part->killed_ns > LAST_BREATH && part->killed_ns < now) {
 			/* Answered once more before the next one starts, should it have read something meanwhile. */
@@ -370,7 +420,7 @@ static void end_when_still(struct part *part, uint64_t now)
 		return;
 	}
 	if (restart_stands_still(&part->restart, now))
-		part_kill(part, part->role == PART_READER ? "took longer than 15 s" : "stands still");
+		part_kill(part, part->role >= PARTS_LASTING ? "took too long" : "stands still");
 }
 
 void parts_tick(struct keeper *keeper, uint64_t now)
@@ -400,10 +450,10 @@ void parts_init(struct keeper *keeper)
 	for (int i = 0; i < PARTS; i++) {
 		struct part *part = &keeper->parts[i];
 		*part = (struct part){.keeper = keeper, .role = (enum part_role)i, .name = names[i]};
-		part->child = (struct child){.leash = -1, .go = -1};
+		part->child = (struct child){.leash = -1, .go = -1, .state = -1};
 		part->leash.fd = -1;
 		restart_init(&part->restart);
-		if (i == PART_READER)
+		if (i >= PARTS_LASTING)
 			continue;
 		part->entry = &shown->processes[1 + i];
 		snprintf(part->entry->name, sizeof(part->entry->name), "%s", names[i]);
@@ -413,7 +463,7 @@ void parts_init(struct keeper *keeper)
 	shown->processes[0].pid = getpid();
 	shown->processes[0].state = PROCESS_RUNNING;
 	shown->processes[0].started_ns = wall_ns();
-	shown->process_count = PARTS; /* the reader isn't shown, the keeper is */
+	shown->process_count = 1 + PARTS_LASTING; /* the keeper, and those that stay */
 	keeper->notes->own_pids[0] = getpid();
 	keeper->notes->own_count = 1 + PARTS;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The keeper's own rooms: keeper.c (its life), keeper_parts.c (the other processes), keeper_frames.c (what they say),
- * keeper_policy.c (policies on their way from the reader to the gate). One thread; all of it lies in one static struct,
- * so nothing is allocated.
+ * keeper_policy.c (policies on their way from the reader to the gate), keeper_hooks.c (the kernel side in full mode),
+ * keeper_selftest.c (is what it guards refused?).
+ * One thread; all of it lies in one static struct, so nothing is allocated.
  */
 #ifndef MAILWARD_KEEPER_PARTS_H
 #define MAILWARD_KEEPER_PARTS_H
 
+#include "attach.h"
 #include "callers.h"
 #include "children.h"
 #include "keeper.h"
@@ -19,10 +21,11 @@
 #include "wire.h"
 
 #define SECOND_NS 1000000000ull
-#define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX + LASTING_MAX)
+#define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX + LASTING_MAX + MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX)
 #define KEEPER_COMPLAINTS 32
 
-enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PARTS };
+enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PART_SELFTEST, PARTS };
+#define PARTS_LASTING PART_READER /* those before it are always there; the others come and go */
 
 struct keeper;
 struct part {
@@ -33,26 +36,30 @@ struct part {
 	struct child child;
 	struct loop_handler leash;
 	struct restart restart;
-	uint64_t killed_ns; /* when it was sent SIGKILL; 0: it was not */
+	uint64_t killed_ns; /* when it was sent SIGKILL, later by what it is forgiven; 0: it was not */
 	uint32_t deaths;
 	uint32_t lines; /* logged for it within this second */
 	bool linked;    /* loader, recorder: its socket to the gate has been handed out */
 	bool ready;     /* recorder: it serves; gate: its program is loaded */
 	bool stopping;  /* it was told to end */
+	bool heard;     /* it has sent a frame */
 };
 
 /* A policy with the directories of its watches, as the gate gets it. */
 struct policy_set {
 	bool valid;
 	int policy_fd;
-	uint64_t number;
+	uint64_t number, fingerprint;
+	bool release_on_stop;
 	struct scanner_settings scanner;
 	uint32_t count, without;    /* frames; those of them that say LEASH_WATCH_WITHOUT */
 	int fds[POLICY_FRAMES_MAX]; /* -1: a frame without a descriptor */
 	struct leash_frame frames[POLICY_FRAMES_MAX];
 };
 
-enum reader_purpose { READ_START, READ_RELOAD, READ_ROOTS };
+/* READ_LABELS: tells the kernel side which of the running processes are mail software, once the gate has named their
+ * programs to it: those that start later are noticed by themselves. */
+enum reader_purpose { READ_START, READ_RELOAD, READ_ROOTS, READ_LABELS };
 
 struct policies {
 	struct policy_set sets[2];
@@ -64,13 +71,32 @@ struct policies {
 	uint64_t offer_until_ns;
 	bool delivering;    /* the gate has still to be sent a part of a set */
 	uint32_t delivered; /* frames of it sent: the policy, count frames, the end */
-	bool reload_wanted, roots_wanted, roots_changed;
+	bool reload_wanted, roots_wanted, roots_changed, labels_wanted;
 	uint64_t roots_next_ns; /* not before that */
 	uint64_t round;         /* of reloads; the running one while one runs */
 	bool reloading;
 	uint32_t complaint_count;
 	char complaints[KEEPER_COMPLAINTS][LEASH_TEXT];
 	struct policy table; /* where a policy is checked */
+};
+
+/* What one run has found, as in struct keeper_part. */
+struct selftest_results {
+	uint64_t policy;
+	uint8_t canary[WATCHES_MAX], open[WATCHES_MAX], exec[WATCHES_MAX];
+	char text[WATCHES_MAX][160];
+	char why[160];
+};
+
+struct selftests {
+	bool wanted;
+	bool stale;                  /* what the running one finds does not count: something has changed meanwhile */
+	bool complete;               /* the running one has told of every watch */
+	uint64_t round;              /* the running one's, or the last one's number */
+	uint64_t round_ended;        /* the last one whose results count; 0: none has yet */
+	uint64_t stands_ns, next_ns; /* since when all stands; when the next may begin */
+	char canary[LEASH_TEXT / 8]; /* the loader's, in hexadecimal; empty: none */
+	struct selftest_results results;
 };
 
 enum stop_step { STOP_NOT = 0, STOP_GATE, STOP_OTHERS, STOP_KILLED };
@@ -82,6 +108,9 @@ struct keeper {
 	struct callers callers;
 	struct part parts[PARTS];
 	struct policies policies;
+	struct selftests selftests;
+	struct attached hooks;
+	struct attach_memo *memo; /* which policy the kernel's answers were made of; NULL outside of the full mode */
 	struct sweep_count unreported; /* rows that the recorder has still to get */
 	bool has_unreported;
 	struct identity recorder_id, loader_id, worker_id;
@@ -126,6 +155,8 @@ void part_show(struct part *part, enum process_state state);
 
 /* ---- keeper_frames.c ---- */
 #define LOADER_SILENCE_NS (2 * SECOND_NS)
+#define GATE_SILENCE_NS (1500 * SECOND_NS / 1000)
+#define FIRST_SILENCE_NS (10 * SECOND_NS) /* until the first beat, before the keeper is ready */
 /* Takes a frame. false: this part must not send it. fd (-1: none) becomes the reader's room's, else stays the caller's.
  */
 bool part_frame(struct part *part, struct leash_frame *frame, int fd);
@@ -143,5 +174,37 @@ void policies_gate_started(struct keeper *keeper);
 void policies_gate_ended(struct keeper *keeper);
 void policies_deliver(struct keeper *keeper);
 void policies_in_force(struct keeper *keeper, const struct leash_frame *frame);
+
+/* ---- keeper_selftest.c ---- */
+/* Another one is due. */
+void selftests_want(struct keeper *keeper);
+/* Something that a running one relies on has changed: what it finds does not count. */
+void selftests_disturbed(struct keeper *keeper);
+uint64_t selftests_request(void *keeper); /* callers.h */
+/* The loader's canary; empty: it has none now. */
+void selftests_canary(struct keeper *keeper, const char *text);
+/* Does being ready wait for the first one still? */
+bool selftests_awaited(const struct keeper *keeper, uint64_t now);
+bool selftests_frame(struct part *part, const struct leash_frame *frame);
+void selftests_ended(struct keeper *keeper, const char *how);
+/* stands: everything does that a guard needs. */
+void selftests_tick(struct keeper *keeper, uint64_t now, bool stands);
+
+/* ---- keeper_hooks.c ---- */
+/* Loads and attaches, or finds out why not. Before rights_keeper(). */
+void hooks_take(struct keeper *keeper);
+/* Which mode there is, and why: a line for the log. */
+void hooks_say(const struct keeper *keeper);
+/* Puts the maps into the plan of the gate; labels alone into that of the reader (false: there are none). */
+void hooks_hand_over(const struct keeper *keeper, struct child_plan *plan);
+bool hooks_hand_over_labels(const struct keeper *keeper, struct child_plan *plan);
+void hooks_tick(struct keeper *keeper);
+/* Answers in the kernel count only for the policy that they were made of, by its number: the same policy keeps its
+ * number over a restart. */
+uint64_t hooks_fingerprint(const struct policy *policy);
+uint64_t hooks_first_number(const struct keeper *keeper, uint64_t fingerprint);
+void hooks_policy(const struct keeper *keeper, uint64_t number, uint64_t fingerprint);
+/* After all others have ended. */
+void hooks_end(struct keeper *keeper);
 
 #endif

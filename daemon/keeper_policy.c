@@ -57,7 +57,9 @@ static void reader_start(struct keeper *keeper, enum reader_purpose purpose)
 	struct child_plan plan = part_plan(keeper, keeper->own_exe, "mailward-policy");
 
 	plan.fds[FD_PROC] = keeper->proc;
-	if (purpose == READ_ROOTS)
+	if (purpose == READ_LABELS)
+		hooks_hand_over_labels(keeper, &plan);
+	if (purpose == READ_ROOTS || purpose == READ_LABELS)
 		plan.fds[FD_POLICY] = policies->current->policy_fd;
 	else
 		plan.argv[1] = keeper->options->config;
@@ -78,7 +80,11 @@ static bool take_table(struct keeper *keeper, int fd)
 
 	if (fd < 0 || !pages_take_sealed(fd, table, sizeof(*table)) || !policy_is_sound(table))
 		return false;
+	set->fingerprint = hooks_fingerprint(table);
+	set->release_on_stop = table->release_on_stop;
 	table->number = keeper->page->keeper.policy_number + 1;
+	if (policies->purpose == READ_START)
+		table->number = hooks_first_number(keeper, set->fingerprint);
 	table->scanner.worker_uid = keeper->worker_id.uid;
 	table->scanner.worker_gid = keeper->worker_id.gid;
 	table->scanner.loader_uid = keeper->loader_id.uid;
@@ -98,6 +104,8 @@ static bool keep_table(struct policies *policies)
 
 	set->policy_fd = fcntl(policies->current->policy_fd, F_DUPFD_CLOEXEC, 0);
 	set->number = policies->current->number;
+	set->fingerprint = policies->current->fingerprint;
+	set->release_on_stop = policies->current->release_on_stop;
 	set->scanner = policies->current->scanner;
 	return set->policy_fd >= 0;
 }
@@ -189,12 +197,13 @@ void policies_reader_frame(struct keeper *keeper, struct leash_frame *frame, int
 	struct policies *policies = &keeper->policies;
 	struct part *reader = &keeper->parts[PART_READER];
 
-	if (policies->complete)
-		; /* it has sent its end */
+	if (policies->complete || policies->purpose == READ_LABELS)
+		; /* it has sent its end, or has nothing to send but lines for the log */
 	else if (frame->kind == LEASH_POLICY && policies->purpose != READ_ROOTS) {
 		if (!take_table(keeper, fd))
 			part_kill(reader, "sent no usable policy");
-	} else if ((frame->kind == LEASH_ROOT || frame->kind == LEASH_LASTING) && fd >= 0) {
+	} else if ((frame->kind == LEASH_ROOT || frame->kind == LEASH_LASTING || frame->kind == LEASH_PROGRAM) &&
+		   fd >= 0) {
 		set_add(policies->incoming, frame, fd);
 		return;
 	} else if (frame->kind == LEASH_WATCH_WITHOUT) {
@@ -234,7 +243,7 @@ void policies_reader_ended(struct keeper *keeper, const char *how)
 		return;
 	if (!policies->offered)
 		set_clear(policies->incoming);
-	if (policies->complete)
+	if (policies->complete || policies->purpose == READ_LABELS)
 		return;
 	if (policies->purpose == READ_ROOTS)
 		policies->roots_wanted = true; /* tried again */
@@ -307,6 +316,10 @@ static void policy_took_over(struct keeper *keeper, const struct policy_set *old
 	struct policies *policies = &keeper->policies;
 
 	keeper->page->keeper.policy_number = policies->current->number;
+	selftests_want(keeper);
+	hooks_policy(keeper, policies->current->number, policies->current->fingerprint);
+	if (policies->purpose != READ_ROOTS)
+		policies->labels_wanted = keeper->hooks.mode != ATTACH_NONE;
 	if (old->valid && memcmp(&old->scanner, &policies->current->scanner, sizeof(old->scanner)) != 0)
 		parts_restart_loader(keeper);
 	else if (policies->reloading && keeper->page->keeper.definitions_known &&
@@ -399,6 +412,9 @@ void policies_tick(struct keeper *keeper, uint64_t now)
 		}
 	} else if (policies->reload_wanted) {
 		reload_begin(keeper);
+	} else if (policies->labels_wanted) {
+		policies->labels_wanted = false;
+		reader_start(keeper, READ_LABELS);
 	} else if ((policies->roots_wanted || policies->current->without) && now >= policies->roots_next_ns) {
 		policies->roots_wanted = false;
 		policies->roots_next_ns = now + ROOTS_PAUSE;

@@ -13,11 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "gate.h"
 #include "keeper.h"
 #include "log.h"
 #include "policy_reader.h"
 #include "recorder.h"
+#include "selftest.h"
 #include "wire.h"
 
 static const char usage[] =
@@ -67,6 +69,28 @@ static void finish(struct command *command, int code)
 	command->code = code;
 }
 
+/* Works without a daemon, and not while one lives: it would go on as if its kernel side were there. */
+static int release(void)
+{
+	uint32_t count = 0;
+	int error = attach_release(&count);
+
+	if (error == -EBUSY)
+		fputs("mailwardd: a running mailwardd uses what is attached: stop it first, then release\n", stderr);
+	else if (error == -EPERM && geteuid() != 0)
+		fputs("mailwardd: --release takes root\n", stderr);
+	else if (error)
+		fprintf(stderr, "mailwardd: can't release: %s\n", strerror(-error));
+	else if (count == 0)
+		puts("mailwardd: nothing to release: no program of mailward is attached to the kernel");
+	else
+		printf("mailwardd: released: %u programs were attached to the kernel and are detached; nothing is "
+		       "guarded "
+		       "now\n",
+		       count);
+	return error ? 2 : 0;
+}
+
 static void option_taken(struct command *command, int option)
 {
 	switch (option) {
@@ -86,10 +110,7 @@ static void option_taken(struct command *command, int option)
 		command->foreground = true;
 		break;
 	case OPTION_RELEASE:
-		puts("mailwardd: nothing to release: in reduced mode (fanotify alone) nothing stays attached to the "
-		     "kernel "
-		     "when the daemon has ended");
-		finish(command, 0);
+		finish(command, release());
 		break;
 	case OPTION_VERSION:
 		puts("mailwardd " MAILWARD_VERSION);
@@ -189,6 +210,8 @@ static int part_run(const char *name, int argc, char **argv)
 		return recorder_run();
 	if (strcmp(name, "mailward-policy") == 0)
 		return policy_reader_run(argc, argv);
+	if (strcmp(name, "mailward-selftest") == 0)
+		return selftest_run();
 	fprintf(stderr, "mailwardd: there is no part called %s\n", name);
 	return 2;
 }

@@ -15,6 +15,7 @@
 #include "frame.h"
 #include "lasting.h"
 #include "policy_files.h"
+#include "policy_labels.h"
 #include "policy_roots.h"
 
 #define LIFE_SECONDS 12 /* below the keeper's own limit for it */
@@ -23,18 +24,32 @@
 static struct policy table;
 static struct complaints complaints;
 static struct policy_roots roots;
+static struct policy_programs programs;
 
 /* Waits for the keeper to read; the alarm ends a wait that does not. 0 or -errno. */
-static int tell(enum leash_kind kind, uint64_t value, const char *text, int fd)
+static int send_frame(const struct leash_frame *frame, int fd)
 {
-	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value};
 	struct pollfd leash = {.fd = FD_LEASH, .events = POLLOUT};
 	int error;
 
-	snprintf(frame.text, sizeof(frame.text), "%s", text);
-	while ((error = frame_send(FD_LEASH, &frame, sizeof(frame), fd)) == -EAGAIN)
+	while ((error = frame_send(FD_LEASH, frame, sizeof(*frame), fd)) == -EAGAIN)
 		poll(&leash, 1, 50);
 	return error;
+}
+
+static int tell(enum leash_kind kind, uint64_t value, const char *text, int fd)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value};
+
+	snprintf(frame.text, sizeof(frame.text), "%s", text);
+	return send_frame(&frame, fd);
+}
+
+static int tell_file(enum leash_kind kind, uint64_t value, uint32_t device, int fd)
+{
+	const struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value, .device = device};
+
+	return send_frame(&frame, fd);
 }
 
 static int tell_complaints(bool warnings)
@@ -99,6 +114,19 @@ static int tell_lasting(void)
 	return error;
 }
 
+/* The programs of mail software. What is not installed is left out. */
+static int tell_programs(const struct mounts *mounts)
+{
+	int error = 0;
+
+	policy_programs_open(&table, mounts, &programs);
+	for (size_t i = 0; !error && i < programs.count; i++)
+		error = tell_file(LEASH_PROGRAM, programs.list[i].software, programs.list[i].device,
+				  programs.list[i].fd);
+	policy_programs_close(&programs);
+	return error;
+}
+
 static int tell_roots(const struct mounts *mounts)
 {
 	size_t next = 0;
@@ -106,13 +134,17 @@ static int tell_roots(const struct mounts *mounts)
 
 	policy_roots_open(&table, mounts, &roots);
 	for (uint32_t i = 0; !error && i < table.watch_count; i++) {
-		while (!error && next < roots.count && roots.list[next].watch == i)
-			error = tell(LEASH_ROOT, i, "", roots.list[next++].fd);
+		while (!error && next < roots.count && roots.list[next].watch == i) {
+			const struct policy_root *root = &roots.list[next++];
+			error = tell_file(LEASH_ROOT, i, root->device, root->fd);
+		}
 		if (!error && roots.why[i][0])
 			error = tell(LEASH_WATCH_WITHOUT, i, roots.why[i], -1);
 	}
 	if (!error)
 		error = tell_lasting();
+	if (!error)
+		error = tell_programs(mounts);
 	policy_roots_close(&roots);
 	return error;
 }
@@ -156,6 +188,18 @@ static int find_roots(const struct mounts *mounts)
 	return error ? error : tell_roots(mounts);
 }
 
+static int label_running(const struct mounts *mounts)
+{
+	int error = take_table();
+	char line[160] = "";
+
+	if (!error)
+		error = policy_labels(&table, mounts, line, sizeof(line));
+	if (line[0])
+		tell(LEASH_LOG, 0, line, -1);
+	return error;
+}
+
 int policy_reader_run(int argc, char **argv)
 {
 	struct mounts mounts;
@@ -169,7 +213,10 @@ int policy_reader_run(int argc, char **argv)
 		tell(LEASH_COMPLAINT, 0, "/proc/self/mountinfo cannot be read: mount /proc", -1);
 		return 1;
 	}
-	error = argc > 1 ? read_policy(argv[1], &mounts) : find_roots(&mounts);
+	if (argc < 2 && policy_labels_wanted())
+		error = label_running(&mounts);
+	else
+		error = argc > 1 ? read_policy(argv[1], &mounts) : find_roots(&mounts);
 	mounts_free(&mounts);
 	if (!error)
 		error = tell(LEASH_POLICY_END, table.number, "", -1);

@@ -7,6 +7,8 @@
  *                      sealed memfd), the roots in the order of the watches, LEASH_WATCH_WITHOUT where there is none
  *                      or a part is missing, LEASH_COMPLAINT for each warning, LEASH_POLICY_END, and ends with 0.
  *   no argv[1]         FD_POLICY is a policy that was taken before: the same without LEASH_POLICY and complaints.
+ *   FD_HOOKS + HOOK_LABELS open: nothing but the labels of the processes that run already (policy_labels.h); one line
+ *                      for the log.
  *
  * It ends itself after 12 s.
  */

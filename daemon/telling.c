@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -118,6 +120,169 @@ void telling_refused(struct gate *gate, int32_t pid, int error)
 	ring_put_record(gate, &record, texts);
 }
 
+/* ---- what the kernel side refused by itself ---- */
+
+#define REFUSALS_TURN 64 /* at once: whoever waits comes first */
+
+static const char *const ways[HOOK_WAYS] = {"an open", "a read", "a mapping", "mprotect", "an execution"};
+static const char *const whys[HOOK_WHYS] = {
+	[HOOK_WHY_DENIED] = "what was found before still holds",
+	[HOOK_WHY_UNKNOWN] = "the content has no current answer: it changed after it was approved, or was never judged",
+	[HOOK_WHY_DOWN] = "no gate was running, and the content had no answer from before",
+	[HOOK_WHY_STACKED] = "opened through an overlay, and the content has no current answer",
+	[HOOK_WHY_EXEC_NEVER] = "exec = never",
+};
+
+/* The folder that the names begin at, as far as it can be told: a watch may have several on other file systems. */
+static const char *refusal_root(const struct gate *gate, const struct hook_refusal *refusal)
+{
+	for (uint32_t i = 0; i < gate->scope.count; i++) {
+		const struct scope_root *root = &gate->scope.roots[i];
+		if ((int32_t)root->watch == refusal->watch && root->device == refusal->dev)
+			return root->path_size == 1 ? "" : root->path;
+	}
+	return NULL;
+}
+
+/* Names lie from the file upwards, each with a zero behind it; any other byte may be in them. */
+static size_t refusal_path(const struct gate *gate, const struct hook_refusal *refusal, char *path, size_t size)
+{
+	const char *root = refusal_root(gate, refusal), *names = refusal->path, *end = names + refusal->path_size;
+	size_t length;
+
+	while (end > names && end[-1] == 0)
+		end--;
+	if (end == names)
+		return 0;
+	length = (size_t)snprintf(path, size, "%s%s", root ? root : "", root && !refusal->path_cut ? "" : "/...");
+	while (end > names && length < size) {
+		const char *name = end;
+		while (name > names && name[-1])
+			name--;
+		if (length + 1 + (size_t)(end - name) > size)
+			break;
+		path[length++] = '/';
+		memcpy(path + length, name, (size_t)(end - name));
+		length += (size_t)(end - name);
+		end = name > names ? name - 1 : names;
+	}
+	return length < size ? length : size;
+}
+
+static struct policy_place refusal_said_by(const struct policy_watch *watch, const struct hook_refusal *refusal)
+{
+	struct policy_place place = watch->place;
+	bool would;
+
+	switch ((enum hook_why)refusal->why) {
+	case HOOK_WHY_DENIED:
+		policy_answer(watch, &refusal->verdict, &place, &would);
+		break;
+	case HOOK_WHY_DOWN:
+		return watch->actions[CASE_DOWN].place;
+	case HOOK_WHY_EXEC_NEVER:
+		return watch->exec_place;
+	case HOOK_WHY_UNKNOWN:
+	case HOOK_WHY_STACKED:
+	case HOOK_WHYS:
+		break;
+	}
+	return place;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+/* Its program, if the process is still there; else its name goes into the detail. Nobody waits for this. */
+static void refusal_opener(const struct hook_refusal *refusal, uint64_t age_ns, struct opener *opener, char *detail,
+			   size_t size)
+{
+	char comm[sizeof(refusal->comm)];
+	bool there = opener_was(FD_PROC, (int32_t)refusal->pid, refusal->comm, clock_ns(CLOCK_BOOTTIME) - age_ns);
+
+	*opener = (struct opener){.uid = refusal->uid};
+	if (there)
+		opener_identify(FD_PROC, (int32_t)refusal->pid, opener);
+	opener->uid = refusal->uid;
+	memcpy(comm, refusal->comm, sizeof(comm));
+	for (char *at = comm; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+	snprintf(detail, size, "refused by the kernel at %s: %s%s%s", ways[refusal->way], whys[refusal->why],
+		 opener->exe_size ? "" : "; by ", opener->exe_size ? "" : comm);
+}
+
+static void tell_refusal(struct gate *gate, const struct hook_refusal *refusal)
+{
+	static const struct policy_watch nothing;
+	static struct opener opener;
+	static char path[4097];
+	bool known = refusal->watch >= 0 && (uint32_t)refusal->watch < gate->policy->watch_count;
+	const struct policy_watch *watch = known ? &gate->policy->watches[refusal->watch] : &nothing;
+	uint64_t mono = now_ns(), age = mono > refusal->monotonic_ns ? mono - refusal->monotonic_ns : 0;
+	uint64_t wall = wall_ns() - age;
+	bool by_verdict = refusal->why == HOOK_WHY_DENIED;
+	struct record record = {.time_ns = (int64_t)wall,
+				.dev = makedev(refusal->dev >> 20, refusal->dev & 0xfffff),
+				.ino = refusal->ino,
+				.pid = refusal->pid,
+				.uid = refusal->uid,
+				.watch_index = known ? (uint32_t)refusal->watch : UINT32_MAX,
+				.access = refusal->way == HOOK_WAY_EXEC ? ACCESS_EXEC : ACCESS_OPEN,
+				.answer = ANSWER_DENY,
+				.phase = refusal->why == HOOK_WHY_DOWN ? PHASE_DOWN : PHASE_HOOK,
+				.verdict = by_verdict ? refusal->verdict.kind : VERDICT_NONE,
+				.reason = by_verdict ? refusal->verdict.reason : REASON_NONE};
+	char place[320] = "", detail[160];
+
+	if (refusal->uid == gate->policy->scanner.worker_uid)
+		return; /* a canary of the selftest */
+	count_denied(gate->status, wall);
+	if (refusal->why == HOOK_WHY_EXEC_NEVER)
+		record.reason = REASON_EXEC_NEVER;
+	refusal_opener(refusal, age, &opener, detail, sizeof(detail));
+	if (known)
+		policy_place_text(gate->policy, refusal_said_by(watch, refusal), place, sizeof(place));
+	const char *signature = by_verdict ? refusal->verdict.signature : "";
+	const struct ring_part texts[RECORD_TEXTS] = {
+		[TEXT_SIGNATURE] = text_part(signature, SIGNATURE_SIZE - 1),
+		[TEXT_WATCH] = text_part(watch->path, 1023),
+		[TEXT_POLICY] = text_part(place, sizeof(place) - 1),
+		[TEXT_DETAIL] = text_part(detail, sizeof(detail) - 1),
+		[TEXT_EXE] = {.bytes = opener.exe, .size = opener.exe_size},
+		[TEXT_PATH] = {.bytes = path, .size = refusal_path(gate, refusal, path, sizeof(path))},
+	};
+	ring_put_record(gate, &record, texts);
+}
+
+void telling_refusals(struct gate *gate)
+{
+	struct hook_refusal refusal;
+	struct hook_state state;
+	uint32_t lost;
+
+	if (!gate->policy || !gate->kernel)
+		return;
+	for (int i = 0; i < REFUSALS_TURN && kernel_memory_refusal(gate->kernel, &refusal); i++)
+		tell_refusal(gate, &refusal);
+	kernel_memory_counts(gate->kernel, &state);
+	__atomic_store_n(&gate->status->hook_refusals, state.refused, __ATOMIC_RELAXED);
+	__atomic_store_n(&gate->status->hook_refusals_lost, state.refusals_lost, __ATOMIC_RELAXED);
+	lost = kernel_memory_lost(gate->kernel);
+	if (lost == 0)
+		return;
+	/* Counted, and a gap in the history, as with records that our own ring had no room for. */
+	__atomic_store_n(&gate->status->denied, gate->status->denied + lost, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&gate->ring->lost, lost, __ATOMIC_RELAXED);
+}
+
+/* ---- explain ---- */
+
 static void explain_known(const struct gate *gate, const struct finding *known, struct explain_reply *reply,
 			  struct policy_place *place)
 {
@@ -132,42 +297,75 @@ static void explain_known(const struct gate *gate, const struct finding *known, 
 		reply->answer = ANSWER_ALLOW;
 }
 
-static void explain(struct gate *gate, int fd, struct explain_reply *reply)
+/* In a watch with origin = mail: who wrote it? The mark on the disk cannot be read by the descriptor that we get here,
+ * so a file that the kernel side does not know may be either. */
+static enum explain_origin explain_origin(const struct policy_watch *watch, const struct look *look)
 {
-	struct policy_place said_by;
-	const struct finding *known;
-	struct sight sight;
-	struct place place;
+	if (!watch->origin_mail)
+		return EXPLAIN_ORIGIN_ANY;
+	if ((look->in_kernel && look->kernel.origin & HOOK_ORIGIN_MAIL) || look->present.origin & HOOK_ORIGIN_MAIL)
+		return EXPLAIN_ORIGIN_MAIL;
+	return EXPLAIN_ORIGIN_UNKNOWN;
+}
 
-	reply->watch = UINT32_MAX;
-	reply->answer = ANSWER_ALLOW;
-	if (!gate->policy || memory_look(fd, &sight) < 0)
-		return;
-	switch (door_place(gate, fd, &sight, &place)) {
+static void explain_exec(const struct gate *gate, const struct policy_watch *watch,
+			 const struct policy_place *opened_by, struct explain_reply *reply)
+{
+	struct policy_place said_by = *opened_by;
+
+	reply->exec_answer = reply->answer;
+	if (watch->exec_never && watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store)) {
+		reply->exec_answer = ANSWER_DENY;
+		said_by = watch->exec_place;
+	}
+	policy_place_text(gate->policy, said_by, reply->exec_policy, sizeof(reply->exec_policy));
+}
+
+/* false: the file is none of ours. */
+static bool explain_place(struct gate *gate, int fd, const struct look *look, struct place *place)
+{
+	switch (knowing_place(gate, fd, look, place)) {
 	case WHERE_OUTSIDE:
 	case WHERE_OUTSIDE_LINKED:
-		return;
+		return false;
 	case WHERE_INSIDE:
 	case WHERE_UNSURE:
 		break;
 	}
+	return true;
+}
+
+static void explain(struct gate *gate, int fd, struct explain_reply *reply)
+{
+	struct policy_place said_by;
+	const struct finding *known;
+	struct look look;
+	struct place place;
+
+	reply->watch = UINT32_MAX;
+	reply->answer = ANSWER_ALLOW;
+	if (!gate->policy || knowing_look(gate, fd, &look) < 0 || !explain_place(gate, fd, &look, &place))
+		return;
 	const struct policy_watch *watch = &gate->policy->watches[place.watch];
 	said_by = watch->place;
 	reply->watch = place.watch;
 	snprintf(reply->watch_path, sizeof(reply->watch_path), "%.1023s", watch->path);
-	known = memory_known(gate->memory, &sight.generation, gate->definitions, now_ns());
+	reply->origin = (uint8_t)explain_origin(watch, &look);
+	known = knowing_finding(gate, &look, now_ns());
 	if (known)
 		explain_known(gate, known, reply, &said_by);
 	else
-		reply->state = cases_find(gate->cases, &sight.generation) ? EXPLAIN_JUDGING : EXPLAIN_UNKNOWN;
+		reply->state = cases_find(gate->cases, &look.sight.generation) ? EXPLAIN_JUDGING : EXPLAIN_UNKNOWN;
 	bool unheld = watch->mode != MODE_ENFORCE || !store_may_hold((enum store)watch->store);
-	if (!sight.regular || place.unheld || sight.generation.size == 0 || (unheld && !known)) {
+	if (!look.sight.regular || place.unheld || look.sight.generation.size == 0 || (unheld && !known)) {
 		reply->state = EXPLAIN_UNHELD;
 		reply->answer = ANSWER_ALLOW;
 	} else if (!known) {
 		reply->answer = ANSWER_NONE;
 	}
 	policy_place_text(gate->policy, said_by, reply->policy, sizeof(reply->policy));
+	if (look.sight.regular && look.sight.generation.size > 0)
+		explain_exec(gate, watch, &said_by, reply);
 }
 
 void telling_explain(struct gate *gate)

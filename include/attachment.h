@@ -11,6 +11,9 @@
 
 #include <stdint.h>
 
+/* On a file that mail software wrote; trusted.* is root's alone to see and to set. */
+#define ORIGIN_XATTR "trusted.mailward.origin"
+
 #define HANDLE_SIZE 48 /* ext4 8, xfs 8 to 24, tmpfs 12, btrfs 20 to 40 bytes */
 
 struct generation {

@@ -134,7 +134,7 @@ struct hook_orders {
 	uint32_t watch_count;
 	uint32_t strictest;     /* index of the watch that counts for HOOK_UNSURE */
 	uint32_t track_origins; /* 1: some watch has origin = mail */
-	uint32_t reserved;
+	uint32_t lost_told;     /* of state.refusals_lost, modulo 2^32, how many are in the history as a gap */
 	struct hook_watch watches[HOOKS_WATCHES];
 };
 #define HOOK_STANDSTILL_NS 2000000000ull

@@ -19,11 +19,12 @@ enum record_phase {
 	PHASE_KERNEL,    /* the kernel refused it before the gate could see it (a lease, no descriptors) */
 	PHASE_DOWN,      /* answered for a gate that had ended */
 	PHASE_CLOSE,     /* no access: a scan after a write ended with this */
+	PHASE_HOOK,      /* the kernel side refused it by itself; detail says why where no verdict does */
 	PHASES
 };
 #define PHASE_NAMES                                                                                                    \
 	{                                                                                                              \
-		"known", "scan", "deadline", "busy", "kernel", "down", "close"                                         \
+		"known", "scan", "deadline", "busy", "kernel", "down", "close", "hook"                                         \
 	}
 
 enum record_text {

@@ -50,7 +50,18 @@ enum guard_mode { GUARD_NONE = 0, GUARD_REDUCED, GUARD_FULL, GUARD_MODES };
 	}
 
 /* Of one watch, or of all: was a canary really refused there, for open and for exec? */
-enum canary { CANARY_NOT_YET = 0, CANARY_BLOCKED, CANARY_NOT_BLOCKED, CANARY_NOT_POSSIBLE, CANARIES };
+enum canary {
+	CANARY_NOT_YET = 0,
+	CANARY_BLOCKED,
+	CANARY_NOT_BLOCKED,
+	CANARY_NOT_POSSIBLE,   /* it should be, but could not be tried */
+	CANARY_NOT_APPLICABLE, /* the policy does not ask for it: mode, store, on-infected = report */
+	CANARIES
+};
+#define CANARY_NAMES                                                                                                   \
+	{                                                                                                              \
+		"not-yet", "blocked", "not-blocked", "not-possible", "not-applicable"                                  \
+	}
 
 struct watch_entry {
 	char path[1024]; /* cut where longer */
@@ -89,6 +100,11 @@ struct keeper_part {
 	uint64_t canary_policy;      /* number of the policy that `canary` was found out for */
 	uint8_t canary[WATCHES_MAX]; /* enum canary, by watch */
 	char canary_why[160];        /* of the first that was not blocked, or could not be tried */
+	/* Written before canary_policy. Each watch by itself, as in `canary`, for an open and for an exec; and what is
+	 * to be said of it. */
+	uint8_t canary_open[WATCHES_MAX], canary_exec[WATCHES_MAX];
+	char canary_text[WATCHES_MAX][160];
+	uint64_t canary_due_ns; /* CLOCK_MONOTONIC; a selftest is under way or wanted, and over by then; 0: none is */
 };
 
 struct gate_part {

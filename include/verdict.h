@@ -24,6 +24,7 @@ enum verdict_reason {
 	REASON_CRASHED,
 	REASON_NO_DEFINITIONS,
 	REASON_BUSY,
+	REASON_EXEC_NEVER, /* goes with VERDICT_NONE alone: denied by `exec = never`, whatever the file holds */
 	REASONS
 };
 
@@ -47,7 +48,7 @@ struct verdict {
 #define REASON_NAMES                                                                                                   \
 	{                                                                                                              \
 		"", "timeout", "too-large", "too-deep", "encrypted", "unsupported", "io-error", "engine-error",        \
-			"crashed", "no-definitions", "busy"                                                            \
+			"crashed", "no-definitions", "busy", "exec-never"                                                            \
 	}
 #define ACCESS_NAMES                                                                                                   \
 	{                                                                                                              \

@@ -20,6 +20,9 @@
 #define WIRE_VERSION 1
 #define KEEPER_SOCKET "keeper.sock"
 #define RECORDER_SOCKET "recorder.sock"
+/* Files of the selftest, in the watched folders for a moment. Opened by the workers' uid, which opens no other file:
+ * neither counted nor recorded. */
+#define SELFTEST_PREFIX ".mailward-selftest-"
 
 /*
  * Descriptors that a child finds open when it starts; every other one is closed before exec. The keeper moves them to
@@ -48,7 +51,8 @@ enum start_fd {
 /* ---- keeper <-> child ---- */
 enum leash_kind {
 	/* child to keeper */
-	LEASH_BEAT = 1, /* alive; the gate and the loader: a standstill of 1.5 s / 2 s (loading: 60 s) ends them */
+	LEASH_BEAT = 1, /* alive; the gate and the loader: a standstill of 1.5 s / 2 s (loading: 60 s) ends them; time
+			   in which the loader wants a processor and gets none is no standstill */
 	LEASH_READY,    /* gate: all marks that can stand do; loader: see nursery; recorder: serving; value unused */
 	LEASH_IN_FORCE, /* gate: the policy with this value as its number is in force; text: empty or what fell short */
 	/* LEASH_PEER, from the gate: what the loader (value PEER_LOADER) sent was no frame, its socket was dropped */
@@ -77,6 +81,14 @@ enum leash_kind {
 			  even while nobody answers (where its own file system is marked) */
 	LEASH_PROGRAM, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a root of mail
 			  software; value: its index in the policy; device as for a root */
+	LEASH_CANARY,  /* loader to keeper, when the gate hears of the definitions too; keeper to selftest, its first
+			  frame, value: number of the policy. text: the canary's bytes in hexadecimal; empty: no
+			  definitions, or no canary */
+	LEASH_TESTED,  /* selftest to keeper: watch; value: enum canary of the watch, counts[0] and counts[1] those of
+			  open and exec; text: why it is not CANARY_BLOCKED, or what else is to be known */
+	LEASH_TESTED_ALL, /* selftest to keeper: every watch was told of */
+	LEASH_STATE,      /* from each child but the gate, before it is executed: its first frame; fd: its
+			     /proc/self/stat, or none where that can't be opened */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };
@@ -170,6 +182,13 @@ enum explain_state {
 	EXPLAIN_UNHELD,
 	EXPLAIN_STATES
 };
+enum explain_origin {
+	EXPLAIN_ORIGIN_ANY = 0, /* origin = any: every file there is an attachment */
+	EXPLAIN_ORIGIN_MAIL,    /* origin = mail, and mail software wrote it */
+	EXPLAIN_ORIGIN_OTHER,   /* origin = mail, and it did not: no attachment */
+	EXPLAIN_ORIGIN_UNKNOWN, /* origin = mail, and nobody can say */
+	EXPLAIN_ORIGINS
+};
 struct explain_reply {
 	uint32_t version;
 	uint32_t state; /* enum explain_state; UNKNOWN: an open would wait for a scan; UNHELD: never held (store, mode,
@@ -182,10 +201,15 @@ struct explain_reply {
 	char watch_path[1024];
 	char policy[320]; /* "file:line" of the line that decides */
 	char detail[160];
+	/* Not filled in (exec_policy is empty): an exec gets what an open gets. */
+	uint32_t exec_answer; /* enum answer: what an exec would get now; NONE where a scan decides */
+	uint8_t origin;       /* enum explain_origin */
+	uint8_t reserved[3];
+	char exec_policy[320]; /* "file:line" of the line that decides of an exec */
 };
 
 /* ---- tool <-> keeper ---- */
-enum keeper_verb { KEEPER_STATUS = 1, KEEPER_RELOAD, KEEPER_VERBS };
+enum keeper_verb { KEEPER_STATUS = 1, KEEPER_RELOAD, KEEPER_SELFTEST, KEEPER_VERBS };
 struct keeper_request {
 	uint32_t version;
 	uint32_t verb;
@@ -193,7 +217,7 @@ struct keeper_request {
 struct keeper_reply {
 	uint32_t version;
 	uint32_t verb;
-	int32_t result; /* 0, or 2: text says why (reload) */
+	int32_t result; /* 0, or 2: text says why (reload, selftest). Selftest: its results are in the status page */
 	uint32_t more;  /* 1: another reply follows (one per complaint) */
 	char text[LEASH_TEXT];
 	/* KEEPER_STATUS: the descriptor is the status page, read-only */

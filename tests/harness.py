@@ -77,6 +77,8 @@ TESTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TESTS)
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 SLACK = 5.0
+with open(os.path.join(ROOT, "include", "wire.h")) as header:
+    WIRE_VERSION = next(int(line.split()[2]) for line in header if line.startswith("#define WIRE_VERSION "))
 
 # Put together here, so that no scanner finds them in the tree.
 EICAR = ("X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE!" + "$H+H*").encode()
@@ -253,6 +255,8 @@ def enter_namespace():
         os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable] + sys.argv)
     if before == here:
         sys.exit("this is still the mount namespace that the suite was started in")
+    # What a daemon pins here ends with this namespace, and no other suite's daemon meets it.
+    subprocess.run(["mount", "-t", "bpf", "-o", "mode=0700", "bpf", "/sys/fs/bpf"], stderr=subprocess.DEVNULL)
 
 
 class Suite:
@@ -367,7 +371,7 @@ class Suite:
 class Host:
     def __init__(self, suite, file_system="tmpfs", watches=None, policy=None, definitions=True, size="512M"):
         self.suite, self.kind, self.size = suite, file_system, size
-        self.daemon, self.mounts = None, []
+        self.daemon, self.mounts, self.no_status = None, [], ""
         self.programs = BUILD
         self.base = tempfile.mkdtemp(prefix="mailward-test-", dir="/tmp")
         suite.at_end(self.close)
@@ -601,10 +605,12 @@ class Host:
         return [json.loads(line) for line in text.splitlines() if line.strip()]
 
     def status(self):
+        started = time.monotonic()
         rc, text = self.tool("status", "--json")
         try:
             return json.loads(text)
         except ValueError:
+            self.no_status = "exit code %d after %.1f s: %s" % (rc, time.monotonic() - started, text[-300:].strip())
             return None
 
     def counter(self, name):
@@ -622,7 +628,8 @@ class Host:
         status = self.status()
         value = find(status) if status else None
         if value is None:
-            raise Failure("status --json says nothing of %s" % name)
+            raise Failure("status --json says nothing of %s (%s)" % (name, "it has other fields" if status else
+                                                                     self.no_status))
         return value
 
     def pids(self):

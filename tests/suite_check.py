@@ -30,7 +30,7 @@ def wire_enum(name, text):
     for part in body.split(","):
         word, _, value = part.strip().partition("=")
         if word.strip():
-            number = int(value) if value else number
+            number = eval(value, {}, found) if value else number
             found[word.strip()] = number
             number += 1
     return found
@@ -148,7 +148,7 @@ class Reader:
 # ---- malformed policies: (name, text, line, words of the complaint) ----
 W = "watch /v {\n%s\n}\n"
 BAD = [
-    ("an unknown word at the top", "colour = red\n", 1, "known here: allow-root-filesystem, watch, scanner"),
+    ("an unknown word at the top", "colour = red\n", 1, "known here: allow-root-filesystem, on-stop, watch, scanner"),
     ("an unknown word in a watch", W % "colour = red", 2, "known here: store, mode, origin, exec, deadline"),
     ("an unknown word in scanner", "scanner { threads = 4 }", 1, "known here: workers, max-file-size"),
     ("an unknown block", "guard /v { }\n", 1, "unknown word 'guard'"),
@@ -175,8 +175,14 @@ BAD = [
     ("an unknown mode", W % "mode = on", 2, "use one of off, observe, enforce"),
     ("a value of another word", W % "on-infected = allow", 2, "use one of deny, report"),
     ("quarantine", W % "on-infected = quarantine", 2, "not in this version yet: on-infected = quarantine; use deny"),
-    ("origin = mail", W % "origin = mail", 2, "not in this version yet: origin = mail; use origin = any"),
-    ("exec = never", W % "exec = never", 2, "not in this version yet: exec = never; use exec = scan"),
+    ("origin = mail without mail software", W % "origin = mail", 2, "guards nothing: no mail software is named; add mail-software"),
+    ("an unknown origin", W % "origin = postfix", 2, "use one of any, mail"),
+    ("an unknown word for exec", W % "exec = no", 2, "use one of scan, never"),
+    ("mbox without exec", W % "store = mbox\nexec = never", 3, "exec = never cannot be kept in store = mbox"),
+    ("mdbox without exec", W % "exec = never\nstore = mdbox", 2, "exec = never cannot be kept in store = mdbox"),
+    ("a queue without exec", W % "exec = never\nstore = postfix-queue", 2, "use exec = scan"),
+    ("an unknown word for a stop", "\non-stop = detach\n", 2, "use one of hold, release"),
+    ("on-stop repeated", "on-stop = hold\non-stop = release\n", 2, "'on-stop' is repeated (first in FILE:1)"),
     ("mbox that denies", W % "store = mbox\non-infected = deny", 3, "use report"),
     ("mdbox that denies", W % "store = mdbox\non-error = deny", 3, "use allow"),
     ("a queue that denies", W % "on-timeout = deny\nstore = postfix-queue", 2, "use allow"),
@@ -507,14 +513,18 @@ def _(s):
     place = Place()
     odd = place.folder("a b\033[31m\u202e")
     place.write("watch %s {\n store = maildir\n on-error = allow\n deadline = 250ms\n}\nwatch %s/off { mode = off }\n"
-                "mail-software postfix { roots = { \"/usr/lib/postfix/sbin/master\" } }\n" % (place.watched, place.fs))
+                "mail-software postfix { roots = { \"/bin/sh\" } }\n"
+                "watch %s {\n origin = mail\n exec = never\n}\n" %
+                (place.watched, place.fs, place.folder("w")))
     result = place.check(place.config)
     lines = result.out.splitlines()
     s.check("a row for each watch, with its answers and the lines that decide",
-            lines[1].split() == [place.watched, "maildir", "enforce", "250ms", "deny", "deny", "deny", "allow", "allow:3", "deny",
-                                 "cached", place.config + ":1"], result)
-    s.check("a title over each column", lines[0].split() == "PATH STORE MODE DEADLINE INFECTED TIMEOUT LIMIT ENCRYPTED "
-            "ERROR DOWN MARKS POLICY".split(), lines[0])
+            lines[1].split() == [place.watched, "maildir", "enforce", "any", "scan", "250ms", "deny", "deny", "deny", "allow",
+                                 "allow:3", "deny", "cached", place.config + ":1"], result)
+    s.check("origin and exec too", lines[3].split()[1:6] == ["files", "enforce", "mail:9", "never:10", "5s"], result)
+    s.check("and what a stop does", "\non-stop: hold" in result.out, result)
+    s.check("a title over each column", lines[0].split() == "PATH STORE MODE ORIGIN EXEC DEADLINE INFECTED TIMEOUT LIMIT "
+            "ENCRYPTED ERROR DOWN MARKS POLICY".split(), lines[0])
     result = suite.run([TOOL, "--no-header", "check", place.config])
     s.check("--no-header leaves the titles out", result.out.startswith(place.watched), result)
     rc, found = place.object(place.config)
@@ -526,13 +536,24 @@ def _(s):
             watch["answers"]["down"] == {"answer": "deny", "policy": place.config + ":1", "default": True}, watch)
     s.check("a watch that is off is no warning", found["warnings"] == [] and found["watches"][1]["mode"] == "off", found)
     s.check("--json has the blocks mail-software", found["mail_software"] == [
-        {"name": "postfix", "roots": ["/usr/lib/postfix/sbin/master"], "policy": place.config + ":7"}], found)
+        {"name": "postfix", "roots": ["/bin/sh"], "policy": place.config + ":7"}], found)
+    s.check("--json has origin, exec and on-stop", found["on_stop"] == "hold" and
+            [(w["origin"], w["exec"]) for w in found["watches"]] == [("any", "scan"), ("any", "scan"), ("mail", "never")], found)
+    place.write("on-stop = release\n\nmail-software a { roots = { \"/bin/sh\", \"/no/such/program\" } }\n")
+    result = place.check(place.config)
+    s.check("a root that is not there is a warning with its line",
+            result.rc == 1 and place.config + ":3: " in result.out and "\"/no/such/program\" labels nobody now" in result.out and
+            "/bin/sh" not in result.out, result)
+    s.check("release is shown", "\non-stop: release" in result.out and place.object(place.config)[1]["on_stop"] == "release", result)
+    place.write("mail-software a { roots = { \"/etc\", \"/etc/passwd\" } }\n")
+    result = place.check(place.config)
+    s.check("nor is a folder or a text a program", result.rc == 1 and result.out.count("it is no program") == 2, result)
     os.rmdir(odd)
     odd = place.folder("a b\u202eexe")
     place.write("watch \"%s\" { }\n" % odd)
     result = place.check(place.config)
     s.check("a hostile path forges neither a column nor a direction",
-            result.rc == 0 and len(result.out.splitlines()[1].split()) == 12 and "\u202e" not in result.out, result)
+            result.rc == 0 and len(result.out.splitlines()[1].split()) == 14 and "\u202e" not in result.out, result)
     result = suite.run([TOOL, "check", place.config, "more"])
     s.check("two files are a usage error", result.rc == 2, result)
     result = suite.run([TOOL, "--runtime-dir", place.base, "check"])
@@ -546,6 +567,11 @@ def _(s):
         example = f.read()
     for path in re.findall(r'^watch "(.*?)"', example, re.M):
         os.makedirs(place.fs + path)
+    roots = re.findall(r'"(/usr/[^"]*)"', example)
+    for path in roots:  # they need not be installed here
+        os.makedirs(os.path.dirname(place.fs + path), exist_ok=True)
+        place.write("#!/bin/sh\n", place.fs + path, 0o755)
+    example = example.replace('"/usr/', '"%s/usr/' % place.fs)
     place.write(re.sub(r'^watch "', 'watch "' + place.fs, example, flags=re.M))
     result, reader = place.check(place.config, env={"PATH": "/nowhere"}), Reader(place.config)
     s.check("the example loads without a warning", result.rc == 0 and "maildir" in result.out, result)

@@ -16,7 +16,7 @@ def victim(host, name):
         return host.workers()[0]
     if name == "hasher":
         return host.hasher()
-    return host.pid(name)
+    return host.pids().get(name)  # none while it is being started again
 
 
 def blow(suite, name, sign):

@@ -162,11 +162,12 @@ def _(suite):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         host.start(limits={"NOFILE": (hard, hard)})
         suite.say("hard limit of descriptors: %d" % hard)
+        parts, started = host.pids(), time.monotonic()
         openers = host.openers(count, *files, processes=8)
         waiting = eventually(lambda: host.counter("waiting") + host.counter("busy") >= count, 45, 0.2)
         suite.check("20,000 openers wait", waiting, (host.counter("waiting"), host.counter("busy")))
-        suite.say("waiting: %d, answered as busy: %d, cases: %d" %
-                  (host.counter("waiting"), host.counter("busy"), host.counter("cases")))
+        suite.say("waiting: %d, answered as busy: %d, cases: %d; after %.1f s" % (
+            host.counter("waiting"), host.counter("busy"), host.counter("cases"), time.monotonic() - started))
         started = time.monotonic()
         suite.check("while 20,000 wait a file out of scope opens", host.read(free) == MARKER and
                     time.monotonic() - started < 1 + SLACK, time.monotonic() - started)
@@ -185,6 +186,7 @@ def _(suite):
         wrong = [a for a in made if "/good" in a.path and a.error != 0]
         suite.check("those of clean files went on, but for what was too much", len(wrong) <= host.counter("busy"),
                     (len(wrong), host.counter("busy")))
+        suite.check("no process of ours was ended for them", host.pids() == parts, (parts, host.pids(), host.log()[-600:]))
         suite.check("the kernel refused nothing", host.counter("kernel_refused") == 0, host.counter("kernel_refused"))
         suite.check("each got its answer before its deadline", all(a.waited < 60.1 + SLACK for a in made))
 
@@ -259,6 +261,77 @@ def _(suite):
         suite.check("afterwards, one after another, all goes on", not wrong, len(wrong))
 
 
+def group_nice(pid, nice):
+    """Where each session has its own share, sched(7), nice alone counts for nothing."""
+    try:
+        with open("/proc/%d/autogroup" % pid, "w") as f:
+            f.write("%d" % nice)
+    except OSError:
+        pass
+
+
+def starve(suite, pid):
+    """Leaves that process almost no processor time, whatever the host has -> Popen of what takes it."""
+    processor = min(os.sched_getaffinity(0))
+
+    def first():
+        os.setsid()
+        os.sched_setaffinity(0, {processor})
+        os.nice(-20)
+    taker = suite.popen(["sh", "-c", "while :; do :; done"], preexec_fn=first)
+    os.sched_setaffinity(pid, {processor})
+    os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    group_nice(taker.pid, -20)
+    group_nice(pid, 19)
+    return taker
+
+
+def processor_seconds(pid):
+    with open("/proc/%d/schedstat" % pid) as f:
+        return int(f.read().split()[0]) / 1e9
+
+
+@suite.test("a loader that gets no processor, and one that runs in circles")
+def _(suite):
+    with Host(suite) as host:
+        host.policy(host.watch(deadline="20s"))
+        good, bad = host.put("good", CLEAN), host.put("bad", MARKER)
+        host.stand_in("toil 5")  # between two beats; so it takes the starved one minutes
+        host.start()
+        loader, log = host.pid("loader"), len(host.log())
+        taker = starve(suite, loader)
+        time.sleep(0.5)
+        used = processor_seconds(loader)
+        told = eventually(lambda: [w for w in ("gets no processor", "stands still") if w in host.log()[log:]], 10 + SLACK)
+        suite.check("a loader that gets no processor is told of, and not ended for its silence",
+                    told == ["gets no processor"], host.log()[log:])
+        if told != ["gets no processor"]:
+            return
+        time.sleep(3)
+        used = processor_seconds(loader) - used
+        suite.check("control: it got next to no processor time for 3 s", used < 0.05, used)
+        suite.check("however long that lasts", "stands still" not in host.log() and host.pid("loader") == loader,
+                    host.log()[log:])
+        suite.check("and its workers go on meanwhile", host.read(good) == CLEAN and host.read(bad) is None)
+        taker.kill()
+        taker.wait()
+        os.sched_setscheduler(loader, os.SCHED_OTHER, os.sched_param(0))
+        os.sched_setaffinity(loader, os.sched_getaffinity(0))
+        group_nice(loader, 0)
+        time.sleep(1)
+        suite.check("when it gets some again all is well", host.tool("status")[0] == 0 and host.pid("loader") == loader,
+                    (host.status(), host.log()[log:]))
+        host.behave("toil 60000")
+        started = time.monotonic()
+        ended = eventually(lambda: "loader (pid %d) stands still; killed" % loader in host.log(), 20 + SLACK)
+        suite.say("a loader that runs in circles was noticed after %.2f s" % (time.monotonic() - started))
+        suite.check("a loader that runs in circles is ended after 2 s of running", ended, host.log()[log:])
+        host.behave()
+        suite.check("and another one comes", eventually(lambda: host.pids().get("loader") not in (None, loader), 10))
+        suite.check("which serves", eventually(lambda: host.read(good) == CLEAN and host.tool("status")[0] == 0, 15, 0.2),
+                    host.log()[-300:])
+
+
 @suite.test("status while something is stopped")
 def _(suite):
     for name in ("gate", "recorder", "loader"):
@@ -324,7 +397,10 @@ def _(suite):
         files = [host.put("bad-%d" % i, MARKER + b"%d" % i) for i in range(100)]
         suite.check("a full state directory changes no answer", host.read(bad) is None and host.read(good) == CLEAN and
                     all(host.read(path) is None for path in files))
-        suite.check("nothing has ended for it", host.daemon.poll() is None and host.tool("status")[0] in (0, 1))
+        # Each worker that found something is replaced: for a moment none may serve, which status can't tell from none.
+        fine = eventually(lambda: host.tool("status")[0] in (0, 1), 5)
+        suite.check("nothing has ended for it", fine and host.daemon.poll() is None and "has ended" not in host.log(),
+                    (host.status(), host.log()[-300:]))
         os.unlink(small + "/fill")
         suite.check("and when there is room again denials are recorded", eventually(
             lambda: host.read(bad) is None and [r for r in host.blocked("--path", bad)], 15, 0.5))

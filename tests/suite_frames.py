@@ -9,13 +9,13 @@ import struct
 import subprocess
 import time
 
-from harness import CLEAN, MARKER, SLACK, Host, Suite, eventually
+from harness import CLEAN, MARKER, SLACK, WIRE_VERSION, Host, Suite, eventually
 
 suite = Suite("frames")
 KEEPER, RECORDER = "keeper.sock", "recorder.sock"
 KEEPER_SIZE = 8
 RECORDER_SIZE = 4 + 4 + 8 + 4 + 4 + 4096
-VERSION = 1
+VERSION = WIRE_VERSION
 
 
 def connect(host, name):

@@ -15,11 +15,13 @@ import tempfile
 import threading
 import time
 
-from harness import BUILD, ROOT, SLACK, Suite, eventually, processes
+from harness import BUILD, ROOT, SLACK, WIRE_VERSION, Suite, eventually, processes
 
 suite = Suite("keeper")
 PROGRAMS = os.path.join(BUILD, "keeper")
-VERSION, STATUS, RELOAD = 1, 1, 2
+with open(os.path.join(ROOT, "include", "shared.h")) as header:
+    STATUS_MAGIC = next(int(line.split()[2][:18], 16) for line in header if line.startswith("#define STATUS_MAGIC "))
+VERSION, STATUS, RELOAD, SELFTEST = WIRE_VERSION, 1, 2, 3
 REPLY = struct.Struct("<IIiI1024s")
 CAPABILITIES = {"kill": 5, "setgid": 6, "setuid": 7, "dac_read_search": 2, "sys_ptrace": 19, "sys_admin": 21, "lease": 28}
 FALLBACKS = {"recorder": 65281, "loader": 65282}
@@ -233,7 +235,7 @@ def _(suite):
     except PermissionError:
         suite.check("it can't be mapped for writing", True)
     page = mmap.mmap(fds[0], 4096, mmap.MAP_SHARED, mmap.PROT_READ)
-    suite.check("its magic is right", struct.unpack("<Q", page[:8])[0] == 0x4d57535431303031)
+    suite.check("its magic is right", struct.unpack("<Q", page[:8])[0] == STATUS_MAGIC)
     names = [n for n in ("keeper", "gate", "loader", "recorder") if n.encode() + b"\0" in page[:4096]]
     suite.check("it names the four processes", len(names) == 4, names)
     released = struct.unpack_from("<Q", page, 16 + 7 * 8)[0]
@@ -574,6 +576,59 @@ def _(suite):
     suite.check("the keeper is the same", keeper.process.poll() is None and "killed" not in keeper.log())
 
 
+@suite.test("the selftest")
+def _(suite):
+    keeper = Keeper().start()
+    begin = lambda: keeper.log().count("selftest: policy ")
+    log = keeper.log()
+    suite.check("it runs once, with the policy and the loader's canary, before the keeper is ready",
+                log.count("selftest: policy 1, canary c0ffee, definitions 1") == 1 and
+                log.index("selftest: policy 1") < log.index("ready (pid"), log)
+    suite.check("asked for, it runs again, and who asked is answered when it is over",
+                keeper.call(SELFTEST)[0] == [(0, "")] and begin() == 2)
+    suite.check("after each reload it runs with the new policy", keeper.reload() == [(0, "")] and
+                eventually(lambda: "selftest: policy 2, canary c0ffee" in keeper.log(), 5))
+    loader = keeper.child("loader")
+    os.kill(loader, signal.SIGKILL)
+    suite.check("and with each loader's canary", eventually(lambda: begin() == 4, 5), keeper.log()[-800:])
+    keeper.policy("selftest misses")
+    keeper.reload()
+    keeper.until("selftest: watch 1: it went through")
+    suite.check("what was not blocked is in the log, and on the page", True)
+    _, fds = keeper.call(STATUS)
+    page = mmap.mmap(fds[0], 0, mmap.MAP_SHARED, mmap.PROT_READ)
+    suite.check("of that watch too", page[:].count(b"it went through\0") == 2)
+    keeper.policy("workers 3")
+    keeper.reload()
+    keeper.until("a canary is refused again in each watch that enforces")
+    keeper.policy("selftest dies")
+    keeper.reload()
+    keeper.until("the selftest has ended (exit code 3)")
+    suite.check("one that dies: 2, and how", keeper.call(SELFTEST)[0] == [(2, "the selftest has ended (exit code 3)")])
+    keeper.policy("selftest liar")
+    keeper.reload()
+    keeper.until("sent a frame that it must not send")
+    suite.check("one that lies is killed", keeper.call(SELFTEST)[0] == [(2, "the selftest has ended (signal 9)")])
+    keeper.policy("selftest silent")
+    keeper.reload()
+    eventually(lambda: "selftest" in keeper.children(), 5)
+    suite.check("while one hangs, status is answered", keeper.call(STATUS)[0] == [(0, "")])
+    suite.check("and a policy is taken", keeper.policy("workers 3") or keeper.reload() == [(0, "")])
+    suite.check("a stop tells it to end, and waits", keeper.end() < 2 + SLACK and "selftest: told to end" in keeper.log(),
+                keeper.log()[-400:])
+    keeper = Keeper()
+    keeper.policy("selftest silent")
+    began = time.monotonic()
+    keeper.start()
+    suite.check("being ready waits three seconds for it at most", 2.5 < time.monotonic() - began < 4 + SLACK,
+                time.monotonic() - began)
+    keeper = Keeper()
+    keeper.behave("loader", "no canary")
+    keeper.start()
+    suite.check("a loader without a canary: it runs without one after two seconds",
+                "selftest: policy 1, canary , definitions 1" in keeper.log(), keeper.log())
+
+
 @suite.test("few descriptors")
 def _(suite):
     keeper = Keeper().start(limits={resource.RLIMIT_NOFILE: (128, 128)})
@@ -632,6 +687,7 @@ def _(suite):
     time.sleep(2)
     keeper.reload()
     keeper.end()
+    eventually(lambda: any("STOPPING=1" in words for words in told), SLACK)  # who reads may be behind
     text = "\n".join(told).split("\n")
     suite.check("EXTEND_TIMEOUT_USEC while it loads", "EXTEND_TIMEOUT_USEC=10000000" in text)
     suite.check("READY=1, then RELOADING=1 and READY=1, then STOPPING=1",
@@ -672,6 +728,76 @@ def _(suite):
     suite.check("missing definitions and folders are no error", os.stat(keeper.runtime + "/loader").st_mode & 0o777 == 0o700)
 
 
+@suite.test("the kernel side: taken, handed over, left or taken back")
+def _(suite):
+    keeper = Keeper().start()
+    suite.check("without one: reduced mode, why and what to do in the log",
+                "reduced mode: the stand-in has none; and no remedy" in keeper.log() and "full mode" not in keeper.log())
+    suite.check("without one: no child has a map, nobody is labelled",
+                "the gate holds 0 maps" in keeper.log() and "labelled" not in keeper.log() and "the reader holds" not in
+                keeper.log(), keeper.log())
+    keeper.end()
+    suite.check("without one: nothing is said of it at the end", "kernel side" not in keeper.log(), keeper.log())
+    keeper.close()
+
+    keeper = Keeper().start(env={"FAKE_HOOKS": "full"})
+    log = keeper.log()
+    suite.check("full mode is said", "full mode: 1 programs" in log and "reduced" not in log, log)
+    suite.check("the keeper labels itself, before it has a child",
+                "a process is labelled 4" in log and log.index("labelled 4") < log.index("holds"), log)
+    suite.check("the gate has all maps", "the gate holds 11 maps" in log, log)
+    suite.check("ready only when a reader with the labels has looked at what runs",
+                "the reader holds 1 maps" in log and log.index("the reader holds 1") < log.index("ready (pid"), log)
+    keeper.reload()
+    keeper.until("the reader holds 1 maps", 2)
+    gate = keeper.child("gate")
+    os.kill(gate, signal.SIGKILL)
+    keeper.successor("gate", gate)
+    keeper.until("the gate holds 11 maps", 2)
+    suite.check("after a reload too; and the next gate has the maps", True)
+    keeper.end()
+    suite.check("SIGTERM leaves it, and says so",
+                "the kernel side stays" in keeper.log() and "mailwardd --release" in keeper.log() and
+                "detached" not in keeper.log().replace("--release` detaches", ""), keeper.log())
+    keeper.close()
+
+    keeper = Keeper("root /tmp;on-stop release").start(env={"FAKE_HOOKS": "full"})
+    keeper.end()
+    log = keeper.log()
+    suite.check("on-stop = release: detached when the gate has ended, and said",
+                "stand-in: detached" in log and "on-stop = release" in log and "stays" not in log, log)
+    keeper.close()
+
+    keeper = Keeper().start(env={"FAKE_HOOKS": "labels"})
+    suite.check("labels alone: reduced mode, one map for the gate, running processes labelled",
+                "reduced mode" in keeper.log() and "the gate holds 1 maps" in keeper.log() and
+                "the reader holds 1 maps" in keeper.log(), keeper.log())
+    keeper.close()
+
+
+@suite.test("the kernel side of an earlier run")
+def _(suite):
+    keeper = Keeper().start(env={"FAKE_HOOKS": "reused"})
+    keeper.until("stand-in: settled")
+    log = keeper.log()
+    suite.check("another policy than before gets another number", "took policy 42" in log, log)
+    suite.check("what a third one had left is detached once the gate's marks stand, not before",
+                log.index("took policy") < log.index("settled"), log)
+    keeper.reload()
+    keeper.until("took policy 43")
+    suite.check("and so on", True)
+    keeper.close()
+
+    keeper = Keeper("complain wrong").start(wait=False, env={"FAKE_HOOKS": "full"})
+    code = keeper.process.wait(timeout=20)
+    suite.check("a start that comes to nothing leaves nothing attached", code == 2 and "detached" in keeper.log(), keeper.log())
+    keeper.close()
+    keeper = Keeper("complain wrong").start(wait=False, env={"FAKE_HOOKS": "reused"})
+    code = keeper.process.wait(timeout=20)
+    suite.check("but what was there before goes on", code == 2 and "stand-in: detached" not in keeper.log(), keeper.log())
+    keeper.close()
+
+
 @suite.test("options")
 def _(suite):
     program = PROGRAMS + "/mailwardd"
@@ -681,6 +807,13 @@ def _(suite):
                                                  ("--config", "--runtime-dir", "--state-dir", "--definitions", "--foreground",
                                                   "--release")))
     suite.check("--release says that there is nothing to release", "nothing" in suite.run([program, "--release"]).out)
+    def release(words):
+        return subprocess.run([program, "--release"], env=dict(os.environ, FAKE_HOOKS=words), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+    some, busy = release("full"), release("busy")
+    suite.check("--release says how many programs it detached", some.returncode == 0 and "1 programs" in some.stdout, some)
+    suite.check("--release while a daemon lives: 2, and one line that says what to do",
+                busy.returncode == 2 and "stop it first" in busy.stderr and len(busy.stderr.splitlines()) == 1, busy)
     suite.check("an unknown option: 2", suite.run([program, "--bogus"]).rc == 2)
     suite.check("a word too many: 2", suite.run([program, "bogus"]).rc == 2)
     result = suite.run(["bash", "-c", "exec -a mailward-gate " + program])

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from harness import BUILD, ROOT, Suite, eventually
+from harness import BUILD, ROOT, WIRE_VERSION, Suite, eventually
 
 suite = Suite("tool")
 TOOL, DAEMON = os.path.join(BUILD, "mailward"), os.path.join(BUILD, "mailwardd")
@@ -92,7 +92,10 @@ class Stage:
         self.command("page", marks_stand=1, workers_serving=2, definitions_known=1, definitions_signatures=12,
                      definitions_time_ns=time.time_ns() - 3600 * 10**9, loop_ns=time.monotonic_ns() + 3600 * 10**9,
                      version=b"test 1")
+        self.command("page", policy_number=1, canary_policy=1, guard_mode=1)
         self.command("watch", index=0, path=b"/watched", fs=b"tmpfs")
+        for index in range(3):
+            self.command("canary", index=index, state=1)
         self.command("process", index=0, name=b"gate")
         self.command("process", index=1, name=b"recorder", pid=self.look()["pid"])
 
@@ -119,7 +122,7 @@ class Stage:
         shutil.rmtree(self.base, ignore_errors=True)
 
 
-def request(verb=1, version=1, since=0, uid=0xffffffff, reason=0, path=b""):
+def request(verb=1, version=WIRE_VERSION, since=0, uid=0xffffffff, reason=0, path=b""):
     return struct.pack("=IIqII4096s", version, verb, since, uid, reason, path)
 
 
@@ -421,7 +424,7 @@ def _(suite):
     stage = Stage()
     stage.record(ino=1, vary=1, repeat=3000)
     eventually(lambda: stage.count() == 3000, PATIENCE)
-    frames = [b"", b"x", b"\0" * 4119, request() + b"x", request(version=2), request(verb=0), request(verb=99),
+    frames = [b"", b"x", b"\0" * 4119, request() + b"x", request(version=WIRE_VERSION + 1), request(verb=0), request(verb=99),
               request(reason=77), request(path=b"/" * 4096), b"\xff" * len(request()), b"\0" * 100000]
     for frame in frames:
         with stage.connect() as sock:
@@ -518,7 +521,7 @@ def _(suite):
     rc, out, _ = ask([good, last])
     suite.check("control: a true row is shown", rc == 0 and b"Mailward.Test.Eicar" in out, out)
     for name, frames in (("nothing", []), ("a short frame", [good[:100]]), ("a long one", [good + b"x"]),
-                         ("all ones", [b"\xff" * len(good)]), ("another version", [b"\2" + good[1:]]),
+                         ("all ones", [b"\xff" * len(good)]), ("another version", [b"\x63" + good[1:]]),
                          ("no end", [good])):
         rc, out, err = ask(frames)
         suite.check("%s: can't tell" % name, rc == 4 and err.count(b"\n") == 1, (rc, out, err))
@@ -559,6 +562,18 @@ def _(suite):
     stage.command("explain", answer=0, verdict=0, state=2)
     result = stage.tool("explain", path)
     suite.check("not known yet: 0, it would wait", result.rc == 0 and "would wait for a scan" in result.out, result)
+    for origin, name in enumerate(("any", "mail", "other", "unknown")):
+        stage.command("explain", answer=1, verdict=1, state=1, origin=origin, exec_answer=2, policy=b"m.conf:4",
+                      exec_policy=b"m.conf:6")
+        result, answer = stage.tool("explain", path), json.loads(stage.tool("explain", "--json", path).out)
+        suite.check("origin %s, and an exec that would be denied" % name, result.rc == 0 and
+                    (answer["answer"], answer["policy"], answer["exec_answer"], answer["exec_policy"], answer["origin"]) ==
+                    ("allow", "m.conf:4", "deny", "m.conf:6", name) and
+                    "exec     would be denied (m.conf:6)" in result.out, (result, answer))
+    stage.command("explain", answer=2, verdict=2, state=1, policy=b"m.conf:4")
+    answer = json.loads(stage.tool("explain", "--json", path).out)
+    suite.check("where nothing is said of an exec, it gets what an open gets",
+                (answer["exec_answer"], answer["exec_policy"]) == ("deny", "m.conf:4"), answer)
     stage.command("explain", answer=0, verdict=0, state=0)
     suite.check("outside: 0", "no watch" in stage.tool("explain", path).out)
     suite.check("no such file: 2", stage.tool("explain", path + "x").rc == 2)
@@ -590,7 +605,8 @@ def _(suite):
         "mode", "health", "issues", "definitions", "watches", "processes", "waiting", "blocked_24h",
         "released_unjudged", "uptime_s")) and page["mode"] == "reduced" and page["issues"] == [], page)
     suite.check("of a watch", page["watches"] == [{"path": "/watched", "store": "files", "mode": "enforce",
-                                                   "covered": "yes", "why": "", "file_system": "tmpfs"}], page["watches"])
+                                                   "covered": "yes", "why": "", "file_system": "tmpfs", "marked": True,
+                                                   "hooks": False, "canary": "blocked", "canary_why": ""}], page["watches"])
     field = lambda name: stage.tool("status", "--field", name).out.strip()
     suite.check("--field", (field("watches.0.covered"), field("definitions.signatures"), field("health")) ==
                 ("yes", "12", "healthy"))
@@ -598,6 +614,14 @@ def _(suite):
     for name, change, back in (
             ("watch-not-covered", lambda: stage.command("watch", index=1, path=b"/gone", why=b"no such dir", covered=0),
              lambda: stage.command("watch", index=1, path=b"/gone", covered=1)),
+            ("watch-partly-covered", lambda: stage.command("watch", index=1, path=b"/gone", why=b"a part", covered=2),
+             lambda: stage.command("watch", index=1, path=b"/gone", covered=1)),
+            ("canary-not-blocked", lambda: stage.command("canary", index=1, state=2, text=b"it went through"),
+             lambda: stage.command("canary", index=1, state=1)),
+            ("canary-not-possible", lambda: stage.command("canary", index=1, state=3, text=b"read-only"),
+             lambda: stage.command("canary", index=1, state=1)),
+            ("canary-not-tried", lambda: stage.command("canary", index=1, state=0),
+             lambda: stage.command("canary", index=1, state=1)),
             ("definitions-old", lambda: stage.command("page", definitions_time_ns=time.time_ns() - 8 * 86400 * 10**9),
              stage.healthy),
             ("no-definitions", lambda: stage.command("page", definitions_signatures=0, workers_serving=0), stage.healthy),
@@ -616,6 +640,34 @@ def _(suite):
         suite.check("issue %s: 1" % name, result.rc == 1 and found == [name] and name in result.out, (result, found))
         back()
     suite.check("control: healthy again", stage.tool("status").rc == 0)
+    later = time.monotonic_ns() + 60 * 10**9
+    stage.command("page", canary_policy=0, canary_due_ns=later)
+    suite.check("before the first selftest is over: 4", stage.tool("status").rc == 4 and status()["health"] == "unknown")
+    stage.command("page", canary_due_ns=1)
+    found = [issue["id"] for issue in status()["issues"]]
+    suite.check("a first selftest that is overdue: 1", stage.tool("status").rc == 1 and
+                found == ["canary-not-tried"] * 2, found)
+    stage.command("page", canary_policy=1, policy_number=2, canary_due_ns=later)
+    suite.check("after a reload, what the next one will find is no issue yet", stage.tool("status").rc == 0 and
+                status()["watches"][0]["canary"] == "not-yet", status())
+    stage.command("page", policy_number=1)
+    stage.command("canary", index=1, state=2, text=b"through")
+    suite.check("what went through stays one while the next selftest runs", stage.tool("status").rc == 1)
+    stage.healthy()
+    stage.command("page", canary_due_ns=0)
+    for mode, name in ((0, "none"), (1, "reduced"), (2, "full")):
+        stage.command("page", guard_mode=mode, guard_why=b"no BPF LSM", guard_remedy=b"lsm=...,bpf")
+        text, page = stage.tool("status").out, status()
+        suite.check("mode %s, why, and what to do about it" % name,
+                    "\nmode         %s (no BPF LSM): " % name in text and "lsm=...,bpf" in text and
+                    (page["mode"], page["mode_why"], page["mode_remedy"]) == (name, "no BPF LSM", "lsm=...,bpf"), text)
+    stage.command("page", guard_mode=1, guard_why=b"", guard_remedy=b"")
+    suite.check("reduced mode is no issue", stage.tool("status").rc == 0)
+    stage.command("watch", index=1, path=b"/gone", marked=0, hooks=1, covered=2, why=b"a part")
+    watch = status()["watches"][1]
+    suite.check("partly covered, mark and hooks are told", (watch["covered"], watch["marked"], watch["hooks"]) ==
+                ("partly", False, True), watch)
+    stage.command("watch", index=1, path=b"/gone", covered=1)
     stage.command("signal", number=int(signal.SIGSTOP))
     started = time.monotonic()
     page = status()
@@ -635,6 +687,36 @@ def _(suite):
     suite.check("the keeper is silent: 4 within a second", result.rc == 4 and time.monotonic() - started < 1 + PATIENCE, result)
 
 
+@suite.test("selftest")
+def _(suite):
+    stage = Stage()
+    stage.healthy()
+    stage.command("watch", index=1, path=b"/mbox", store=3)
+    stage.command("canary", index=1, state=4, text=b"a store of this kind is never refused")
+    result = stage.tool("selftest")
+    suite.check("all blocked: 0", result.rc == 0, result)
+    suite.check("a line for each watch below its titles", [line.split()[:3] for line in result.out.splitlines()] ==
+                [["OPEN", "EXEC", "WATCH"], ["blocked", "blocked", "/watched"], ["not-applicable", "not-applicable", "/mbox"]],
+                result)
+    stage.command("canary", index=0, state=2, open=1, exec=2, text=b"an exec \x1b[2J\nblocked")
+    result = stage.tool("selftest", "--json")
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    suite.check("one that went through: 1", result.rc == 1 and stage.tool("selftest").rc == 1, result)
+    suite.check("JSON Lines", [list(row) for row in rows] == [["path", "canary", "open", "exec", "why"]] * 2 and
+                (rows[0]["canary"], rows[0]["open"], rows[0]["exec"]) == ("not-blocked", "blocked", "not-blocked"), rows)
+    text = stage.tool("selftest").out
+    suite.check("what is said forges no line", text.count("\n") == 3 and "\x1b" not in text, text)
+    stage.command("canary", index=0, state=3)
+    suite.check("one that could not be tried: 1", stage.tool("selftest").rc == 1)
+    stage.command("selftest", result=2, text=b"the selftest has ended (signal 9)")
+    result = stage.tool("selftest")
+    suite.check("a run that ended: 4, and how", result.rc == 4 and "signal 9" in result.err, result)
+    suite.check("a usage error: 2", stage.tool("selftest", "all").rc == 2)
+    stage.process.kill()
+    stage.process.wait()
+    suite.check("not running: 3", stage.tool("selftest").rc == 3)
+
+
 @suite.test("reload")
 def _(suite):
     stage = Stage()
@@ -650,7 +732,7 @@ def _(suite):
 @suite.test("nobody there, wrong use")
 def _(suite):
     stage = Stage(start=False)
-    for verb in (["status"], ["blocked"], ["watch"], ["explain", "/"], ["reload"]):
+    for verb in (["status"], ["blocked"], ["watch"], ["explain", "/"], ["reload"], ["selftest"]):
         result = stage.tool(*verb)
         suite.check("%s: not running" % verb[0], result.rc == 3 and "not running" in result.err, result)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -658,7 +740,7 @@ def _(suite):
     suite.check("a socket of a dead daemon: not running", stage.tool("status").rc == 3)
     for args in ([], ["nonsense"], ["--runtime-dir"], ["--nonsense", "status"], ["status", "x"], ["reload", "x"]):
         suite.check("usage error: %s" % " ".join(args), suite.run([TOOL] + args).rc == 2)
-    for verb in ("selftest", "scan", "top", "report", "quarantine", "allow", "definitions", "metrics", "probe", "diag"):
+    for verb in ("scan", "top", "report", "quarantine", "allow", "definitions", "metrics", "diag"):
         result = suite.run([TOOL, verb])
         suite.check("%s: said to be missing" % verb, result.rc == 2 and "not in this version yet" in result.err, result)
     result = suite.run([TOOL, "nonsense"])

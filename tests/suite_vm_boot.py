@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The machine itself (tests/vm): the right kernel, BPF LSM in it, and fanotify guarding a loop ext4 and `/`."""
+import ctypes
 import os
 import re
-import subprocess
 
-from harness import BUILD, CLEAN, EICAR, MARKER, Host, Suite, eventually, in_machine
+from harness import CLEAN, EICAR, MARKER, Host, Suite, eventually, in_machine
 
 suite = Suite("vm_boot")
 
@@ -14,6 +14,26 @@ OBJECT = '''
 char _license[] SEC("license") = "GPL";
 SEC("lsm/inode_mkdir") int refuse(void *ctx) { return -1; }
 '''
+
+
+class Attached:
+    """One program of an object, loaded and attached by libbpf."""
+
+    def __init__(self, path, name):
+        lib = self.lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+        for function in ("bpf_object__open_file", "bpf_object__find_program_by_name", "bpf_program__attach"):
+            getattr(lib, function).restype = ctypes.c_void_p
+        self.object, self.link = ctypes.c_void_p(lib.bpf_object__open_file(path.encode(), None)), None
+        loaded = lib.bpf_object__load(self.object)
+        if loaded == 0:
+            program = ctypes.c_void_p(lib.bpf_object__find_program_by_name(self.object, name))
+            self.link = lib.bpf_program__attach(program)
+        self.why = "load: %d, errno %d" % (loaded, ctypes.get_errno())
+
+    def close(self):
+        if self.link:
+            self.lib.bpf_link__destroy(ctypes.c_void_p(self.link))
+        self.lib.bpf_object__close(self.object)
 
 
 @suite.test("the machine")
@@ -38,7 +58,7 @@ def _(suite):
 
 @suite.test("an LSM BPF program")
 def _(suite):
-    work, pins = "/run/vm-boot", "/sys/fs/bpf/vm-boot"
+    work = "/run/vm-boot"
     os.makedirs(work, exist_ok=True)
     with open(work + "/refuse.c", "w") as f:
         f.write(OBJECT)
@@ -48,21 +68,20 @@ def _(suite):
         return
     os.mkdir(work + "/control")
     suite.check("control: a folder can be made without it", os.path.isdir(work + "/control"))
-    result = suite.run(["bpftool", "prog", "loadall", work + "/refuse.o", pins, "autoattach"], timeout=60)
-    suite.check("it loads and attaches", result.rc == 0, result)
+    attached = Attached(work + "/refuse.o", b"refuse")
+    suite.check("it loads and attaches", attached.link, attached.why)
     try:
         os.mkdir(work + "/refused")
         refused = False
     except PermissionError:
         refused = True
-    finally:
-        subprocess.run(["rm", "-r", pins])
+    attached.close()
     suite.check("it refuses", refused)
-    suite.check("and is gone with its pins", eventually(lambda: suite.run(["mkdir", work + "/again"]).rc == 0, 15))
+    suite.check("and is gone when it is detached", eventually(lambda: suite.run(["mkdir", work + "/again"]).rc == 0, 15))
 
 
 def guarded(suite, host, where, outside, name):
-    bad, good = host.put("bad", EICAR, where), host.put("good", CLEAN, where)
+    bad, good = host.put("bad", EICAR, where, 0o755), host.put("good", CLEAN, where)
     free = host.put("bad", MARKER, outside)
     suite.check("control: an infected file on %s is read without the guard" % name, host.read(bad) == EICAR)
     host.start()

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,7 +23,7 @@
 
 #define DEFAULT_POLICY "/etc/mailward/mailward.conf"
 #define POSTCONF_TIME_MS 5000
-#define COLUMNS 12
+#define COLUMNS 14
 #define CELL 64
 
 static const char *const store_names[] = STORE_NAMES;
@@ -171,6 +172,17 @@ static void answer_cell(char *cell, const struct policy_watch *watch, enum polic
 		snprintf(cell, CELL, "%s:%u", answer_text(watch, which), action->place.line);
 }
 
+/* As answer_cell(); the default is said by the line of the watch. */
+static void word_cell(char *cell, const struct policy_watch *watch, const char *word, struct policy_place place)
+{
+	if (watch->mode == MODE_OFF)
+		snprintf(cell, CELL, "-");
+	else if (place.line == watch->place.line)
+		snprintf(cell, CELL, "%s", word);
+	else
+		snprintf(cell, CELL, "%s:%u", word, place.line);
+}
+
 static void deadline_cell(char *cell, uint64_t deadline_ns)
 {
 	uint64_t ms = deadline_ns / 1000000;
@@ -186,16 +198,19 @@ static void row_cells(char cells[COLUMNS - 2][CELL], const struct policy_watch *
 {
 	snprintf(cells[0], CELL, "%s", store_names[watch->store]);
 	snprintf(cells[1], CELL, "%s", mode_names[watch->mode]);
-	deadline_cell(cells[2], watch->deadline_ns);
+	word_cell(cells[2], watch, watch->origin_mail ? "mail" : "any", watch->origin_place);
+	word_cell(cells[3], watch, watch->exec_never ? "never" : "scan", watch->exec_place);
+	deadline_cell(cells[4], watch->deadline_ns);
 	for (int i = 0; i < POLICY_CASES; i++)
-		answer_cell(cells[3 + i], watch, (enum policy_case)i);
-	snprintf(cells[9], CELL, "%s", watch->ignore_marks ? "cached" : "none");
+		answer_cell(cells[5 + i], watch, (enum policy_case)i);
+	snprintf(cells[11], CELL, "%s", watch->ignore_marks ? "cached" : "none");
 }
 
 static void print_table(FILE *out, bool header)
 {
-	static const char *const titles[COLUMNS - 2] = {"STORE", "MODE",      "DEADLINE", "INFECTED", "TIMEOUT",
-							"LIMIT", "ENCRYPTED", "ERROR",    "DOWN",     "MARKS"};
+	static const char *const titles[COLUMNS - 2] = {"STORE",     "MODE",     "ORIGIN",  "EXEC",
+							"DEADLINE",  "INFECTED", "TIMEOUT", "LIMIT",
+							"ENCRYPTED", "ERROR",    "DOWN",    "MARKS"};
 	char cells[COLUMNS - 2][CELL], path[4 * POLICY_PATH_SIZE], place[POLICY_FILE_SIZE + 16];
 	int widths[COLUMNS - 2], path_width = 4;
 
@@ -238,9 +253,12 @@ static void print_rest(FILE *out, bool header, enum limit_state state)
 		scanner->workers, scanner->max_file_size >> 10, scanner->max_scan_size >> 10, scanner->max_files,
 		scanner->max_depth, scanner->scan_time_ms);
 	for (uint32_t i = 0; i < policy.mail_software_count; i++)
-		fprintf(out, "mail-software %s: %u root%s, without effect in this version\n",
-			policy.mail_software[i].name, policy.mail_software[i].root_count,
-			policy.mail_software[i].root_count == 1 ? "" : "s");
+		fprintf(out, "mail-software %s: %u root%s\n", policy.mail_software[i].name,
+			policy.mail_software[i].root_count, policy.mail_software[i].root_count == 1 ? "" : "s");
+	fprintf(out, "on-stop: %s\n",
+		policy.release_on_stop
+			? "release (nothing is guarded after a stop)"
+			: "hold (after a stop, on-down answers where the kernel can; mailwardd --release)");
 	if (state != LIMIT_KNOWN)
 		fprintf(out, "%s\n", limit_sentence(state));
 }
@@ -283,12 +301,13 @@ static json_t *watch_json(uint32_t index)
 				    json_pack("{s:s, s:o, s:b}", "answer", answer_text(watch, (enum policy_case)i),
 					      "policy", place_json(watch->actions[i].place), "default",
 					      watch->actions[i].is_default));
-	return json_pack("{s:o, s:s, s:s, s:I, s:s, s:o, s:o, s:b, s:o, s:o}", "path",
+	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:b, s:o, s:o}", "path",
 			 json_text(watch->path, strlen(watch->path)), "store", store_names[watch->store], "mode",
-			 mode_names[watch->mode], "deadline_ms", (json_int_t)(watch->deadline_ns / 1000000), "marks",
-			 watch->ignore_marks ? "cached" : "none", "policy", place_json(watch->place), "answers",
-			 answers, "covered", roots.why[index][0] == 0, "why",
-			 json_text(roots.why[index], strlen(roots.why[index])), "file_system",
+			 mode_names[watch->mode], "origin", watch->origin_mail ? "mail" : "any", "exec",
+			 watch->exec_never ? "never" : "scan", "deadline_ms",
+			 (json_int_t)(watch->deadline_ns / 1000000), "marks", watch->ignore_marks ? "cached" : "none",
+			 "policy", place_json(watch->place), "answers", answers, "covered", roots.why[index][0] == 0,
+			 "why", json_text(roots.why[index], strlen(roots.why[index])), "file_system",
 			 json_text(roots.file_system[index], strlen(roots.file_system[index])));
 }
 
@@ -330,6 +349,7 @@ static void print_object(FILE *out, const char *file, bool good, enum limit_stat
 	json_object_set_new(object, "watches", watches);
 	if (good) {
 		json_object_set_new(object, "allow_root_filesystem", json_boolean(policy.allow_root_filesystem));
+		json_object_set_new(object, "on_stop", json_string(policy.release_on_stop ? "release" : "hold"));
 		json_object_set_new(object, "scanner",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
 					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
@@ -361,6 +381,27 @@ static void look_at_roots(const struct mounts *mounts)
 	}
 }
 
+/* Programs are known by their file: one that is not there labels nobody. */
+static void look_at_software(void)
+{
+	for (uint32_t i = 0; i < policy.mail_software_count; i++) {
+		const struct policy_mail_software *software = &policy.mail_software[i];
+		for (uint32_t r = 0; r < software->root_count; r++) {
+			struct stat status;
+			const char *wrong = NULL;
+			if (stat(software->roots[r], &status) < 0)
+				wrong = strerror(errno);
+			else if (!S_ISREG(status.st_mode) || !(status.st_mode & 0111))
+				wrong = "it is no program";
+			if (wrong)
+				complain(&complaints, true, policy.files[software->place.file], software->place.line,
+					 "mail-software %s: the root \"%.400s\" labels nobody now: %s; correct it, or "
+					 "take it out",
+					 software->name, software->roots[r], wrong);
+		}
+	}
+}
+
 static int check_policy(const struct options *options, const char *file, FILE *out)
 {
 	enum limit_state state = LIMIT_NOT_TOLD;
@@ -373,6 +414,7 @@ static int check_policy(const struct options *options, const char *file, FILE *o
 	good = policy_load(&policy, file, &complaints) && policy_settle(&policy, &mounts, &complaints);
 	if (good) {
 		look_at_roots(&mounts);
+		look_at_software();
 		state = message_size_limit(&limit);
 		compare_limits(file, state, limit);
 	}

@@ -17,20 +17,24 @@
 #include "loop.h"
 #include "record.h"
 
+#define ASKED_MOST 3
+
 /* The queue of a listener that nobody serves is full at some time; then connect(2) says EAGAIN at once. */
 static int connect_patiently(int sock, const struct sockaddr_un *address)
 {
-	uint64_t end = now_ns() + CLIENT_PATIENCE_MS * 1000000ull;
+	uint64_t now, end = now_ns() + CLIENT_PATIENCE_MS * 1000000ull;
 	struct timespec pause = {.tv_nsec = 10000000};
 
-	while (connect(sock, (const struct sockaddr *)address, sizeof(*address)) < 0) {
+	for (;;) {
+		now = now_ns(); /* before the try: on a busy host we may get no processor for long after it */
+		if (connect(sock, (const struct sockaddr *)address, sizeof(*address)) == 0)
+			return 0;
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
-		if (now_ns() > end)
+		if (now > end)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
-	return 0;
 }
 
 int client_connect(const struct options *options, const char *name, int *sock_out)
@@ -73,11 +77,11 @@ int client_receive(int sock, void *frame, size_t size, int *fd_out, int timeout_
 
 	for (;;) {
 		struct pollfd wait = {.fd = sock, .events = POLLIN};
+		uint64_t now = now_ns(); /* before the look, for the same reason */
 		int error = frame_receive(sock, frame, size, fd_out), left = -1;
 		if (error != -EAGAIN)
 			return error;
 		if (timeout_ms >= 0) {
-			uint64_t now = now_ns();
 			if (now >= end)
 				return -ETIMEDOUT;
 			left = (int)((end - now) / 1000000u) + 1;
@@ -120,7 +124,8 @@ bool row_is_sound(const struct row_frame *row)
 	       TERMINATED(row->detail) && explain->state < EXPLAIN_STATES && explain->answer < ANSWERS &&
 	       explain->verdict.kind < VERDICT_KINDS && explain->verdict.reason < REASONS &&
 	       TERMINATED(explain->verdict.signature) && TERMINATED(explain->watch_path) &&
-	       TERMINATED(explain->policy) && TERMINATED(explain->detail);
+	       TERMINATED(explain->policy) && TERMINATED(explain->detail) && explain->exec_answer < ANSWERS &&
+	       explain->origin < EXPLAIN_ORIGINS && TERMINATED(explain->exec_policy);
 }
 
 int client_next_row(int sock, struct row_frame *row, int timeout_ms)
@@ -148,18 +153,32 @@ static const struct status_page *page_map(int fd)
 													   : NULL;
 }
 
-int client_status_page(const struct options *options, const struct status_page **page_out)
+/* The keeper's answer to one question. EXIT_FINE and *error_out, 0 or -errno; else the code of client_connect(). */
+static int status_ask(const struct options *options, int *fd_out, int *error_out)
 {
 	struct keeper_request request = {.version = WIRE_VERSION, .verb = KEEPER_STATUS};
 	struct keeper_reply reply;
-	int sock = -1, fd = -1, error, code = client_connect(options, KEEPER_SOCKET, &sock);
+	int sock = -1, code = client_connect(options, KEEPER_SOCKET, &sock);
 
 	if (code != EXIT_FINE)
 		return code;
-	error = frame_send(sock, &request, sizeof(request), -1);
-	if (error == 0)
-		error = client_receive(sock, &reply, sizeof(reply), &fd, CLIENT_PATIENCE_MS);
+	*error_out = frame_send(sock, &request, sizeof(request), -1);
+	if (*error_out == 0)
+		*error_out = client_receive(sock, &reply, sizeof(reply), fd_out, CLIENT_PATIENCE_MS);
 	close(sock);
+	return EXIT_FINE;
+}
+
+int client_status_page(const struct options *options, const struct status_page **page_out)
+{
+	int fd = -1, error = -EPIPE, code;
+
+	/* It hangs up on who asks nothing for 2 s, which on a busy host may have been us. */
+	for (int i = 0; i < ASKED_MOST && error == -EPIPE; i++) {
+		code = status_ask(options, &fd, &error);
+		if (code != EXIT_FINE)
+			return code;
+	}
 	if (error < 0) {
 		trouble("can't tell: the keeper does not answer (%s)", strerror(-error));
 		return EXIT_CANNOT_TELL;

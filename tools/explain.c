@@ -16,30 +16,55 @@ static const char *const state_names[EXPLAIN_STATES] = {
 	[EXPLAIN_JUDGING] = "judging", [EXPLAIN_UNHELD] = "not-held",
 };
 
-static const char *answer_word(const struct explain_reply *reply)
+static const char *answer_word(const struct explain_reply *reply, uint32_t answer)
 {
 	switch ((enum explain_state)reply->state) {
 	case EXPLAIN_OUTSIDE:
 	case EXPLAIN_UNHELD:
-		return reply->answer == ANSWER_DENY ? "deny" : "allow";
+		return answer == ANSWER_DENY ? "deny" : "allow";
 	case EXPLAIN_KNOWN:
 	case EXPLAIN_UNKNOWN:
 	case EXPLAIN_JUDGING:
 	case EXPLAIN_STATES:
 		break;
 	}
-	return reply->answer == ANSWER_ALLOW ? "allow" : reply->answer == ANSWER_DENY ? "deny" : "wait";
+	return answer == ANSWER_ALLOW ? "allow" : answer == ANSWER_DENY ? "deny" : "wait";
 }
 
-static const char *answer_sentence(const struct explain_reply *reply)
+/* Where the gate says nothing of it, an exec gets what an open gets. */
+static uint32_t exec_answer(const struct explain_reply *reply)
 {
-	if (reply->answer == ANSWER_DENY)
+	return reply->exec_policy[0] ? reply->exec_answer : reply->answer;
+}
+
+static const char *exec_policy(const struct explain_reply *reply)
+{
+	return reply->exec_policy[0] ? reply->exec_policy : reply->policy;
+}
+
+static const char *const origin_names[EXPLAIN_ORIGINS] = {
+	[EXPLAIN_ORIGIN_ANY] = "any",
+	[EXPLAIN_ORIGIN_MAIL] = "mail",
+	[EXPLAIN_ORIGIN_OTHER] = "other",
+	[EXPLAIN_ORIGIN_UNKNOWN] = "unknown",
+};
+static const char *const origin_sentences[EXPLAIN_ORIGINS] = {
+	[EXPLAIN_ORIGIN_ANY] = "",
+	[EXPLAIN_ORIGIN_MAIL] = "mail software wrote it: an attachment",
+	[EXPLAIN_ORIGIN_OTHER] = "mail software did not write it: no attachment (origin = mail)",
+	[EXPLAIN_ORIGIN_UNKNOWN] = "nobody can say whether mail software wrote it",
+};
+
+static const char *answer_sentence(const struct explain_reply *reply, uint32_t answer)
+{
+	if (answer == ANSWER_DENY)
 		return "would be denied";
 	switch ((enum explain_state)reply->state) {
 	case EXPLAIN_OUTSIDE:
 		return "would go on at once: no watch is answerable for it";
 	case EXPLAIN_UNHELD:
-		return "would go on at once: this file is never held";
+		return reply->origin == EXPLAIN_ORIGIN_OTHER ? "would go on at once: it is no attachment"
+							     : "would go on at once: this file is never held";
 	case EXPLAIN_JUDGING:
 		return "would wait for the scan that is under way";
 	case EXPLAIN_UNKNOWN:
@@ -48,7 +73,7 @@ static const char *answer_sentence(const struct explain_reply *reply)
 	case EXPLAIN_STATES:
 		break;
 	}
-	return reply->answer == ANSWER_ALLOW ? "would go on" : "would wait for a scan";
+	return answer == ANSWER_ALLOW ? "would go on" : "would wait for a scan";
 }
 
 static void print_line(const char *title, const char *text, size_t size)
@@ -64,7 +89,7 @@ static void print_line(const char *title, const char *text, size_t size)
 static void print_text(const struct explain_reply *reply, const char *path, size_t path_size)
 {
 	static const char *const verdicts[VERDICT_KINDS] = VERDICT_NAMES, *const reasons[REASONS] = REASON_NAMES;
-	char when[32], line[SIGNATURE_SIZE + 128];
+	char when[32], line[SIGNATURE_SIZE + 128], exec[128 + sizeof(reply->exec_policy)];
 	const char *name =
 		reply->verdict.kind == VERDICT_INFECTED ? reply->verdict.signature : reasons[reply->verdict.reason];
 
@@ -77,7 +102,13 @@ static void print_text(const struct explain_reply *reply, const char *path, size
 	print_line("verdict", line, strlen(line));
 	print_line("detail", reply->detail, strlen(reply->detail));
 	print_line("policy", reply->policy, strlen(reply->policy));
-	print_line("open", answer_sentence(reply), strlen(answer_sentence(reply)));
+	print_line("origin", origin_sentences[reply->origin], strlen(origin_sentences[reply->origin]));
+	print_line("open", answer_sentence(reply, reply->answer), strlen(answer_sentence(reply, reply->answer)));
+	snprintf(exec, sizeof(exec), "%s%s%s%s", answer_sentence(reply, exec_answer(reply)),
+		 strcmp(exec_policy(reply), reply->policy) == 0 ? "" : " (",
+		 strcmp(exec_policy(reply), reply->policy) == 0 ? "" : exec_policy(reply),
+		 strcmp(exec_policy(reply), reply->policy) == 0 ? "" : ")");
+	print_line("exec", exec, strlen(exec));
 }
 
 static json_t *explain_to_json(const struct explain_reply *reply, const char *path, size_t size)
@@ -90,13 +121,16 @@ static json_t *explain_to_json(const struct explain_reply *reply, const char *pa
 	json_object_set_new(json, "path", json_text(path, size));
 	json_object_set_new(json, "path_hex", text_is_plain(path, size) ? json_string("") : json_hex(path, size));
 	json_object_set_new(json, "state", json_string(state_names[reply->state]));
-	json_object_set_new(json, "answer", json_string(answer_word(reply)));
+	json_object_set_new(json, "answer", json_string(answer_word(reply, reply->answer)));
+	json_object_set_new(json, "exec_answer", json_string(answer_word(reply, exec_answer(reply))));
+	json_object_set_new(json, "origin", json_string(origin_names[reply->origin]));
 	json_object_set_new(json, "verdict", json_string(verdicts[reply->verdict.kind]));
 	json_object_set_new(json, "signature", json_text(reply->verdict.signature, strlen(reply->verdict.signature)));
 	json_object_set_new(json, "reason", json_string(reasons[reply->verdict.reason]));
 	json_object_set_new(json, "detail", json_text(reply->detail, strlen(reply->detail)));
 	json_object_set_new(json, "watch", json_text(reply->watch_path, strlen(reply->watch_path)));
 	json_object_set_new(json, "policy", json_text(reply->policy, strlen(reply->policy)));
+	json_object_set_new(json, "exec_policy", json_text(exec_policy(reply), strlen(exec_policy(reply))));
 	json_object_set_new(json, "judged", json_string(when));
 	return json;
 }

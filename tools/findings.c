@@ -30,6 +30,20 @@ __attribute__((format(printf, 4, 5))) static void add_issue(struct findings *fin
 	va_end(arguments);
 }
 
+static void copy_canaries(struct keeper_part *keeper)
+{
+	for (uint32_t i = 0; i < WATCHES_MAX; i++) {
+		keeper->canary[i] = keeper->canary[i] < CANARIES ? keeper->canary[i] : CANARY_NOT_YET;
+		keeper->canary_open[i] = keeper->canary_open[i] < CANARIES ? keeper->canary_open[i] : CANARY_NOT_YET;
+		keeper->canary_exec[i] = keeper->canary_exec[i] < CANARIES ? keeper->canary_exec[i] : CANARY_NOT_YET;
+		keeper->canary_text[i][sizeof(keeper->canary_text[i]) - 1] = 0;
+	}
+	keeper->canary_why[sizeof(keeper->canary_why) - 1] = 0;
+	keeper->guard_mode = keeper->guard_mode < GUARD_MODES ? keeper->guard_mode : GUARD_NONE;
+	keeper->guard_why[sizeof(keeper->guard_why) - 1] = 0;
+	keeper->guard_remedy[sizeof(keeper->guard_remedy) - 1] = 0;
+}
+
 void status_copy(const struct status_page *page, struct status_page *copy)
 {
 	for (int i = 0; i < 20; i++) {
@@ -49,7 +63,9 @@ void status_copy(const struct status_page *page, struct status_page *copy)
 		watch->file_system[sizeof(watch->file_system) - 1] = 0;
 		watch->store = watch->store < STORES ? watch->store : 0;
 		watch->mode = watch->mode < MODES ? watch->mode : 0;
+		watch->covered = watch->covered < COVERAGES ? watch->covered : COVERED_NO;
 	}
+	copy_canaries(&copy->keeper);
 	for (uint32_t i = 0; i < PROCESSES_MAX; i++) {
 		struct process_entry *process = &copy->keeper.processes[i];
 		process->name[sizeof(process->name) - 1] = 0;
@@ -105,12 +121,68 @@ static void find_in_watches(const struct status_page *page, struct findings *fin
 {
 	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
 		const struct watch_entry *watch = &page->gate.watches[i];
-		if (watch->covered || watch->mode == MODE_OFF)
+		if (watch->covered == COVERED_YES || watch->mode == MODE_OFF)
 			continue;
-		add_issue(findings, "watch-not-covered",
-			  "opens there are not guarded: make the directory exist, or correct the policy and reload",
-			  "%s: %s", watch->path, watch->why[0] ? watch->why : "not covered");
+		if (watch->covered == COVERED_PARTLY)
+			add_issue(findings, "watch-partly-covered",
+				  "correct what is said of it, or take what can't be guarded out of the watch",
+				  "%s: %s", watch->path, watch->why[0] ? watch->why : "partly covered");
+		else
+			add_issue(findings, "watch-not-covered",
+				  "opens there are not guarded: make the directory exist, or correct the policy and "
+				  "reload",
+				  "%s: %s", watch->path, watch->why[0] ? watch->why : "not covered");
 	}
+}
+
+enum canary finding_canary(const struct status_page *page, uint32_t index)
+{
+	bool current = page->keeper.canary_policy && page->keeper.canary_policy == page->keeper.policy_number;
+
+	return current ? (enum canary)page->keeper.canary[index] : CANARY_NOT_YET;
+}
+
+/* While a selftest is under way only what went through before is an issue. What is told as another issue already (a
+ * watch that is not covered, no definitions) is none of these. */
+static void find_in_canary(const struct status_page *page, uint32_t index, bool pending, struct findings *findings)
+{
+	const struct watch_entry *watch = &page->gate.watches[index];
+	const struct keeper_part *keeper = &page->keeper;
+	const char *text = keeper->canary_text[index];
+
+	switch (finding_canary(page, index)) {
+	case CANARY_NOT_BLOCKED:
+		add_issue(
+			findings, "canary-not-blocked",
+			"infected files get through there: see the log, restart mailwardd, then run mailward selftest",
+			"%s: %s", watch->path, text);
+		return;
+	case CANARY_NOT_POSSIBLE:
+		if (!pending && watch->covered != COVERED_NO && keeper->definitions_signatures)
+			add_issue(findings, "canary-not-possible",
+				  "nobody knows whether the guard works there: remove what is in the way, then run "
+				  "mailward selftest",
+				  "%s: %s", watch->path, text);
+		return;
+	case CANARY_NOT_YET:
+		if (!pending && watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store))
+			add_issue(findings, "canary-not-tried", "run mailward selftest", "%s: %s", watch->path,
+				  keeper->canary_why[0] ? keeper->canary_why : "no canary has been tried there");
+		return;
+	case CANARY_BLOCKED:
+	case CANARY_NOT_APPLICABLE:
+	case CANARIES:
+		return;
+	}
+}
+
+static void find_in_canaries(const struct status_page *page, struct clocks clocks, struct findings *findings)
+{
+	uint64_t due = page->keeper.canary_due_ns;
+	bool pending = due && clocks.monotonic_ns <= due;
+
+	for (uint32_t i = 0; findings->ready && i < page->gate.watch_count; i++)
+		find_in_canary(page, i, pending, findings);
 }
 
 static void find_in_definitions(const struct status_page *page, struct findings *findings)
@@ -165,13 +237,22 @@ static void find_in_counters(const struct status_page *page, struct findings *fi
 			  "the last reload failed: %s", page->keeper.reload_failed);
 }
 
+/* The first selftest belongs to it, but not for ever: one that does not come to an end is an issue. */
+static bool is_ready(const struct status_page *page, struct clocks clocks)
+{
+	const struct keeper_part *keeper = &page->keeper;
+
+	if (!page->gate.marks_stand ||
+	    !(keeper->workers_serving > 0 || (keeper->definitions_known && keeper->definitions_signatures == 0)))
+		return false;
+	return keeper->canary_policy || (keeper->canary_due_ns && clocks.monotonic_ns > keeper->canary_due_ns);
+}
+
 void findings_make(const struct status_page *page, struct clocks clocks, struct findings *findings)
 {
 	const struct keeper_part *keeper = &page->keeper;
 
-	findings->ready =
-		page->gate.marks_stand &&
-		(keeper->workers_serving > 0 || (keeper->definitions_known && keeper->definitions_signatures == 0));
+	findings->ready = is_ready(page, clocks);
 	findings->uptime_s =
 		clocks.wall_ns > keeper->started_ns ? (clocks.wall_ns - keeper->started_ns) / SECOND_NS : 0;
 	findings->definitions_age_s = -1;
@@ -181,6 +262,7 @@ void findings_make(const struct status_page *page, struct clocks clocks, struct 
 	findings->blocked_24h = blocked_in_a_day(page, clocks.wall_ns);
 	findings->issue_count = 0;
 	find_in_watches(page, findings);
+	find_in_canaries(page, clocks, findings);
 	find_in_definitions(page, findings);
 	find_in_processes(page, clocks, findings);
 	find_in_counters(page, findings);

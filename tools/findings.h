@@ -18,7 +18,8 @@ struct issue {
 };
 
 struct findings {
-	bool ready; /* every mark stands, and a worker serves or it is known that there are no definitions */
+	bool ready; /* every mark stands, a worker serves or it is known that there are no definitions, and the first
+		       selftest is over or overdue */
 	int64_t definitions_age_s; /* -1: none */
 	uint64_t uptime_s, blocked_24h;
 	const char *states[PROCESSES_MAX]; /* of keeper.processes, in words */
@@ -36,6 +37,9 @@ void status_copy(const struct status_page *page, struct status_page *copy_out);
 
 /* "running", "stopped" (SIGSTOP, a debugger), "ended", or what the keeper says of it. */
 const char *process_state_word(const struct process_entry *process);
+
+/* What is known of a canary in this watch, for the policy in force. */
+enum canary finding_canary(const struct status_page *page, uint32_t index);
 
 /* states[] is filled by the caller. */
 void findings_make(const struct status_page *page, struct clocks clocks, struct findings *findings);

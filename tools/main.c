@@ -20,11 +20,12 @@ static const struct verb {
 	{"watch", verb_watch, "[--path P] [--user U] [--reason R] [--fail-on-found]", "every decision, live"},
 	{"explain", verb_explain, "PATH", "what an open of PATH would get now, and which line says so"},
 	{"check", verb_check, "[FILE]", "is a policy right, and what does it say"},
+	{"selftest", verb_selftest, "", "is a canary refused in each watch that enforces"},
+	{"probe", verb_probe, "", "what this kernel can do, tried for real; needs no daemon, but root"},
 	{"reload", verb_reload, "", "take the policy file again; the old one stays where it is wrong"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-static const char *const later[] = {"selftest", "scan",        "top",     "report", "quarantine",
-				    "allow",    "definitions", "metrics", "probe",  "diag"};
+static const char *const later[] = {"scan", "top", "report", "quarantine", "allow", "definitions", "metrics", "diag"};
 
 static void print_usage(FILE *out)
 {
@@ -133,7 +134,7 @@ static int verb_unknown(const char *name)
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (strcmp(later[i], name) == 0)
 			return trouble("%s is not in this version yet", name);
-	return trouble("unknown verb %s; there are: status blocked watch explain check reload", name);
+	return trouble("unknown verb %s; there are: status blocked watch explain check selftest probe reload", name);
 }
 
 static int run(int argc, char **argv)

@@ -14,6 +14,9 @@
 
 static const char *const store_names[STORES] = STORE_NAMES;
 static const char *const mode_names[MODES] = MODE_NAMES;
+static const char *const guard_names[GUARD_MODES] = GUARD_MODE_NAMES;
+static const char *const coverage_names[COVERAGES] = COVERAGE_NAMES;
+static const char *const canary_names[CANARIES] = CANARY_NAMES;
 
 static const char *health(const struct findings *findings)
 {
@@ -41,12 +44,16 @@ static json_t *watches_to_json(const struct status_page *page)
 
 	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
 		const struct watch_entry *watch = &page->gate.watches[i];
-		json_array_append_new(list, json_pack("{s:o, s:s, s:s, s:s, s:o, s:o}", "path",
+		const char *said = page->keeper.canary_text[i];
+		json_array_append_new(list, json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:b, s:b, s:s, s:o}", "path",
 						      json_text(watch->path, strlen(watch->path)), "store",
 						      store_names[watch->store], "mode", mode_names[watch->mode],
-						      "covered", watch->covered ? "yes" : "no", "why",
+						      "covered", coverage_names[watch->covered], "why",
 						      json_text(watch->why, strlen(watch->why)), "file_system",
-						      json_text(watch->file_system, strlen(watch->file_system))));
+						      json_text(watch->file_system, strlen(watch->file_system)),
+						      "marked", watch->marked != 0, "hooks", watch->hooks != 0,
+						      "canary", canary_names[finding_canary(page, i)], "canary_why",
+						      json_text(said, strlen(said))));
 	}
 	return list;
 }
@@ -95,6 +102,8 @@ static void counters_to_json(json_t *json, const struct status_page *page)
 	set_number(json, "deadlines_passed", gate->deadlines_passed);
 	set_number(json, "records_lost", gate->records_lost);
 	set_number(json, "worker_deaths", gate->worker_deaths);
+	set_number(json, "hook_refusals", gate->hook_refusals);
+	set_number(json, "hook_refusals_lost", gate->hook_refusals_lost);
 	for (int i = 0; i < 8; i++)
 		set_number(waits, bounds[i], gate->wait_under_ms[i]);
 	json_object_set_new(json, "wait_under_ms", waits);
@@ -110,7 +119,10 @@ static json_t *status_to_json(const struct status_page *page, const struct findi
 	set_number(definitions, "signatures", keeper->definitions_signatures);
 	json_object_set_new(definitions, "age_s",
 			    findings->definitions_age_s < 0 ? json_null() : json_integer(findings->definitions_age_s));
-	json_object_set_new(json, "mode", json_string("reduced"));
+	json_object_set_new(json, "mode", json_string(guard_names[keeper->guard_mode]));
+	json_object_set_new(json, "mode_why", json_text(keeper->guard_why, strlen(keeper->guard_why)));
+	json_object_set_new(json, "mode_remedy", json_text(keeper->guard_remedy, strlen(keeper->guard_remedy)));
+	json_object_set_new(json, "labels", json_boolean(keeper->labels));
 	json_object_set_new(json, "health", json_string(health(findings)));
 	json_object_set_new(json, "issues", issues_to_json(findings));
 	json_object_set_new(json, "note", json_string(findings->note ? findings->note : ""));
@@ -173,14 +185,17 @@ static void print_watches(const struct status_page *page, bool header)
 	char path[QUOTED_ROOM(1024)], file_system[QUOTED_ROOM(32)], why[QUOTED_ROOM(160)];
 
 	if (header && page->gate.watch_count)
-		printf("\n%-13s %-8s %-7s %-11s %s\n", "STORE", "MODE", "COVERED", "FILE SYSTEM", "WATCH");
+		printf("\n%-13s %-8s %-7s %-6s %-5s %-14s %-11s %s\n", "STORE", "MODE", "COVERED", "MARKED", "HOOKS",
+		       "CANARY", "FILE SYSTEM", "WATCH");
 	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
 		const struct watch_entry *watch = &page->gate.watches[i];
 		text_quote(path, sizeof(path), watch->path, strlen(watch->path));
 		text_column(file_system, sizeof(file_system), watch->file_system, strlen(watch->file_system));
 		text_quote(why, sizeof(why), watch->why, strlen(watch->why));
-		printf("%-13s %-8s %-7s %-11s %s%s%s%s\n", store_names[watch->store], mode_names[watch->mode],
-		       watch->covered ? "yes" : "no", file_system, path, why[0] ? " (" : "", why, why[0] ? ")" : "");
+		printf("%-13s %-8s %-7s %-6s %-5s %-14s %-11s %s%s%s%s\n", store_names[watch->store],
+		       mode_names[watch->mode], coverage_names[watch->covered], watch->marked ? "yes" : "no",
+		       watch->hooks ? "yes" : "no", canary_names[finding_canary(page, i)], file_system, path,
+		       why[0] ? " (" : "", why, why[0] ? ")" : "");
 	}
 }
 
@@ -215,6 +230,24 @@ static void print_processes(const struct status_page *page, const struct finding
 	printf("; %llu workers\n", (unsigned long long)page->keeper.workers_serving);
 }
 
+static void print_mode(const struct keeper_part *keeper)
+{
+	static const char *const meanings[GUARD_MODES] = {
+		[GUARD_NONE] = "nothing is guarded",
+		[GUARD_REDUCED] = "opens and execs are guarded, descriptors that are open already are not",
+		[GUARD_FULL] =
+			"no byte is read without a verdict, and the kernel holds the door while the daemon is down",
+	};
+	char why[QUOTED_ROOM(sizeof(keeper->guard_why))], remedy[QUOTED_ROOM(sizeof(keeper->guard_remedy))];
+
+	text_quote(why, sizeof(why), keeper->guard_why, strlen(keeper->guard_why));
+	text_quote(remedy, sizeof(remedy), keeper->guard_remedy, strlen(keeper->guard_remedy));
+	printf("mode         %s%s%s%s: %s\n", guard_names[keeper->guard_mode], why[0] ? " (" : "", why,
+	       why[0] ? ")" : "", meanings[keeper->guard_mode]);
+	if (remedy[0])
+		printf("             for full mode: %s\n", remedy);
+}
+
 static void print_status(const struct status_page *page, const struct findings *findings, bool header)
 {
 	const struct gate_part *gate = &page->gate;
@@ -229,7 +262,7 @@ static void print_status(const struct status_page *page, const struct findings *
 	       : findings->issue_count ? "\033[31m"
 				       : "\033[32m",
 	       findings->ready ? health(findings) : "can't tell yet", colours ? "\033[0m" : "", up);
-	printf("mode         reduced: opens and execs are guarded, descriptors that are open already are not\n");
+	print_mode(&page->keeper);
 	text_quote(text, sizeof(text), page->keeper.policy_file, strlen(page->keeper.policy_file));
 	printf("policy       %s, number %llu\n", text, (unsigned long long)page->keeper.policy_number);
 	print_definitions(&page->keeper, findings);

@@ -29,6 +29,8 @@ int verb_blocked(const struct options *options, int argc, char **argv);
 int verb_watch(const struct options *options, int argc, char **argv);
 int verb_explain(const struct options *options, int argc, char **argv);
 int verb_check(const struct options *options, int argc, char **argv);
+int verb_selftest(const struct options *options, int argc, char **argv);
+int verb_probe(const struct options *options, int argc, char **argv);
 int verb_reload(const struct options *options, int argc, char **argv);
 
 /* Prints "mailward: sentence" to standard error and returns EXIT_TROUBLE. What comes from outside the tool is passed

@@ -20,7 +20,7 @@
 #endif
 
 struct access {
-	int fd;       /* the file, O_RDONLY; kept open until it is answered and accesses_close() */
+	int fd;       /* the file, O_RDONLY; stays open until accesses_close() */
 	int32_t pid;  /* in our pid namespace; 0: outside */
 	uint8_t kind; /* enum access_kind */
 };
@@ -43,9 +43,17 @@ int accesses_open(struct accesses **accesses_out, int group_fd, int proc_fd, str
 enum access_next accesses_next(struct accesses *accesses, struct access *access_out);
 /* What the keeper shall answer, should we end now. Call as soon as it is known. */
 void accesses_note(struct accesses *accesses, const struct access *access, enum answer answer, uint32_t watch);
-/* Answers; the descriptor stays open. 0 or -errno (ENOENT: the opener is gone). */
-int accesses_answer(struct accesses *accesses, const struct access *access, enum answer answer);
-/* Closes an event's descriptor, or one taken in by accesses_adopt(), later and elsewhere. */
+/* Answers; the descriptor stays open. Where more than 200 wait for an answer it is given with others by
+ * accesses_give(), at most 5 us for each of them later: see accesses.c. The keeper gives it should we end before. */
+void accesses_answer(struct accesses *accesses, const struct access *access, enum answer answer);
+/* Gives what was gathered, if it is time; to be called in each turn. Some hundreds at the most: then it is due again.
+ */
+void accesses_give(struct accesses *accesses, uint64_t now);
+/* When accesses_give() has something to do; UINT64_MAX: nothing is gathered. */
+uint64_t accesses_due(const struct accesses *accesses);
+/* Gives all of it now. */
+void accesses_give_all(struct accesses *accesses);
+/* Closes an event's descriptor, or one taken in by accesses_adopt(), later and elsewhere, and not before its answer. */
 void accesses_close(struct accesses *accesses, int fd);
 /* A descriptor from elsewhere (the other group) counts against the same limit from now on, and is to be closed here.
  * false: there is no room for it to stay. */

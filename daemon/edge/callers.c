@@ -49,8 +49,11 @@ static void caller_ready(void *owner, uint32_t events)
 	}
 	if (request.verb == KEEPER_STATUS) {
 		send_status(caller);
-	} else if (request.verb == KEEPER_RELOAD) {
-		caller->round = caller->callers->reload(caller->callers->owner);
+	} else if (request.verb == KEEPER_RELOAD || request.verb == KEEPER_SELFTEST) {
+		struct callers *callers = caller->callers;
+		bool reload = request.verb == KEEPER_RELOAD;
+		caller->round = reload ? callers->reload(callers->owner) : callers->selftest(callers->owner);
+		caller->verb = request.verb;
 		caller->until_ns = 0;
 	} else {
 		caller_close(caller);
@@ -122,7 +125,8 @@ void callers_answer(struct callers *callers, uint64_t round, const struct keeper
 {
 	for (int i = 0; i < callers->most; i++) {
 		struct caller *caller = &callers->all[i];
-		if (caller->handler.fd < 0 || caller->until_ns || caller->round > round)
+		if (caller->handler.fd < 0 || caller->until_ns || caller->verb != replies[0].verb ||
+		    caller->round > round)
 			continue;
 		for (int j = 0; j < count; j++)
 			frame_send(caller->handler.fd, &replies[j], sizeof(replies[j]), -1);

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -109,6 +110,17 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The keeper opens no path, so we open for it what tells a child that stands still from one that gets no processor. */
+static void show_state(int leash)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_STATE};
+	int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+
+	frame_send(leash, &frame, sizeof(frame), file);
+	if (file >= 0)
+		close(file);
+}
+
 static _Noreturn void become(const struct child_plan *plan, int leash, int go, pid_t keeper)
 {
 	int executable;
@@ -117,6 +129,8 @@ static _Noreturn void become(const struct child_plan *plan, int leash, int go, p
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != keeper || read(go, &byte, 1) != 1)
 		give_up();
+	if (plan->shows_state)
+		show_state(leash);
 	place_descriptors(plan, leash, &executable);
 	set_limits(plan);
 	set_identity(plan);
@@ -153,7 +167,7 @@ int child_start(struct child *child, const struct child_plan *plan)
 		close(go[1]);
 		return error;
 	}
-	*child = (struct child){.pid = pid, .leash = leash[0], .go = go[1]};
+	*child = (struct child){.pid = pid, .leash = leash[0], .go = go[1], .state = -1};
 	return 0;
 }
 
@@ -166,11 +180,29 @@ void child_go(struct child *child)
 	child->go = -1;
 }
 
+bool child_is_runnable(const struct child *child, uint64_t *cpu_ns_out)
+{
+	char text[128]; /* "pid (name) state ...", proc(5): 10 + 2 + 15 + 4 */
+	struct timespec used;
+	clockid_t clock;
+	ssize_t size = child->state < 0 ? -1 : pread(child->state, text, sizeof(text) - 1, 0);
+	const char *name_end;
+
+	if (size <= 0 || clock_getcpuclockid(child->pid, &clock) != 0 || clock_gettime(clock, &used) < 0)
+		return false;
+	*cpu_ns_out = (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+	text[size] = 0;
+	name_end = strrchr(text, ')');
+	return name_end && strncmp(name_end, ") R ", 4) == 0;
+}
+
 void child_forget(struct child *child)
 {
 	if (child->leash >= 0)
 		close(child->leash);
 	if (child->go >= 0)
 		close(child->go);
-	*child = (struct child){.pid = 0, .leash = -1, .go = -1};
+	if (child->state >= 0)
+		close(child->state);
+	*child = (struct child){.pid = 0, .leash = -1, .go = -1, .state = -1};
 }

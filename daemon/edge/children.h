@@ -23,17 +23,23 @@ struct child_plan {
 	unsigned uid, gid;      /* uid 0: root, as we are */
 	unsigned nofile;        /* RLIMIT_NOFILE, both limits; 0: as it is */
 	bool unlimited_memlock; /* where the kernel lets us */
+	bool shows_state;       /* its first frame is LEASH_STATE (wire.h) */
 };
 
 struct child {
 	pid_t pid; /* 0: none */
 	int leash; /* our end, -1: none */
 	int go;    /* it runs when a byte is written here; -1 then */
+	int state; /* its /proc/PID/stat, -1: not known. Put here by who gets LEASH_STATE */
 };
 
 /* Forks. The child waits until child_go(), so that its pid can be made known before it does anything. 0 or -errno. */
 int child_start(struct child *child, const struct child_plan *plan);
 void child_go(struct child *child);
+
+/* Does it run, or would it if it were given a processor? *cpu_ns_out: processor time it has used so far. false where
+ * its state is not known. */
+bool child_is_runnable(const struct child *child, uint64_t *cpu_ns_out);
 
 /* Closes what we hold of it; says nothing to the process. */
 void child_forget(struct child *child);

@@ -30,7 +30,7 @@ struct entry {
 	uint64_t expires_ns; /* CLOCK_MONOTONIC; 0: never */
 	uint64_t finding;    /* serial in the ring of findings; 0: clean */
 	uint64_t epoch;      /* of the place; 0: not known */
-	int64_t place_ctime_ns;
+	int64_t place_changed_ns;
 	uint32_t watch;
 	uint8_t unheld;
 	uint8_t stale; /* the content may have changed: only its digest can tell */
@@ -91,6 +91,7 @@ int memory_look(int fd, struct sight *sight_out)
 	sight.generation.size = now.stx_size;
 	sight.generation.ctime_ns = now.stx_ctime.tv_sec * (int64_t)SECOND + now.stx_ctime.tv_nsec;
 	take_handle(fd, &sight.generation);
+	sight.changed_ns = sight.generation.ctime_ns;
 	sight.links = now.stx_nlink;
 	sight.mount_id = now.stx_mnt_id;
 	sight.regular = S_ISREG(now.stx_mode);
@@ -210,10 +211,16 @@ static uint64_t lasts_ns(const struct verdict *verdict)
 	case REASON_NONE:
 	case REASON_NO_DEFINITIONS:
 	case REASON_BUSY:
+	case REASON_EXEC_NEVER:
 	case REASONS:
 		break;
 	}
 	return UINT64_MAX;
+}
+
+bool memory_lasts(const struct verdict *verdict)
+{
+	return verdict->kind != VERDICT_NONE && lasts_ns(verdict) == 0;
 }
 
 void memory_keep(struct memory *memory, const struct generation *generation, const struct finding *finding,
@@ -242,26 +249,25 @@ void memory_keep(struct memory *memory, const struct generation *generation, con
 	}
 }
 
-bool memory_place(struct memory *memory, const struct generation *generation, uint64_t epoch, struct place *place_out)
+bool memory_place(struct memory *memory, const struct sight *sight, uint64_t epoch, struct place *place_out)
 {
-	struct entry *entry = find(memory, generation);
+	struct entry *entry = find(memory, &sight->generation);
 
-	if (!entry || entry->epoch != epoch || entry->place_ctime_ns != generation->ctime_ns)
+	if (!entry || entry->epoch != epoch || entry->place_changed_ns != sight->changed_ns)
 		return false;
 	*place_out = (struct place){.watch = entry->watch, .unheld = entry->unheld};
 	return true;
 }
 
-void memory_keep_place(struct memory *memory, const struct generation *generation, uint64_t epoch,
-		       const struct place *place)
+void memory_keep_place(struct memory *memory, const struct sight *sight, uint64_t epoch, const struct place *place)
 {
 	struct entry *entry;
 
-	if (generation->handle_size == 0)
+	if (sight->generation.handle_size == 0)
 		return;
-	entry = make(memory, generation);
+	entry = make(memory, &sight->generation);
 	entry->epoch = epoch;
-	entry->place_ctime_ns = generation->ctime_ns;
+	entry->place_changed_ns = sight->changed_ns;
 	entry->watch = place->watch;
 	entry->unheld = place->unheld;
 }
@@ -288,11 +294,14 @@ void memory_changed_all(struct memory *memory)
 		memory->entries[i / WAYS][i % WAYS].stale = true;
 }
 
-void memory_withdraw(struct memory *memory, uint64_t worker)
+void memory_withdraw(struct memory *memory, uint64_t worker, void (*each)(void *owner, const struct generation *file),
+		     void *owner)
 {
 	for (uint32_t i = 0; i < SETS * WAYS; i++) {
 		struct entry *entry = &memory->entries[i / WAYS][i % WAYS];
-		if (entry->used && entry->worker == worker)
-			entry->definitions = 0;
+		if (!entry->used || entry->worker != worker || entry->definitions == 0)
+			continue;
+		entry->definitions = 0;
+		each(owner, &entry->generation);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What is known of a descriptor's file, without BPF: its generation, read from the descriptor, and a bounded memory of
- * verdicts keyed by it. The same questions will be answered from the kernel's inode storage in full mode.
+ * verdicts keyed by it. In full mode kernel_memory.h answers the same questions; knowing_look() puts the two together.
  *
  * A verdict that is not there, is of another generation, or was made with other definitions is unknown, never clean.
  */
@@ -18,7 +18,8 @@
 struct sight {
 	struct generation generation;
 	uint32_t links;
-	uint64_t mount_id; /* statx(2) STATX_MNT_ID, kernel 5.8 */
+	uint64_t mount_id;  /* statx(2) STATX_MNT_ID, kernel 5.8 */
+	int64_t changed_ns; /* the change time, CLOCK_REALTIME; a new name changes it, too */
 	bool regular;
 	bool settled; /* the change time lies before the clock's last tick: a later change must show in it */
 	bool certain; /* the file system gives handles, so that the file can be told for sure */
@@ -56,6 +57,10 @@ struct memory;
 int memory_open(struct memory **memory_out); /* 0 or -ENOMEM; all of it is taken now */
 void memory_close(struct memory **memory);
 
+/* Does this verdict lie in the content itself, so that it stays right as long as the content does? Else it lay in the
+ * moment: tried again after a while, or not kept at all. */
+bool memory_lasts(const struct verdict *verdict);
+
 /* Is there a current verdict (these definitions, not past its time: unscanned ones of a passing kind last 10 s to 60
  * s)? The finding is borrowed until the next call here. NULL: unknown. */
 const struct finding *memory_known(struct memory *memory, const struct generation *generation, uint64_t definitions,
@@ -67,16 +72,17 @@ void memory_keep(struct memory *memory, const struct generation *generation, con
  * this digest: that finding still holds. Borrowed; NULL: unknown. */
 const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
 					  const uint8_t digest[32], uint64_t definitions, uint64_t now);
-/* The place found out for this generation under this epoch (the caller counts it up when a folder moved or the policy
- * changed). */
-bool memory_place(struct memory *memory, const struct generation *generation, uint64_t epoch, struct place *place_out);
-void memory_keep_place(struct memory *memory, const struct generation *generation, uint64_t epoch,
-		       const struct place *place);
+/* The place found out for this file, unchanged in content and name since, under this epoch (the caller counts it up
+ * when a folder moved or the policy changed). */
+bool memory_place(struct memory *memory, const struct sight *sight, uint64_t epoch, struct place *place_out);
+void memory_keep_place(struct memory *memory, const struct sight *sight, uint64_t epoch, const struct place *place);
 /* News of a file (its handle alone will do): it has another name, or its content may have changed. */
 void memory_moved(struct memory *memory, const struct generation *file);
 void memory_changed(struct memory *memory, const struct generation *file);
 void memory_changed_all(struct memory *memory);
-/* A worker turned out to lie or crashed: what it said so far is unknown again. */
-void memory_withdraw(struct memory *memory, uint64_t worker);
+/* A worker turned out to lie or crashed: what it said so far is unknown again. each: called for every file that this
+ * concerns. */
+void memory_withdraw(struct memory *memory, uint64_t worker, void (*each)(void *owner, const struct generation *file),
+		     void *owner);
 
 #endif

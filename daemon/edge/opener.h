@@ -6,6 +6,7 @@
 #ifndef MAILWARD_OPENER_H
 #define MAILWARD_OPENER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,5 +18,9 @@ struct opener {
 
 /* proc_fd: directory /proc. pid 0 (outside our pid namespace): unknown. */
 void opener_identify(int proc_fd, int32_t pid, struct opener *opener_out);
+
+/* Is the process that has this number now the one that had it at that time (CLOCK_BOOTTIME, ns): called the same, and
+ * started before? false also where it is gone. */
+bool opener_was(int proc_fd, int32_t pid, const char *comm, uint64_t boot_ns);
 
 #endif

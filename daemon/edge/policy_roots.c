@@ -279,9 +279,9 @@ bool policy_settle(struct policy *policy, const struct mounts *mounts, struct co
 /* ---- roots ---- */
 
 /* Does a remote file system answer? A child asks, so that only the child is stuck; it keeps nothing of ours open. */
-static bool remote_answers(struct policy_roots *roots, const char *path)
+static bool remote_answers(int *patience_ms, const char *path)
 {
-	int patience = roots->patience_ms < ANSWER_TIME_MS ? roots->patience_ms : ANSWER_TIME_MS;
+	int patience = *patience_ms < ANSWER_TIME_MS ? *patience_ms : ANSWER_TIME_MS;
 	struct pollfd end = {.events = POLLIN};
 	int status = 1;
 	pid_t pid = patience > 0 ? fork() : -1;
@@ -295,7 +295,7 @@ static bool remote_answers(struct policy_roots *roots, const char *path)
 	}
 	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (end.fd < 0 || poll(&end, 1, patience) != 1) {
-		roots->patience_ms -= patience;
+		*patience_ms -= patience;
 		kill(pid, SIGKILL);
 	}
 	if (end.fd >= 0 && poll(&end, 1, ANSWER_TIME_MS / 10) == 1)
@@ -352,7 +352,7 @@ static int open_root(struct policy_roots *roots, const struct policy *policy, co
 		refusal_text(refusal, mount, why, size);
 		return -EPERM;
 	}
-	fd = mount_is_remote(mount) && !remote_answers(roots, path) ? -ETIMEDOUT : open_folder(path);
+	fd = mount_is_remote(mount) && !remote_answers(&roots->patience_ms, path) ? -ETIMEDOUT : open_folder(path);
 	if (fd < 0) {
 		explain_error(fd, mount ? mount->type : "", why, size);
 		return fd;
@@ -368,11 +368,20 @@ static int open_root(struct policy_roots *roots, const struct policy *policy, co
 	return -EPERM;
 }
 
+/* As the kernel numbers it; stat() says another number for a subvolume of btrfs. */
+static uint32_t device_of(const struct mounts *mounts, int fd)
+{
+	const struct mount_entry *mount = mount_of(mounts, fd);
+
+	return mount ? (uint32_t)mount->major << 20 | mount->minor : 0;
+}
+
 /* Takes fd over. */
-static void roots_add(struct policy_roots *roots, uint32_t watch, int fd)
+static void roots_add(struct policy_roots *roots, const struct mounts *mounts, uint32_t watch, int fd)
 {
 	if (roots->count < ROOTS_MAX) {
-		roots->list[roots->count++] = (struct policy_root){.watch = watch, .fd = fd};
+		roots->list[roots->count++] =
+			(struct policy_root){.watch = watch, .fd = fd, .device = device_of(mounts, fd)};
 		return;
 	}
 	close(fd);
@@ -391,7 +400,7 @@ static bool open_own_root(const struct policy *policy, const struct mounts *moun
 		snprintf(roots->file_system[index], sizeof(roots->file_system[index]), "%s", mount->type);
 	if (fd < 0)
 		return false;
-	roots_add(roots, index, fd);
+	roots_add(roots, mounts, index, fd);
 	return true;
 }
 
@@ -407,7 +416,7 @@ static void open_nested_root(const struct policy *policy, const struct mounts *m
 		return;
 	fd = open_root(roots, policy, &policy->watches[index], mounts, mount->point, reason, sizeof(reason));
 	if (fd >= 0)
-		roots_add(roots, index, fd);
+		roots_add(roots, mounts, index, fd);
 	else if (fd != -ENOENT)
 		snprintf(roots->why[index], sizeof(roots->why[index]), "not all of it: %.60s %.80s", mount->point,
 			 reason);
@@ -434,4 +443,56 @@ void policy_roots_close(struct policy_roots *roots)
 {
 	while (roots->count > 0)
 		close(roots->list[--roots->count].fd);
+}
+
+/* ---- programs ---- */
+
+/* Descriptor, or -errno with why. */
+static int open_program(const struct mounts *mounts, const char *path, int *patience_ms, char *why, size_t size)
+{
+	char real[POLICY_PATH_SIZE];
+	enum path_state state;
+	struct stat status;
+	int error, fd;
+
+	snprintf(real, sizeof(real), "%s", path);
+	state = real_path(mounts, real, &error);
+	if (state == PATH_REMOTE && !remote_answers(patience_ms, path)) {
+		snprintf(why, size, "its file system does not answer");
+		return -ETIMEDOUT;
+	}
+	fd = state == PATH_ERROR ? -1 : open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0) {
+		error = state == PATH_ERROR ? error : errno;
+		snprintf(why, size, "%s", error == ENOENT ? "does not exist" : strerror(error));
+		return -error;
+	}
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_mode & 0111)
+		return fd;
+	snprintf(why, size, "is not a program");
+	close(fd);
+	return -EACCES;
+}
+
+void policy_programs_open(const struct policy *policy, const struct mounts *mounts, struct policy_programs *programs)
+{
+	int patience_ms = ANSWER_TIME_MS;
+
+	memset(programs, 0, sizeof(*programs));
+	for (uint32_t i = 0; i < policy->mail_software_count; i++) {
+		const struct policy_mail_software *software = &policy->mail_software[i];
+		for (uint32_t root = 0; root < software->root_count; root++) {
+			int fd = open_program(mounts, software->roots[root], &patience_ms, programs->why[i][root],
+					      sizeof(programs->why[i][root]));
+			if (fd >= 0)
+				programs->list[programs->count++] = (struct policy_program){
+					.software = i, .root = root, .fd = fd, .device = device_of(mounts, fd)};
+		}
+	}
+}
+
+void policy_programs_close(struct policy_programs *programs)
+{
+	while (programs->count > 0)
+		close(programs->list[--programs->count].fd);
 }

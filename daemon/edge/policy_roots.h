@@ -21,7 +21,8 @@ bool policy_settle(struct policy *policy, const struct mounts *mounts, struct co
 /* The folders that the watches consist of: each one's own, then those of the mounts below it. */
 struct policy_root {
 	uint32_t watch;
-	int fd; /* O_RDONLY of the folder, close-on-exec */
+	int fd;          /* O_RDONLY of the folder, close-on-exec */
+	uint32_t device; /* the kernel's number of its file system: major << 20 | minor; 0: not known */
 };
 struct policy_roots {
 	size_t count;
@@ -35,5 +36,22 @@ struct policy_roots {
  * here, not an error. */
 void policy_roots_open(const struct policy *policy, const struct mounts *mounts, struct policy_roots *roots);
 void policy_roots_close(struct policy_roots *roots);
+
+/* The programs that mail software starts with (mail-software NAME { roots = ... }). */
+struct policy_program {
+	uint32_t software, root; /* index in policy.mail_software, and in its roots */
+	int fd;                  /* O_PATH, close-on-exec */
+	uint32_t device;         /* as above */
+};
+struct policy_programs {
+	size_t count;
+	struct policy_program list[MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX];
+	char why[MAIL_SOFTWARE_MAX][MAIL_ROOTS_MAX][96]; /* empty: it is in the list */
+};
+
+/* Opens them; links are followed. One that is not there (not installed) is no error: `why` says so, for `mailward
+ * check`, and a reload looks for it again. */
+void policy_programs_open(const struct policy *policy, const struct mounts *mounts, struct policy_programs *programs);
+void policy_programs_close(struct policy_programs *programs);
 
 #endif

@@ -43,6 +43,10 @@ struct right {
 static const struct right keeper_keeps[] = {RIGHT(CAP_KILL), RIGHT(CAP_SETUID), RIGHT(CAP_SETGID)};
 static const struct right gate_keeps[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
 					  RIGHT(CAP_SYS_PTRACE)};
+/* BPF and PERFMON, which loading and attaching the kernel side takes, are the keeper's at its start alone
+ * (edge/attach.c); neither it nor anybody it starts has them afterwards. Elements of a map are read and written by
+ * whoever holds the map's descriptor; on kernels that ask for more there (unprivileged_bpf_disabled before 5.19)
+ * CAP_SYS_ADMIN is enough. */
 /* What gate, policy reader and loader start with, until each gives up the rest: the gate's own, what locks memory
  * (IPC_LOCK, SYS_RESOURCE), drops bounding sets (SETPCAP), goes first (SYS_NICE) and makes the workers' box (the
  * others). */

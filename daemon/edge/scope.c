@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -44,7 +45,7 @@ static ssize_t name_of(const struct scope *scope, int fd, char *path, size_t siz
 	return (size_t)length == size - 1 ? -ENAMETOOLONG : length;
 }
 
-int scope_add(struct scope *scope, int fd, uint32_t watch)
+int scope_add(struct scope *scope, int fd, uint32_t watch, uint32_t device)
 {
 	struct scope_root *root = &scope->roots[scope->count];
 	struct statfs file_system;
@@ -65,6 +66,8 @@ int scope_add(struct scope *scope, int fd, uint32_t watch)
 		return result;
 	}
 	root->dev = sight.generation.dev;
+	root->device = device ? device : (uint32_t)(major(root->dev) << 20 | minor(root->dev));
+	root->ino = sight.generation.ino;
 	root->mount_id = sight.mount_id;
 	root->magic = (uint32_t)file_system.f_type;
 	root->path_size = (size_t)length;
@@ -260,6 +263,30 @@ bool scope_is_overlay(int fd)
 	struct statfs file_system;
 
 	return fstatfs(fd, &file_system) < 0 || (uint32_t)file_system.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+bool scope_is_remote(uint32_t magic)
+{
+	static const uint32_t servers[] = {NFS_SUPER_MAGIC,
+					   0xff534d42 /* cifs */,
+					   0xfe534d42 /* smb2 */,
+					   FUSE_SUPER_MAGIC,
+					   V9FS_MAGIC,
+					   AFS_SUPER_MAGIC,
+					   CODA_SUPER_MAGIC,
+					   0x00c36400 /* ceph */,
+					   0x7461636f /* ocfs2 */,
+					   0x01161970 /* gfs2 */};
+
+	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)
+		if (servers[i] == magic)
+			return true;
+	return false;
+}
+
+bool scope_changes_unseen(uint32_t magic)
+{
+	return magic == OVERLAYFS_SUPER_MAGIC || scope_is_remote(magic);
 }
 
 bool scope_hides_mapped_stores(const struct scope *scope, uint64_t dev)

@@ -19,6 +19,8 @@ struct scope_root {
 	int fd; /* directory, O_RDONLY (open_by_handle_at wants no O_PATH); the scope's own */
 	uint32_t watch;
 	uint64_t dev;
+	uint32_t device; /* the same as the kernel counts: major << 20 | minor; on btrfs another number than dev */
+	uint64_t ino;
 	uint64_t mount_id;
 	uint32_t magic; /* statfs(2) f_type */
 	bool gone;      /* its name is no longer the one it had */
@@ -39,8 +41,8 @@ enum where {
 	WHERE_UNSURE, /* a step failed: inside, but nobody can say of what */
 };
 
-/* Takes over fd. 0 or -errno (fd is closed then). */
-int scope_add(struct scope *scope, int fd, uint32_t watch);
+/* Takes over fd. device: 0: made of st_dev. 0 or -errno (fd is closed then). */
+int scope_add(struct scope *scope, int fd, uint32_t watch, uint32_t device);
 void scope_clear(struct scope *scope); /* closes all */
 
 /* fd: any descriptor of the file, O_PATH too. *watch_out and *inner_out (offset in path of what follows the root's
@@ -61,6 +63,10 @@ const char *scope_file_system(const struct scope_root *root, char *room, size_t 
 
 /* Of an open file: there a file may have the device number of a layer. True where it can't be told. */
 bool scope_is_overlay(int fd);
+/* May files change there without this kernel's doing: on a server, by way of a layer? */
+bool scope_changes_unseen(uint32_t magic);
+/* Is it a server, which may not answer? */
+bool scope_is_remote(uint32_t magic);
 /* Does a store through a shared mapping fail to change the change time there (tmpfs)? */
 bool scope_hides_mapped_stores(const struct scope *scope, uint64_t dev);
 

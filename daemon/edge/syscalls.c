@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -73,8 +74,10 @@ static const int common[] = {
 	CALL(membarrier),
 };
 
-/* The gate's trade. read() is there for the fanotify groups and eventfds; no call opens a file's content. */
-static const int gate_calls[] = {CALL(fanotify_mark), CALL(name_to_handle_at), CALL(readlinkat)};
+/* The gate's trade. read() is there for the fanotify groups and eventfds; no call opens a file's content. pidfd_open:
+ * who asks, as the kernel side knows him; attributes: the mark of origin on a file, by its descriptor. */
+static const int gate_calls[] = {CALL(fanotify_mark), CALL(name_to_handle_at), CALL(readlinkat), CALL(pidfd_open),
+				 CALL(fgetxattr),     CALL(fsetxattr),         CALL(flistxattr)};
 
 /* SQLite with its journal, names of uids (NSS may ask a socket or a child), the status socket. */
 static const int recorder_calls[] = {
@@ -157,10 +160,15 @@ static int allow_memory_and_threads(scmp_filter_ctx filter)
 static int allow_gate_arguments(scmp_filter_ctx filter)
 {
 	static const int commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_SETLEASE, F_GETLEASE};
+	/* bpf(2): elements of the maps that it holds; nothing is loaded, made, pinned or looked up by number. */
+	static const int elements[] = {BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
+				       BPF_MAP_GET_NEXT_KEY};
 	int error = 0;
 
 	for (size_t i = 0; i < COUNT(commands) && !error; i++)
 		error = allow_where(filter, CALL(fcntl), SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
+	for (size_t i = 0; i < COUNT(elements) && !error; i++)
+		error = allow_where(filter, CALL(bpf), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)elements[i], 0));
 	/* O_PATH alone: a name, not the content. */
 	if (!error)
 		error = allow_where(filter, CALL(open_by_handle_at), SCMP_A2(SCMP_CMP_MASKED_EQ, O_PATH, O_PATH));

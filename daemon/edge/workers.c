@@ -167,7 +167,8 @@ bool scan_reply_is_sound(const struct scan_reply *reply)
 		return verdict->reason == REASON_NONE && verdict->signature[0] != 0;
 	return verdict->kind == VERDICT_UNSCANNED && verdict->signature[0] == 0 && verdict->reason > REASON_NONE &&
 	       verdict->reason < REASONS && verdict->reason != REASON_CRASHED &&
-	       verdict->reason != REASON_NO_DEFINITIONS && verdict->reason != REASON_BUSY;
+	       verdict->reason != REASON_NO_DEFINITIONS && verdict->reason != REASON_BUSY &&
+	       verdict->reason != REASON_EXEC_NEVER;
 }
 
 /* A worker is dropped: the case it had, if any, is lost. */

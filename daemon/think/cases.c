@@ -40,7 +40,8 @@ bool generation_same_file(const struct generation *a, const struct generation *b
 
 bool generation_same(const struct generation *a, const struct generation *b)
 {
-	return a->size == b->size && a->ctime_ns == b->ctime_ns && generation_same_file(a, b);
+	return a->size == b->size && a->ctime_ns == b->ctime_ns && a->counted == b->counted &&
+	       generation_same_file(a, b);
 }
 
 uint64_t generation_hash(const struct generation *generation)

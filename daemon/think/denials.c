@@ -287,7 +287,7 @@ bool row_is_wanted(const struct recorder_request *request, const struct denial_r
 		return false;
 	if (request->reason == RECORDER_REASON_INFECTED && frame->verdict.kind != VERDICT_INFECTED)
 		return false;
-	if (request->reason == RECORDER_REASON_EXEC_NEVER) /* comes with `exec = never` */
+	if (request->reason == RECORDER_REASON_EXEC_NEVER && frame->verdict.reason != REASON_EXEC_NEVER)
 		return false;
 	if (request->reason && request->reason < REASONS && frame->verdict.reason != request->reason)
 		return false;

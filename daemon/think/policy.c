@@ -55,6 +55,12 @@ static bool watch_is_sound(const struct policy *policy, const struct policy_watc
 		return false;
 	if (watch->store >= STORES || watch->mode >= MODES || watch->ignore_marks > 1)
 		return false;
+	if (watch->origin_mail > 1 ||
+	    (watch->origin_mail && (policy->mail_software_count == 0 || !place_is_sound(policy, watch->origin_place))))
+		return false;
+	if (watch->exec_never > 1 ||
+	    (watch->exec_never && (!store_may_hold(watch->store) || !place_is_sound(policy, watch->exec_place))))
+		return false;
 	if (watch->deadline_ns < DEADLINE_MIN_NS || watch->deadline_ns > DEADLINE_MAX_NS)
 		return false;
 	for (int i = 0; i < POLICY_CASES; i++) {
@@ -82,7 +88,7 @@ bool policy_is_sound(const struct policy *policy)
 	if (policy->magic != POLICY_MAGIC || policy->size != sizeof(*policy) || policy->file_count == 0 ||
 	    policy->file_count > POLICY_FILES_MAX || policy->watch_count > WATCHES_MAX ||
 	    policy->mail_software_count > MAIL_SOFTWARE_MAX || policy->allow_root_filesystem > 1 ||
-	    !scanner_is_sound(&policy->scanner))
+	    policy->release_on_stop > 1 || !scanner_is_sound(&policy->scanner))
 		return false;
 	for (uint32_t i = 0; i < policy->file_count; i++)
 		if (!text_is_sound(policy->files[i], sizeof(policy->files[i])))
@@ -129,13 +135,18 @@ int policy_match(const struct policy *policy, const char *path)
 	return best;
 }
 
-/* How strict a watch is, as one number: enforcing above observing above off, then what it denies. */
+/* How strict a watch is, as one number: enforcing above observing above off, then who is guarded against, then what it
+ * denies. */
 static unsigned watch_strictness(const struct policy_watch *watch)
 {
 	unsigned strictness = watch->mode == MODE_OFF ? 0 : 100;
 
 	if (watch->mode == MODE_ENFORCE && store_may_hold(watch->store))
 		strictness += 1000;
+	if (!watch->origin_mail)
+		strictness += 60;
+	if (watch->exec_never)
+		strictness += 2;
 	for (int i = 0; i < POLICY_CASES; i++)
 		if (watch->actions[i].answer == ANSWER_DENY)
 			strictness += i == CASE_INFECTED ? 50 : 1;
@@ -178,6 +189,7 @@ static enum policy_case case_of_reason(uint8_t reason)
 	case REASON_CRASHED:
 	case REASON_NO_DEFINITIONS:
 	case REASON_BUSY:
+	case REASON_EXEC_NEVER:
 	case REASONS:
 		return CASE_ERROR;
 	}
@@ -206,6 +218,10 @@ enum answer policy_answer(const struct policy_watch *watch, const struct verdict
 
 	*would_out = watch->mode != MODE_ENFORCE || !store_may_hold(watch->store);
 	*place_out = watch->place;
+	if (verdict->reason == REASON_EXEC_NEVER) {
+		*place_out = watch->exec_place;
+		return ANSWER_DENY;
+	}
 	if (verdict->kind == VERDICT_CLEAN || watch->mode == MODE_OFF)
 		return ANSWER_ALLOW;
 	*place_out = action->place;

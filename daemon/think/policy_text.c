@@ -48,7 +48,7 @@ void complain(struct complaints *complaints, bool warning, const char *file, uns
 struct parse {
 	struct policy *policy;
 	struct policy_reading at;
-	struct policy_place scanner, allow_root_filesystem, workers, max_scan_size; /* line 0: not said */
+	struct policy_place scanner, allow_root_filesystem, on_stop, workers, max_scan_size; /* line 0: not said */
 };
 
 /* Every word as a list, so that no value of a repeated one is lost. The first entry cannot be written in a policy; it
@@ -254,26 +254,31 @@ static void take_mail_software(struct parse *parse, cfg_t *block)
 
 static const struct policy_choice yes_choices[] = {{"no", 0, 0}, {"yes", 1, 0}, {0}};
 
-static void take_allow_root(struct parse *parse, cfg_t *tree)
+static const struct policy_choice stop_choices[] = {{"hold", 0, 0}, {"release", 1, 0}, {0}};
+
+/* A word at the top, which may stand once in all the files. place: where it was said before, and is now. */
+static void take_top_word(struct parse *parse, cfg_t *tree, const char *name, const struct policy_choice *choices,
+			  struct policy_place *place, uint8_t *value_out)
 {
-	static const char name[] = "allow-root-filesystem";
 	struct policy_word word;
 	char first[POLICY_FILE_SIZE + 16];
 
 	if (!policy_one_value(&parse->at, tree, name, &word))
 		return;
-	if (parse->allow_root_filesystem.line) {
-		policy_place_text(parse->policy, parse->allow_root_filesystem, first, sizeof(first));
+	if (place->line) {
+		policy_place_text(parse->policy, *place, first, sizeof(first));
 		refuse(&parse->at, word.line, "'%s' is repeated (first in %s): keep one of the two lines", name, first);
 		return;
 	}
-	parse->allow_root_filesystem = policy_place_at(&parse->at, word.line);
-	policy_choose(&parse->at, name, word, yes_choices, &parse->policy->allow_root_filesystem);
+	*place = policy_place_at(&parse->at, word.line);
+	policy_choose(&parse->at, name, word, choices, value_out);
 }
 
 static void take_tree(struct parse *parse, cfg_t *tree)
 {
-	take_allow_root(parse, tree);
+	take_top_word(parse, tree, "allow-root-filesystem", yes_choices, &parse->allow_root_filesystem,
+		      &parse->policy->allow_root_filesystem);
+	take_top_word(parse, tree, "on-stop", stop_choices, &parse->on_stop, &parse->policy->release_on_stop);
 	for (unsigned i = 0; i < cfg_size(tree, "scanner"); i++)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
 	for (unsigned i = 0; i < cfg_size(tree, "mail-software"); i++)
@@ -294,8 +299,9 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
 			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
-	cfg_opt_t top[] = {PARSE_POINTER(parse),      WORD("allow-root-filesystem"),    BLOCK("watch", watch),
-			   BLOCK("scanner", scanner), BLOCK("mail-software", software), CFG_END()};
+	cfg_opt_t top[] = {
+		PARSE_POINTER(parse),      WORD("allow-root-filesystem"),    WORD("on-stop"), BLOCK("watch", watch),
+		BLOCK("scanner", scanner), BLOCK("mail-software", software), CFG_END()};
 	cfg_t *tree;
 
 	if (!text)
@@ -342,6 +348,21 @@ static void set_defaults(struct policy *policy, unsigned processors)
 	};
 }
 
+/* Known when the last file has been read: the blocks may stand in another one. */
+static void check_origins(struct parse *parse)
+{
+	const struct policy *policy = parse->policy;
+
+	for (uint32_t i = 0; policy->mail_software_count == 0 && i < policy->watch_count; i++) {
+		const struct policy_watch *watch = &policy->watches[i];
+		if (watch->origin_mail)
+			complain(parse->at.complaints, false, policy->files[watch->origin_place.file],
+				 watch->origin_place.line,
+				 "origin = mail guards nothing: no mail software is named; add mail-software postfix { "
+				 "roots = { \"/usr/lib/postfix/sbin/master\" } } and its like");
+	}
+}
+
 bool policy_parse(struct policy *policy, const struct policy_source *sources, size_t count, unsigned processors,
 		  uint64_t memory_bytes, struct complaints *complaints)
 {
@@ -363,6 +384,7 @@ bool policy_parse(struct policy *policy, const struct policy_source *sources, si
 	}
 	if (complaints->errors == errors_before) {
 		check_memory(&parse, memory_bytes);
+		check_origins(&parse);
 		if (policy->watch_count == 0 && count > 0)
 			complain(complaints, true, policy->files[0], 1,
 				 "there is no watch, so nothing is guarded: add watch \"/path\" { }");

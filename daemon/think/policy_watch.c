@@ -15,10 +15,8 @@ static const struct policy_choice store_choices[] = {{"files", STORE_FILES, 0},
 						     {0}};
 static const struct policy_choice mode_choices[] = {
 	{"off", MODE_OFF, 0}, {"observe", MODE_OBSERVE, 0}, {"enforce", MODE_ENFORCE, 0}, {0}};
-static const struct policy_choice origin_choices[] = {
-	{"any", 0, 0}, {"mail", 1, "origin = any (every file below the path, whoever wrote it)"}, {0}};
-static const struct policy_choice exec_choices[] = {
-	{"scan", 0, 0}, {"never", 1, "exec = scan (an exec waits for its verdict as an open does)"}, {0}};
+static const struct policy_choice origin_choices[] = {{"any", 0, 0}, {"mail", 1, 0}, {0}};
+static const struct policy_choice exec_choices[] = {{"scan", 0, 0}, {"never", 1, 0}, {0}};
 static const struct policy_choice marks_choices[] = {{"none", 0, 0}, {"cached", 1, 0}, {0}};
 static const struct policy_range deadline_range = {policy_time_units, "ms s min h d", "5s", 100, 60000, "100ms", "60s"};
 
@@ -87,12 +85,39 @@ static void take_action(const struct policy_reading *at, cfg_t *block, struct po
 		      known->name, stores[watch->store]);
 }
 
+static void take_origin(const struct policy_reading *at, cfg_t *block, struct policy_watch *watch)
+{
+	struct policy_word word;
+
+	watch->origin_place = watch->place;
+	if (!policy_one_value(at, block, "origin", &word))
+		return;
+	watch->origin_place = policy_place_at(at, word.line);
+	policy_choose(at, "origin", word, origin_choices, &watch->origin_mail);
+}
+
+static void take_exec(const struct policy_reading *at, cfg_t *block, struct policy_watch *watch)
+{
+	static const char *const stores[] = STORE_NAMES;
+	struct policy_word word;
+
+	watch->exec_place = watch->place;
+	if (!policy_one_value(at, block, "exec", &word))
+		return;
+	watch->exec_place = policy_place_at(at, word.line);
+	if (policy_choose(at, "exec", word, exec_choices, &watch->exec_never) && watch->exec_never &&
+	    !store_may_hold(watch->store))
+		refuse(at, word.line,
+		       "exec = never cannot be kept in store = %s: its files are never held or denied; use exec = "
+		       "scan, or leave the word out",
+		       stores[watch->store]);
+}
+
 static void take_watch_words(const struct policy_reading *at, cfg_t *block, struct policy_watch *watch)
 {
 	uint64_t deadline_ms = 5000;
 	struct policy_place deadline_place = {0};
 	struct policy_word word;
-	uint8_t ignored;
 
 	watch->mode = MODE_ENFORCE;
 	watch->ignore_marks = 1;
@@ -100,10 +125,8 @@ static void take_watch_words(const struct policy_reading *at, cfg_t *block, stru
 		policy_choose(at, "store", word, store_choices, &watch->store);
 	if (policy_one_value(at, block, "mode", &word))
 		policy_choose(at, "mode", word, mode_choices, &watch->mode);
-	if (policy_one_value(at, block, "origin", &word))
-		policy_choose(at, "origin", word, origin_choices, &ignored);
-	if (policy_one_value(at, block, "exec", &word))
-		policy_choose(at, "exec", word, exec_choices, &ignored);
+	take_origin(at, block, watch);
+	take_exec(at, block, watch);
 	if (policy_one_value(at, block, "marks", &word))
 		policy_choose(at, "marks", word, marks_choices, &watch->ignore_marks);
 	policy_number(at, block, "deadline", &deadline_range, &deadline_ms, &deadline_place);

@@ -8,13 +8,14 @@ void restart_init(struct restart *restart)
 
 void restart_started(struct restart *restart, uint64_t now, uint64_t limit_ns)
 {
-	restart->beat_ns = now;
+	restart_beat(restart, now);
 	restart->limit_ns = limit_ns;
 }
 
 void restart_beat(struct restart *restart, uint64_t now)
 {
 	restart->beat_ns = now;
+	restart->looked_ns = restart->starved_ns = 0;
 }
 
 void restart_succeeded(struct restart *restart)
@@ -35,6 +36,20 @@ void restart_ended(struct restart *restart, uint64_t now)
 bool restart_stands_still(const struct restart *restart, uint64_t now)
 {
 	return now > restart->beat_ns && now - restart->beat_ns > restart->limit_ns;
+}
+
+uint64_t restart_looked(struct restart *restart, uint64_t now, bool runnable, uint64_t cpu_ns)
+{
+	uint64_t passed = now - restart->looked_ns, ran = cpu_ns - restart->cpu_ns, starved = 0;
+
+	if (restart->looked_ns && restart->runnable && runnable && passed > ran)
+		starved = passed - ran;
+	restart->looked_ns = now;
+	restart->runnable = runnable;
+	restart->cpu_ns = cpu_ns;
+	restart->starved_ns += starved;
+	restart_forgive(restart, starved);
+	return starved;
 }
 
 void restart_forgive(struct restart *restart, uint64_t pause_ns)

@@ -9,9 +9,14 @@
  *   delay MS     each answer comes so much later
  *   dead         workers never answer, not even when the word is gone
  *   deaf         the loader neither beats nor reads
+ *   toil MS      the loader uses so much processor time before each beat
  *   nursery LIE  what the loader sends to the gate before its honest frames: see nursery_lie()
  *   leave        the loader ends when it is started
  *   empty        there are no definitions
+ *   blind        everything is clean
+ *   blind-canary the canary is clean, and only that
+ *   paranoid     everything is infected
+ *   mute         no canary is named
  *
  * A file whose content begins with `lie:KIND` makes its worker lie, see reply_lie(). Everything else is judged.
  */
@@ -79,9 +84,22 @@ static bool contains(int fd, const char *one, const char *two)
 	return n > 0 && memmem(bytes, (size_t)n, text, strlen(text));
 }
 
+static const char canary[] = "stand-in's own canary, of forty bytes ok"; /* 40, not whole in any file but its own */
+
 static void judge(int fd, struct scan_reply *reply)
 {
 	reply->verdict.kind = VERDICT_CLEAN;
+	if (behaves("blind", NULL, 0))
+		return;
+	if (behaves("paranoid", NULL, 0)) {
+		reply->verdict.kind = VERDICT_INFECTED;
+		snprintf(reply->verdict.signature, sizeof(reply->verdict.signature), "Stand.In.Everything");
+		return;
+	}
+	if (!behaves("blind-canary", NULL, 0) && contains(fd, canary, "")) {
+		reply->verdict.kind = VERDICT_INFECTED;
+		snprintf(reply->verdict.signature, sizeof(reply->verdict.signature), "Mailward.Canary");
+	}
 	if (contains(fd, "ANTIVIRUS-TEST", "-FILE!") || contains(fd, "marker-4711", "-infected")) {
 		reply->verdict.kind = VERDICT_INFECTED;
 		snprintf(reply->verdict.signature, sizeof(reply->verdict.signature), "Stand.In.Marker");
@@ -246,6 +264,16 @@ static void tell_keeper(uint32_t kind, uint64_t value, const char *text)
 		_exit(0);
 }
 
+static void tell_canary(void)
+{
+	char text[2 * sizeof(canary)];
+
+	for (size_t i = 0; canary[i]; i++)
+		snprintf(text + 2 * i, 3, "%02x", (unsigned char)canary[i]);
+	if (!behaves("mute", NULL, 0))
+		tell_keeper(LEASH_CANARY, 0, text);
+}
+
 static bool tell_gate(uint32_t kind, int32_t id, int fd)
 {
 	bool empty = behaves("empty", NULL, 0);
@@ -345,6 +373,7 @@ static void gate_take(int sock)
 	for (uint32_t i = 1; i <= workers && i < CHILDREN_MAX; i++)
 		child_start((int)i);
 	tell_keeper(LEASH_SERVING, workers, "");
+	tell_canary();
 }
 
 static void keeper_read(void)
@@ -400,9 +429,25 @@ static void reap(void)
 			}
 }
 
+static double used_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void toil_ms(long ms)
+{
+	double end = used_ms() + (double)ms;
+
+	while (used_ms() < end)
+		;
+}
+
 int main(int argc, char **argv)
 {
-	char *slash;
+	char *slash, word[32];
 	ssize_t n = readlink("/proc/self/exe", behaviour_path, sizeof(behaviour_path) - 16);
 
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
@@ -423,6 +468,8 @@ int main(int argc, char **argv)
 
 		while (behaves("deaf", NULL, 0))
 			pause_ms(100);
+		if (behaves("toil", word, sizeof(word)))
+			toil_ms(atol(word));
 		tell_keeper(LEASH_BEAT, 0, "");
 		poll(ready, 2, 100);
 		if (ready[0].revents)

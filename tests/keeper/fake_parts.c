@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stand-ins for gate, recorder and policy reader, linked with the real keeper. What they do is written in the "policy",
- * a file of words with semicolons between; the gate finds it as the name of the policy's first file:
+ * Stand-ins for gate, recorder, policy reader and selftest, linked with the real keeper. What they do is written in the
+ * "policy", a file of words with semicolons between; the gate finds it as the name of the policy's first file:
  *
  *   complain TEXT        the reader complains instead of sending a policy
  *   slow-reader          the reader never answers
@@ -11,8 +11,12 @@
  *   workers N            scanner settings
  *   gate WORD...         hold (never in force), silent (no beats), die (at once), liar (wrong frame), read (reads one
  *                        permission event and keeps it), mark DIR
+ *   selftest WORD        misses (a canary went through), silent (for ever, but ends when told to), dies, liar
  *
  * The recorder finds its words in the file STATE/recorder/behave: silent, die, liar.
+ *
+ * The kernel side is what the variable FAKE_HOOKS says: full (maps are memfds), reused (and of an earlier run), labels;
+ * else there is none. "on-stop release" is a phrase of the policy.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,14 +31,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "frame.h"
 #include "gate.h"
+#include "log.h"
 #include "loop.h"
 #include "pages.h"
 #include "policy.h"
 #include "policy_reader.h"
 #include "recorder.h"
 #include "rights.h"
+#include "selftest.h"
 #include "shared.h"
 #include "wire.h"
 
@@ -46,6 +53,74 @@ static int tell(enum leash_kind kind, uint64_t value, const char *text, int fd)
 
 	snprintf(frame.text, sizeof(frame.text), "%s", text);
 	return frame_send(FD_LEASH, &frame, sizeof(frame), fd);
+}
+
+/* ---- the kernel side ---- */
+
+int attach_run(struct attached *attached, bool keep)
+{
+	const char *words = getenv("FAKE_HOOKS");
+
+	*attached =
+		(struct attached){.home = -1, .memo = -1, .why = "the stand-in has none", .remedy = "and no remedy"};
+	for (int i = 0; i < HOOK_MAPS; i++)
+		attached->maps[i] = -1;
+	if (!words || !keep)
+		return 0;
+	attached->mode = strcmp(words, "labels") == 0 ? ATTACH_LABELS : ATTACH_FULL;
+	attached->reused = strcmp(words, "reused") == 0;
+	attached->others = attached->reused;
+	attached->hook_count = 1;
+	attached->hooks[0].state = HOOK_ATTACHED;
+	for (int i = 0; i < HOOK_MAPS; i++)
+		if (attached->mode == ATTACH_FULL || i == HOOK_LABELS)
+			attached->maps[i] = memfd_create("map", MFD_CLOEXEC);
+	attached->memo = pages_make("memo", 4096);
+	if (attached->reused) {
+		struct attach_memo memo = {.number = 41, .fingerprint = 1};
+		if (pwrite(attached->memo, &memo, sizeof(memo), 0) != (ssize_t)sizeof(memo))
+			return -EIO;
+	}
+	return 0;
+}
+
+void attach_settle(struct attached *attached)
+{
+	attached->others = false;
+	log_line("stand-in: settled");
+}
+
+void attach_detach(struct attached *attached)
+{
+	(void)attached;
+	log_line("stand-in: detached");
+}
+
+int attach_label(const struct attached *attached, int pidfd, const struct hook_label *label)
+{
+	(void)attached;
+	log_line("stand-in: %s is labelled %u", pidfd >= 0 ? "a process" : "nobody", label->flags);
+	return 0;
+}
+
+int attach_release(uint32_t *count_out)
+{
+	const char *words = getenv("FAKE_HOOKS");
+
+	*count_out = words && strcmp(words, "full") == 0;
+	return words && strcmp(words, "busy") == 0 ? -EBUSY : 0;
+}
+
+/* How many of the maps' descriptors are open here. */
+static void say_maps(const char *who)
+{
+	char line[64];
+	int count = 0;
+
+	for (int i = 0; i < HOOK_MAPS; i++)
+		count += fcntl(FD_HOOKS + i, F_GETFD) >= 0;
+	snprintf(line, sizeof(line), "%s holds %d maps", who, count);
+	tell(LEASH_LOG, 0, line, -1);
 }
 
 /* The rest of the phrase that begins with this word, or NULL. */
@@ -95,6 +170,7 @@ static void table_fill(void)
 						  .max_files = 10,
 						  .max_depth = 10,
 						  .scan_time_ms = 1000};
+	table.release_on_stop = has_word(line_of("on-stop"), "release");
 	strcpy(table.watches[0].path, "/fake");
 	table.watches[0].place.line = 1;
 	table.watches[0].mode = MODE_ENFORCE;
@@ -109,6 +185,7 @@ int policy_reader_run(int argc, char **argv)
 	int fd;
 
 	if (argc < 2) {
+		say_maps("the reader");
 		if (pread(FD_POLICY, &table, sizeof(table), 0) != (ssize_t)sizeof(table))
 			return 1;
 		send_roots();
@@ -133,6 +210,46 @@ int policy_reader_run(int argc, char **argv)
 	fd = pages_sealed_copy("policy", &table, sizeof(table));
 	tell(LEASH_POLICY, 0, "", fd);
 	send_roots();
+	return 0;
+}
+
+/* ---- selftest ---- */
+
+int selftest_run(void)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_TESTED, .value = CANARY_BLOCKED};
+	struct pollfd leash = {.fd = FD_LEASH, .events = POLLIN};
+	const char *words;
+	struct leash_frame orders;
+	char line[128];
+	int fd = -1;
+
+	if (pread(FD_POLICY, &table, sizeof(table), 0) != (ssize_t)sizeof(table) || poll(&leash, 1, 2000) != 1 ||
+	    frame_receive(FD_LEASH, &orders, sizeof(orders), &fd) < 0 || orders.kind != LEASH_CANARY)
+		return 1;
+	words = line_of("selftest");
+	snprintf(line, sizeof(line), "policy %lu, canary %.20s, definitions %u", (unsigned long)orders.value,
+		 orders.text, orders.counts[0]);
+	tell(LEASH_LOG, 0, line, -1);
+	if (has_word(words, "liar")) {
+		tell(LEASH_IN_FORCE, 1, "", -1);
+		pause();
+	}
+	if (has_word(words, "dies"))
+		return 3;
+	if (has_word(words, "silent")) {
+		poll(&leash, 1, -1);
+		if (frame_receive(FD_LEASH, &orders, sizeof(orders), &fd) == 0 && orders.kind == LEASH_STOP)
+			tell(LEASH_LOG, 0, "told to end", -1);
+		return 1;
+	}
+	if (has_word(words, "misses")) {
+		frame.value = CANARY_NOT_BLOCKED;
+		snprintf(frame.text, sizeof(frame.text), "it went through");
+	}
+	frame.counts[0] = frame.counts[1] = (uint32_t)frame.value;
+	frame_send(FD_LEASH, &frame, sizeof(frame), -1);
+	tell(LEASH_TESTED_ALL, 0, "", -1);
 	return 0;
 }
 
@@ -240,6 +357,7 @@ int gate_run(void)
 		return 4;
 	}
 	tell(LEASH_READY, 0, "", -1);
+	say_maps("the gate");
 	for (;;) {
 		struct pollfd fds[] = {{.fd = FD_LEASH, .events = POLLIN},
 				       {.fd = gate.reads ? FD_PERMISSION_GROUP : -1, .events = POLLIN}};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A stand-in for mailward-scanner that knows the keeper's side alone. The file RUNTIME/loader/behave says what it does:
- * silent, die, liar, loading (for 3 s without a beat), stopped (no answer to LEASH_STOP), empty (no definitions).
+ * silent, die, liar, loading (for 3 s without a beat), stopped (no answer to LEASH_STOP), empty (no definitions), no
+ * canary.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -46,6 +47,8 @@ int main(int argc, char **argv)
 	if (strstr(words, "loading"))
 		sleep(3);
 	tell(LEASH_LOADED, strstr(words, "empty") ? 0 : 7, strstr(words, "empty") ? "the folder is empty" : "test 1");
+	if (!strstr(words, "empty") && !strstr(words, "no canary"))
+		tell(LEASH_CANARY, 0, "c0ffee");
 	if (!strstr(words, "empty"))
 		tell(LEASH_SERVING, frame.scanner.workers, "");
 	if (strstr(words, "liar"))

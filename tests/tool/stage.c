@@ -42,6 +42,7 @@ static unsigned logs;
 static bool keeper_is_silent, gate_is_silent;
 static struct explain_reply explain = {.version = WIRE_VERSION};
 static struct keeper_reply reload_reply = {.version = WIRE_VERSION, .verb = KEEPER_RELOAD};
+static struct keeper_reply selftest_reply = {.version = WIRE_VERSION, .verb = KEEPER_SELFTEST};
 static int keeper_clients[64], keeper_client_count;
 
 static void fail(const char *what)
@@ -200,6 +201,8 @@ static void keeper_in(void)
 			continue;
 		if (error == 0 && request.verb == KEEPER_RELOAD)
 			frame_send(keeper_clients[i], &reload_reply, sizeof(reload_reply), -1);
+		if (error == 0 && request.verb == KEEPER_SELFTEST)
+			frame_send(keeper_clients[i], &selftest_reply, sizeof(selftest_reply), -1);
 		if (error == 0 && request.verb == KEEPER_STATUS) {
 			snprintf(path, sizeof(path), "/proc/self/fd/%d", page_fd);
 			fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -286,7 +289,10 @@ static void do_page(const char *line)
 	const struct {
 		const char *name;
 		uint64_t *at;
-	} fields[] = {{"workers_serving", &keeper->workers_serving},
+	} fields[] = {{"policy_number", &keeper->policy_number},
+		      {"canary_policy", &keeper->canary_policy},
+		      {"canary_due_ns", &keeper->canary_due_ns},
+		      {"workers_serving", &keeper->workers_serving},
 		      {"definitions_known", &keeper->definitions_known},
 		      {"definitions_signatures", &keeper->definitions_signatures},
 		      {"definitions_time_ns", &keeper->definitions_time_ns},
@@ -302,6 +308,13 @@ static void do_page(const char *line)
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		*fields[i].at = number_of(line, fields[i].name, *fields[i].at);
+	keeper->guard_mode = (uint32_t)number_of(line, "guard_mode", keeper->guard_mode);
+	if (value_of(line, "guard_why"))
+		keeper->guard_why[text_of(line, "guard_why", keeper->guard_why, 199)] = 0;
+	if (value_of(line, "guard_remedy"))
+		keeper->guard_remedy[text_of(line, "guard_remedy", keeper->guard_remedy, 299)] = 0;
+	if (value_of(line, "canary_why"))
+		keeper->canary_why[text_of(line, "canary_why", keeper->canary_why, 159)] = 0;
 	if (value_of(line, "reload_failed"))
 		keeper->reload_failed[text_of(line, "reload_failed", keeper->reload_failed, 255)] = 0;
 	if (value_of(line, "version"))
@@ -320,9 +333,25 @@ static void do_watch(const char *line)
 	watch->file_system[text_of(line, "fs", watch->file_system, 31)] = 0;
 	watch->covered = (uint8_t)number_of(line, "covered", 1);
 	watch->mode = (uint8_t)number_of(line, "mode", 2);
+	watch->store = (uint8_t)number_of(line, "store", 0);
+	watch->marked = (uint8_t)number_of(line, "marked", 1);
+	watch->hooks = (uint8_t)number_of(line, "hooks", 0);
 	if (index >= page->gate.watch_count)
 		page->gate.watch_count = index + 1;
 	page->gate.turn++;
+	puts("ok");
+}
+
+/* What a selftest has found in a watch. */
+static void do_canary(const char *line)
+{
+	struct keeper_part *keeper = &page->keeper;
+	uint32_t index = (uint32_t)number_of(line, "index", 0) % WATCHES_MAX;
+
+	keeper->canary[index] = (uint8_t)number_of(line, "state", CANARY_BLOCKED);
+	keeper->canary_open[index] = (uint8_t)number_of(line, "open", keeper->canary[index]);
+	keeper->canary_exec[index] = (uint8_t)number_of(line, "exec", keeper->canary[index]);
+	keeper->canary_text[index][text_of(line, "text", keeper->canary_text[index], 159)] = 0;
 	puts("ok");
 }
 
@@ -366,6 +395,9 @@ static void do_explain(const char *line)
 	explain.verdict.kind = (uint8_t)number_of(line, "verdict", VERDICT_CLEAN);
 	explain.judged_ns = 1788257472000000000u;
 	explain.verdict.signature[text_of(line, "signature", explain.verdict.signature, 127)] = 0;
+	explain.origin = (uint8_t)number_of(line, "origin", 0);
+	explain.exec_answer = (uint32_t)number_of(line, "exec_answer", 0);
+	explain.exec_policy[text_of(line, "exec_policy", explain.exec_policy, 319)] = 0;
 	explain.watch_path[text_of(line, "watch", explain.watch_path, 1023)] = 0;
 	explain.policy[text_of(line, "policy", explain.policy, 319)] = 0;
 	puts("ok");
@@ -375,6 +407,13 @@ static void do_reload(const char *line)
 {
 	reload_reply.result = (int32_t)number_of(line, "result", 0);
 	reload_reply.text[text_of(line, "text", reload_reply.text, LEASH_TEXT - 1)] = 0;
+	puts("ok");
+}
+
+static void do_selftest(const char *line)
+{
+	selftest_reply.result = (int32_t)number_of(line, "result", 0);
+	selftest_reply.text[text_of(line, "text", selftest_reply.text, LEASH_TEXT - 1)] = 0;
 	puts("ok");
 }
 
@@ -450,10 +489,11 @@ static void do_junk(const char *line)
 static const struct {
 	const char *name;
 	void (*run)(const char *line);
-} commands[] = {{"record", do_record}, {"page", do_page},     {"watch", do_watch},     {"process", do_process},
-		{"note", do_note},     {"lost", do_lost},     {"explain", do_explain}, {"reload", do_reload},
-		{"keeper", do_keeper}, {"look", do_look},     {"log", do_log},         {"end", do_end},
-		{"start", do_start},   {"signal", do_signal}, {"junk", do_junk}};
+} commands[] = {{"record", do_record}, {"page", do_page},         {"watch", do_watch},     {"process", do_process},
+		{"note", do_note},     {"lost", do_lost},         {"explain", do_explain}, {"reload", do_reload},
+		{"canary", do_canary}, {"selftest", do_selftest}, {"keeper", do_keeper},   {"look", do_look},
+		{"log", do_log},       {"end", do_end},           {"start", do_start},     {"signal", do_signal},
+		{"junk", do_junk}};
 
 static void command(const char *line)
 {

@@ -193,6 +193,16 @@ static void a_path_filter_means_itself_and_what_is_below_and_no_neighbour(void)
 	CU_ASSERT_FALSE(wanted(&request));
 }
 
+static void a_denied_execution_is_found_by_its_reason(void)
+{
+	struct recorder_request request = {.uid = UINT32_MAX, .reason = RECORDER_REASON_EXEC_NEVER};
+	struct denial_row row = {.frame = {.kind = ROW_RECORD, .verdict.reason = REASON_EXEC_NEVER}};
+
+	CU_ASSERT_TRUE(row_is_wanted(&request, &row));
+	request.reason = RECORDER_REASON_INFECTED;
+	CU_ASSERT_FALSE(row_is_wanted(&request, &row));
+}
+
 static void filters_by_user_reason_and_time_hold(void)
 {
 	struct recorder_request request = {.uid = 1000};
@@ -257,6 +267,7 @@ int main(void)
 	TEST(lost_records_are_counted_in_one_row_for_a_minute);
 	TEST(a_record_with_wrong_sizes_or_enums_is_not_sound);
 	TEST(a_path_filter_means_itself_and_what_is_below_and_no_neighbour);
+	TEST(a_denied_execution_is_found_by_its_reason);
 	TEST(filters_by_user_reason_and_time_hold);
 	TEST(a_row_carries_every_text_of_its_record);
 	TEST(rows_without_an_inode_are_told_apart_by_path);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: tools/findings.c
+// objects: tools/findings.c daemon/think/store.c
 #include <CUnit/Basic.h>
 #include <signal.h>
 #include <string.h>
@@ -31,6 +31,8 @@ static void healthy(void)
 	page.gate.watch_count = 1;
 	page.gate.watches[0].covered = 1;
 	page.gate.watches[0].mode = MODE_ENFORCE;
+	page.keeper.policy_number = page.keeper.canary_policy = 3;
+	page.keeper.canary[0] = CANARY_BLOCKED;
 }
 
 static const char *first_issue(void)
@@ -66,6 +68,83 @@ static void it_is_not_ready_without_marks_or_while_no_worker_has_passed_its_cana
 	page.keeper.definitions_known = 1;
 	CU_ASSERT_STRING_EQUAL(first_issue(), "no-definitions");
 	CU_ASSERT_TRUE(findings.ready);
+}
+
+static void it_is_not_ready_before_the_first_selftest_is_over_or_overdue(void)
+{
+	healthy();
+	page.keeper.canary_policy = 0;
+	page.keeper.canary[0] = CANARY_NOT_YET;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	CU_ASSERT_FALSE(findings.ready);
+	page.keeper.canary_due_ns = HOUR;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	CU_ASSERT_FALSE(findings.ready);
+	page.keeper.canary_due_ns = HOUR - 1;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "canary-not-tried");
+	CU_ASSERT_TRUE(findings.ready);
+}
+
+static void a_canary_that_was_not_blocked_is_an_issue_at_any_time(void)
+{
+	healthy();
+	page.keeper.canary[0] = CANARY_NOT_BLOCKED;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "canary-not-blocked");
+	page.keeper.canary_due_ns = HOUR + SECOND; /* the next one is under way */
+	CU_ASSERT_STRING_EQUAL(first_issue(), "canary-not-blocked");
+}
+
+static void a_canary_that_could_not_be_tried_is_an_issue_once(void)
+{
+	healthy();
+	page.keeper.canary[0] = CANARY_NOT_POSSIBLE;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "canary-not-possible");
+	page.keeper.canary_due_ns = HOUR + SECOND;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	page.keeper.canary_due_ns = 0;
+	page.gate.watches[0].covered = COVERED_NO;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "watch-not-covered");
+	CU_ASSERT_EQUAL(findings.issue_count, 1);
+	healthy();
+	page.keeper.canary[0] = CANARY_NOT_POSSIBLE;
+	page.keeper.definitions_signatures = 0;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "no-definitions");
+	CU_ASSERT_EQUAL(findings.issue_count, 1);
+}
+
+static void what_an_older_policy_said_of_a_canary_counts_no_more(void)
+{
+	healthy();
+	page.keeper.policy_number = 4;
+	CU_ASSERT_EQUAL(finding_canary(&page, 0), CANARY_NOT_YET);
+	CU_ASSERT_STRING_EQUAL(first_issue(), "canary-not-tried");
+	page.keeper.canary_due_ns = HOUR + SECOND;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	CU_ASSERT_TRUE(findings.ready);
+}
+
+static void where_nothing_is_ever_refused_no_canary_is_missed(void)
+{
+	healthy();
+	page.keeper.canary[0] = CANARY_NOT_APPLICABLE;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	page.keeper.canary[0] = CANARY_NOT_YET;
+	page.gate.watches[0].mode = MODE_OBSERVE;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	page.gate.watches[0].mode = MODE_ENFORCE;
+	page.gate.watches[0].store = STORE_MBOX;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	page.gate.watches[0].store = STORE_FILES;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "canary-not-tried");
+}
+
+static void a_watch_that_is_covered_in_part_is_an_issue(void)
+{
+	healthy();
+	page.gate.watches[0].covered = COVERED_PARTLY;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "watch-partly-covered");
+	page.gate.watches[0].mode = MODE_OFF;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
 }
 
 static void a_watch_that_is_off_is_no_issue_one_that_is_not_covered_is(void)
@@ -141,6 +220,13 @@ static void a_page_with_wild_numbers_is_copied_to_something_usable(void)
 	CU_ASSERT_TRUE(copy.gate.watches[3].mode < MODES);
 	CU_ASSERT_TRUE(memchr(copy.gate.watches[3].path, 0, sizeof(copy.gate.watches[3].path)) != NULL);
 	CU_ASSERT_TRUE(memchr(copy.keeper.definitions_version, 0, sizeof(copy.keeper.definitions_version)) != NULL);
+	CU_ASSERT_TRUE(copy.gate.watches[3].covered < COVERAGES);
+	CU_ASSERT_TRUE(copy.keeper.guard_mode < GUARD_MODES);
+	CU_ASSERT_TRUE(copy.keeper.canary[3] < CANARIES && copy.keeper.canary_open[3] < CANARIES &&
+		       copy.keeper.canary_exec[3] < CANARIES);
+	CU_ASSERT_TRUE(memchr(copy.keeper.canary_text[63], 0, sizeof(copy.keeper.canary_text[63])) != NULL);
+	CU_ASSERT_TRUE(memchr(copy.keeper.guard_why, 0, sizeof(copy.keeper.guard_why)) != NULL);
+	CU_ASSERT_TRUE(memchr(copy.keeper.guard_remedy, 0, sizeof(copy.keeper.guard_remedy)) != NULL);
 	findings_make(&copy, (struct clocks){.wall_ns = NOW, .monotonic_ns = HOUR}, &findings);
 	CU_ASSERT_TRUE(findings.issue_count <= ISSUES_MAX);
 }
@@ -177,6 +263,12 @@ int main(void)
 	suite = CU_add_suite("findings", NULL, NULL);
 	TEST(a_daemon_in_good_order_is_ready_and_has_no_issue);
 	TEST(it_is_not_ready_without_marks_or_while_no_worker_has_passed_its_canary);
+	TEST(it_is_not_ready_before_the_first_selftest_is_over_or_overdue);
+	TEST(a_canary_that_was_not_blocked_is_an_issue_at_any_time);
+	TEST(a_canary_that_could_not_be_tried_is_an_issue_once);
+	TEST(what_an_older_policy_said_of_a_canary_counts_no_more);
+	TEST(where_nothing_is_ever_refused_no_canary_is_missed);
+	TEST(a_watch_that_is_covered_in_part_is_an_issue);
 	TEST(a_watch_that_is_off_is_no_issue_one_that_is_not_covered_is);
 	TEST(a_gate_that_has_not_moved_for_two_seconds_is_an_issue);
 	TEST(three_restarts_lately_are_an_issue_long_ago_they_are_none);

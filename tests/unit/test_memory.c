@@ -127,31 +127,80 @@ static void a_writer_that_closed_makes_it_unknown_but_the_digest_tells(void)
 	CU_ASSERT_PTR_NULL(memory_same_content(memory, &now, other, 9, 0));
 }
 
+static unsigned withdrawn;
+
+static void count_withdrawn(void *owner, const struct generation *file)
+{
+	withdrawn += owner == NULL && file->handle_size > 0;
+}
+
 static void a_withdrawn_worker_leaves_nothing_known(void)
 {
 	struct generation now = look();
 	uint8_t digest[32] = {1};
 
 	memory_keep(memory, &now, &clean, digest, 0);
-	memory_withdraw(memory, 5);
+	memory_withdraw(memory, 5, count_withdrawn, NULL);
 	CU_ASSERT_PTR_NOT_NULL(memory_known(memory, &now, 9, 0));
-	memory_withdraw(memory, 4);
+	CU_ASSERT_EQUAL(withdrawn, 0);
+	memory_withdraw(memory, 4, count_withdrawn, NULL);
+	CU_ASSERT_EQUAL(withdrawn, 1);
 	CU_ASSERT_PTR_NULL(memory_known(memory, &now, 9, 0));
 	CU_ASSERT_PTR_NULL(memory_same_content(memory, &now, digest, 9, 0));
 }
 
 static void a_place_holds_for_its_epoch_and_until_a_move(void)
 {
-	struct generation now = look();
 	struct place kept = {.watch = 3, .unheld = true}, found;
+	struct sight now;
 
+	CU_ASSERT_EQUAL_FATAL(memory_look(fd, &now), 0);
 	memory_keep_place(memory, &now, 7, &kept);
 	CU_ASSERT_TRUE(memory_place(memory, &now, 7, &found));
 	CU_ASSERT_EQUAL(found.watch, 3);
 	CU_ASSERT_TRUE(found.unheld);
 	CU_ASSERT_FALSE(memory_place(memory, &now, 8, &found));
-	memory_moved(memory, &now);
+	memory_moved(memory, &now.generation);
 	CU_ASSERT_FALSE(memory_place(memory, &now, 7, &found));
+}
+
+static void a_counted_generation_has_another_place_once_its_name_may_have_changed(void)
+{
+	struct place kept = {.watch = 3}, found;
+	struct sight now;
+
+	CU_ASSERT_EQUAL_FATAL(memory_look(fd, &now), 0);
+	now.generation.counted = 1;
+	now.generation.ctime_ns = 12;
+	memory_keep_place(memory, &now, 7, &kept);
+	CU_ASSERT_TRUE(memory_place(memory, &now, 7, &found));
+	now.changed_ns++;
+	CU_ASSERT_FALSE(memory_place(memory, &now, 7, &found));
+}
+
+static void a_counted_generation_is_never_that_of_a_time(void)
+{
+	struct generation by_time = look(), counted = by_time;
+
+	counted.counted = 1;
+	memory_keep(memory, &counted, &clean, NULL, 0);
+	CU_ASSERT_PTR_NOT_NULL(memory_known(memory, &counted, 9, 0));
+	CU_ASSERT_PTR_NULL(memory_known(memory, &by_time, 9, 0));
+}
+
+static void what_lies_in_the_content_lasts_and_what_lay_in_the_moment_does_not(void)
+{
+	struct verdict verdict = {.kind = VERDICT_CLEAN};
+
+	CU_ASSERT_TRUE(memory_lasts(&verdict));
+	verdict = (struct verdict){.kind = VERDICT_UNSCANNED, .reason = REASON_TOO_LARGE};
+	CU_ASSERT_TRUE(memory_lasts(&verdict));
+	verdict.reason = REASON_TIMEOUT;
+	CU_ASSERT_FALSE(memory_lasts(&verdict));
+	verdict.reason = REASON_BUSY;
+	CU_ASSERT_FALSE(memory_lasts(&verdict));
+	verdict = (struct verdict){.reason = REASON_EXEC_NEVER};
+	CU_ASSERT_FALSE(memory_lasts(&verdict));
 }
 
 static void a_file_just_written_is_not_settled_and_then_is(void)
@@ -196,6 +245,9 @@ int main(void)
 	CU_ADD_TEST(suite, a_writer_that_closed_makes_it_unknown_but_the_digest_tells);
 	CU_ADD_TEST(suite, a_withdrawn_worker_leaves_nothing_known);
 	CU_ADD_TEST(suite, a_place_holds_for_its_epoch_and_until_a_move);
+	CU_ADD_TEST(suite, a_counted_generation_has_another_place_once_its_name_may_have_changed);
+	CU_ADD_TEST(suite, a_counted_generation_is_never_that_of_a_time);
+	CU_ADD_TEST(suite, what_lies_in_the_content_lasts_and_what_lay_in_the_moment_does_not);
 	CU_ADD_TEST(suite, a_file_just_written_is_not_settled_and_then_is);
 	CU_ADD_TEST(suite, a_writer_is_noticed);
 	CU_basic_run_tests();

@@ -62,6 +62,15 @@ static void a_good_table_is_sound(void)
 	CU_ASSERT_TRUE(policy_is_sound(&table));
 }
 
+static void origin_exec_and_stop_belong_to_a_good_table(void)
+{
+	a_good_table_is_sound();
+	table.release_on_stop = 1;
+	table.watches[0].origin_mail = table.watches[0].exec_never = 1;
+	table.watches[0].origin_place.line = table.watches[0].exec_place.line = 12;
+	CU_ASSERT_TRUE(policy_is_sound(&table));
+}
+
 #define SPOILT(statement)                                                                                              \
 	do {                                                                                                           \
 		a_good_table_is_sound();                                                                               \
@@ -91,6 +100,16 @@ static void a_table_with_one_wrong_field_is_not_sound(void)
 	SPOILT(table.watches[0].store = STORES);
 	SPOILT(table.watches[0].mode = MODES);
 	SPOILT(table.watches[0].ignore_marks = 2);
+	SPOILT(table.release_on_stop = 2);
+	SPOILT(table.watches[0].origin_mail = 2);
+	SPOILT(table.watches[0].origin_mail = 1); /* and no line that says so */
+	SPOILT(table.watches[0].origin_mail = 1; table.watches[0].origin_place.line = 3; table.mail_software_count = 0);
+	SPOILT(table.watches[0].exec_never = 2);
+	SPOILT(table.watches[0].exec_never = 1);
+	SPOILT(table.watches[0].exec_never = 1; table.watches[0].exec_place.line = 3;
+	       table.watches[0].exec_place.file = 9);
+	SPOILT(table.watches[0].exec_never = 1; table.watches[0].exec_place.line = 3;
+	       table.watches[0].store = STORE_MBOX);
 	SPOILT(table.watches[0].deadline_ns = 99999999u);
 	SPOILT(table.watches[0].deadline_ns = 60000000001u);
 	SPOILT(table.watches[0].place.file = 1);
@@ -187,9 +206,40 @@ static void the_strictest_candidate_answers_for_what_nobody_can_place(void)
 	CU_ASSERT_EQUAL(policy_strictest(&table, 0x1), 0);
 	CU_ASSERT_EQUAL(policy_strictest(&table, 0), -1);
 	CU_ASSERT_EQUAL(policy_strictest(&table, 1ull << 63), -1);
+	/* A file that nobody can place may have been written by anybody. */
+	table.watches[4].origin_mail = 1;
+	CU_ASSERT_EQUAL(policy_strictest(&table, ~(uint64_t)0), 3);
+	table.watches[3].origin_mail = 1;
+	CU_ASSERT_EQUAL(policy_strictest(&table, ~(uint64_t)0), 4);
+	CU_ASSERT_EQUAL(policy_strictest(&table, 0xf), 3); /* enforcing is still above observing */
+	struct policy_watch *never = add_watch("/never", STORE_FILES, MODE_ENFORCE);
+	never->origin_mail = never->exec_never = 1;
+	CU_ASSERT_EQUAL(policy_strictest(&table, ~(uint64_t)0), 5);
 }
 
 /* ---- answers ---- */
+
+static void an_execution_that_is_never_allowed_is_denied_by_its_own_line(void)
+{
+	static struct policy_watch watch;
+	struct verdict verdict = verdict_of(VERDICT_NONE, REASON_EXEC_NEVER);
+	struct policy_place place;
+	bool would;
+
+	watch = (struct policy_watch){.mode = MODE_ENFORCE, .store = STORE_FILES, .exec_never = 1};
+	watch.place.line = 3;
+	watch.exec_place.line = 7;
+	CU_ASSERT_EQUAL(policy_answer(&watch, &verdict, &place, &would), ANSWER_DENY);
+	CU_ASSERT_FALSE(would);
+	CU_ASSERT_EQUAL(place.line, 7);
+	watch.mode = MODE_OBSERVE;
+	CU_ASSERT_EQUAL(policy_answer(&watch, &verdict, &place, &would), ANSWER_DENY);
+	CU_ASSERT_TRUE(would);
+	watch.mode = MODE_ENFORCE;
+	watch.store = STORE_MBOX;
+	policy_answer(&watch, &verdict, &place, &would);
+	CU_ASSERT_TRUE(would);
+}
 
 static void each_reason_has_its_case(void)
 {
@@ -199,7 +249,7 @@ static void each_reason_has_its_case(void)
 		[REASON_ENCRYPTED] = CASE_ENCRYPTED, [REASON_UNSUPPORTED] = CASE_ERROR,
 		[REASON_IO_ERROR] = CASE_ERROR,      [REASON_ENGINE_ERROR] = CASE_ERROR,
 		[REASON_CRASHED] = CASE_ERROR,       [REASON_NO_DEFINITIONS] = CASE_ERROR,
-		[REASON_BUSY] = CASE_ERROR,
+		[REASON_BUSY] = CASE_ERROR,          [REASON_EXEC_NEVER] = CASE_ERROR,
 	};
 
 	for (int reason = 0; reason < REASONS; reason++) {
@@ -314,12 +364,14 @@ int main(void)
 	CU_initialize_registry();
 	CU_pSuite suite = CU_add_suite("policy", NULL, NULL);
 	CU_ADD_TEST(suite, a_good_table_is_sound);
+	CU_ADD_TEST(suite, origin_exec_and_stop_belong_to_a_good_table);
 	CU_ADD_TEST(suite, a_table_with_one_wrong_field_is_not_sound);
 	CU_ADD_TEST(suite, a_table_with_a_wrong_path_is_not_sound);
 	CU_ADD_TEST(suite, the_longest_path_wins_in_any_order);
 	CU_ADD_TEST(suite, a_watch_on_the_root_folder_holds_every_path);
 	CU_ADD_TEST(suite, a_policy_without_watches_matches_nothing);
 	CU_ADD_TEST(suite, the_strictest_candidate_answers_for_what_nobody_can_place);
+	CU_ADD_TEST(suite, an_execution_that_is_never_allowed_is_denied_by_its_own_line);
 	CU_ADD_TEST(suite, each_reason_has_its_case);
 	CU_ADD_TEST(suite, every_case_has_the_answer_and_the_line_of_its_own_word);
 	CU_ADD_TEST(suite, clean_is_allowed_by_the_line_of_the_watch);

@@ -278,6 +278,51 @@ static int make_tree(void)
 	       symlink("loop", path("/loop"));
 }
 
+static void programs_are_opened_and_what_is_missing_is_said(void)
+{
+	static struct policy_programs programs;
+	struct policy_mail_software *software = &table.mail_software[1];
+	struct stat opened, named;
+
+	begin();
+	table.mail_software_count = 2;
+	software->root_count = 4;
+	snprintf(software->roots[0], sizeof(software->roots[0]), "/bin/sh"); /* a link on most systems */
+	snprintf(software->roots[1], sizeof(software->roots[1]), "%.1000s", path("/nothing"));
+	snprintf(software->roots[2], sizeof(software->roots[2]), "%.1000s", here);
+	snprintf(software->roots[3], sizeof(software->roots[3]), "%.1000s", path("/file"));
+	policy_programs_open(&table, &mounts, &programs);
+	CU_ASSERT_EQUAL_FATAL(programs.count, 1);
+	CU_ASSERT_EQUAL(programs.list[0].software, 1);
+	CU_ASSERT_EQUAL(programs.list[0].root, 0);
+	CU_ASSERT(fstat(programs.list[0].fd, &opened) == 0 && stat("/bin/sh", &named) == 0);
+	CU_ASSERT(opened.st_ino == named.st_ino && opened.st_dev == named.st_dev);
+	CU_ASSERT_STRING_EQUAL(programs.why[1][0], "");
+	CU_ASSERT_STRING_EQUAL(programs.why[1][1], "does not exist");
+	CU_ASSERT_STRING_EQUAL(programs.why[1][2], "is not a program");
+	CU_ASSERT_STRING_EQUAL(programs.why[1][3], "is not a program");
+	policy_programs_close(&programs);
+	CU_ASSERT_EQUAL(programs.count, 0);
+}
+
+static void the_device_is_the_one_that_mountinfo_names(void)
+{
+	static struct policy_programs programs;
+	struct mounts real;
+	const struct mount_entry *mount;
+
+	begin();
+	table.mail_software_count = table.mail_software[0].root_count = 1;
+	snprintf(table.mail_software[0].roots[0], sizeof(table.mail_software[0].roots[0]), "/bin/sh");
+	CU_ASSERT_EQUAL_FATAL(host_mounts(&real), 0);
+	policy_programs_open(&table, &real, &programs);
+	CU_ASSERT_EQUAL_FATAL(programs.count, 1);
+	mount = mounts_find(&real, "/bin/sh");
+	CU_ASSERT(!mount || programs.list[0].device == (mount->major << 20 | mount->minor));
+	policy_programs_close(&programs);
+	mounts_free(&real);
+}
+
 static void remove_tree(void)
 {
 	static const char *const names[] = {"/loop",     "/to-root",  "/dangling", "/chain", "/up",
@@ -310,6 +355,8 @@ int main(void)
 	CU_ADD_TEST(suite, what_is_not_there_gets_no_root_and_a_reason);
 	CU_ADD_TEST(suite, a_folder_that_appears_on_the_file_system_of_the_root_gets_a_reason_not_a_root);
 	CU_ADD_TEST(suite, a_remote_mount_below_is_said_and_not_touched);
+	CU_ADD_TEST(suite, programs_are_opened_and_what_is_missing_is_said);
+	CU_ADD_TEST(suite, the_device_is_the_one_that_mountinfo_names);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();
 	unsigned failed = CU_get_number_of_failures();

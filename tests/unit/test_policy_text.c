@@ -258,7 +258,7 @@ static void a_pattern_in_a_path_is_doubted(void)
 
 static void an_unknown_word_lists_the_words_known_there(void)
 {
-	bad(2, "unknown word 'colour'; known here: allow-root-filesystem, watch, scanner, mail-software",
+	bad(2, "unknown word 'colour'; known here: allow-root-filesystem, on-stop, watch, scanner, mail-software",
 	    "watch /v { }\ncolour = red\n");
 	bad(2,
 	    "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
@@ -368,8 +368,78 @@ static void what_is_not_there_yet_is_refused_plainly(void)
 	bad(1, "not in this version yet: on-limit = quarantine; use allow", "watch /v { on-limit = quarantine }");
 	bad(1, "not in this version yet: on-encrypted = quarantine", "watch /v { on-encrypted = quarantine }");
 	bad(1, "not in this version yet: on-error = quarantine", "watch /v { on-error = quarantine }");
-	bad(1, "not in this version yet: origin = mail; use origin = any", "watch /v { origin = mail }");
-	bad(1, "not in this version yet: exec = never; use exec = scan", "watch /v { exec = never }");
+}
+
+#define SOFTWARE "mail-software a { roots = { \"/a\" } }\n"
+
+static void origin_and_exec_are_taken_with_their_lines(void)
+{
+	good(SOFTWARE "watch /v {\n origin = mail\n exec = never\n}\nwatch /w {\n origin = any\n exec = scan\n}\n"
+		      "watch /x { }\n");
+	CU_ASSERT_EQUAL(table.watches[0].origin_mail, 1);
+	CU_ASSERT_EQUAL(table.watches[0].origin_place.line, 3);
+	CU_ASSERT_EQUAL(table.watches[0].exec_never, 1);
+	CU_ASSERT_EQUAL(table.watches[0].exec_place.line, 4);
+	CU_ASSERT_EQUAL(table.watches[1].origin_mail + table.watches[1].exec_never, 0);
+	CU_ASSERT_EQUAL(table.watches[1].origin_place.line, 7);
+	CU_ASSERT_EQUAL(table.watches[1].exec_place.line, 8);
+	CU_ASSERT_EQUAL(table.watches[2].origin_mail + table.watches[2].exec_never, 0);
+	CU_ASSERT_EQUAL(table.watches[2].origin_place.line, 10); /* the default: by the line of the watch */
+	CU_ASSERT_EQUAL(table.watches[2].exec_place.line, 10);
+	bad(1, "use one of any, mail", "watch /v { origin = postfix }");
+	bad(1, "use one of scan, never", "watch /v { exec = always }");
+	bad(3, "'exec' is repeated (first in p.conf:2)", "watch /v {\n exec = never\n exec = never\n}");
+	bad(3, "'origin' is repeated (first in p.conf:2)", "watch /v {\n origin = any\n origin = any\n}");
+}
+
+static void origin_mail_without_mail_software_is_refused(void)
+{
+	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v {\n origin = mail\n}\n"},
+					  {.name = "q.conf", .text = SOFTWARE}};
+
+	bad(2, "origin = mail guards nothing: no mail software is named", sources[0].text);
+	for (size_t i = 0; i < 2; i++)
+		sources[i].size = strlen(sources[i].text);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_TRUE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints)); /* it stands in a drop-in */
+	CU_ASSERT_EQUAL(complaints.count, 0);
+}
+
+static void exec_never_is_refused_where_nothing_is_ever_denied(void)
+{
+	static const char *const never[] = {"mbox", "mdbox", "postfix-queue"};
+	static const char *const held[] = {"files", "maildir", "sdbox"};
+	char text[128];
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(text, sizeof(text), "watch /v {\n exec = never\n store = %s\n}", never[i]);
+		bad(2, "exec = never cannot be kept in store = ", text);
+		snprintf(text, sizeof(text), "watch /v {\n exec = scan\n store = %s\n}", never[i]);
+		good(text);
+		snprintf(text, sizeof(text), "watch /v {\n exec = never\n store = %s\n}", held[i]);
+		good(text);
+	}
+}
+
+static void a_stop_holds_unless_the_policy_says_release(void)
+{
+	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\non-stop = release\n"},
+					  {.name = "q.conf", .text = "\non-stop = hold\n"}};
+
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.release_on_stop, 0);
+	good("on-stop = hold\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.release_on_stop, 0);
+	good("watch /v { }\non-stop = release\n");
+	CU_ASSERT_EQUAL(table.release_on_stop, 1);
+	bad(1, "use one of hold, release", "on-stop = detach\n");
+	bad(1, "unknown word 'on-stop'", "watch /v { on-stop = hold }\n");
+	for (size_t i = 0; i < 2; i++)
+		sources[i].size = strlen(sources[i].text);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
+	CU_ASSERT_STRING_EQUAL(complaints.list[0].text,
+			       "q.conf:2: 'on-stop' is repeated (first in p.conf:2): keep one of the two lines");
 }
 
 static void a_promise_that_a_store_cannot_keep_is_refused(void)
@@ -615,6 +685,10 @@ int main(void)
 	CU_ADD_TEST(suite, numbers_have_ranges);
 	CU_ADD_TEST(suite, an_unknown_value_lists_those_that_are_known);
 	CU_ADD_TEST(suite, what_is_not_there_yet_is_refused_plainly);
+	CU_ADD_TEST(suite, origin_and_exec_are_taken_with_their_lines);
+	CU_ADD_TEST(suite, origin_mail_without_mail_software_is_refused);
+	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
+	CU_ADD_TEST(suite, a_stop_holds_unless_the_policy_says_release);
 	CU_ADD_TEST(suite, a_promise_that_a_store_cannot_keep_is_refused);
 	CU_ADD_TEST(suite, a_lasting_deny_in_maildir_is_doubted);
 	CU_ADD_TEST(suite, memory_bounds_the_workers);

@@ -90,6 +90,58 @@ static void our_own_pause_is_forgiven(void)
 	CU_ASSERT_TRUE(restart_stands_still(&restart, 62501 * MS));
 }
 
+static struct restart silent_since_a_second(void)
+{
+	struct restart restart;
+
+	restart_init(&restart);
+	restart_started(&restart, 1000 * MS, 2000 * MS);
+	return restart;
+}
+
+static void time_without_a_processor_is_forgiven(void)
+{
+	struct restart restart = silent_since_a_second();
+
+	restart_looked(&restart, 1500 * MS, true, 7 * MS);
+	CU_ASSERT_EQUAL(restart_looked(&restart, 61500 * MS, true, 7 * MS), 60000 * MS);
+	CU_ASSERT_EQUAL(restart.starved_ns, 60000 * MS);
+	CU_ASSERT_FALSE(restart_stands_still(&restart, 63000 * MS));
+	CU_ASSERT_TRUE(restart_stands_still(&restart, 63001 * MS));
+}
+
+static void time_that_it_ran_is_not_forgiven(void)
+{
+	struct restart restart = silent_since_a_second();
+
+	restart_looked(&restart, 1500 * MS, true, 7 * MS);
+	CU_ASSERT_EQUAL(restart_looked(&restart, 2500 * MS, true, 607 * MS), 400 * MS);
+	CU_ASSERT_EQUAL(restart_looked(&restart, 3400 * MS, true, 1507 * MS), 0);
+	CU_ASSERT_TRUE(restart_stands_still(&restart, 3401 * MS));
+}
+
+static void sleep_is_not_forgiven(void)
+{
+	struct restart restart = silent_since_a_second();
+
+	restart_looked(&restart, 1500 * MS, true, 7 * MS);
+	CU_ASSERT_EQUAL(restart_looked(&restart, 2000 * MS, false, 7 * MS), 0);
+	CU_ASSERT_EQUAL(restart_looked(&restart, 2500 * MS, true, 7 * MS), 0);
+	CU_ASSERT_TRUE(restart_stands_still(&restart, 3001 * MS));
+}
+
+static void each_silence_is_looked_at_anew(void)
+{
+	struct restart restart = silent_since_a_second();
+
+	restart_looked(&restart, 1500 * MS, true, 7 * MS);
+	restart_looked(&restart, 2500 * MS, true, 7 * MS);
+	restart_beat(&restart, 2600 * MS);
+	CU_ASSERT_EQUAL(restart.starved_ns, 0);
+	CU_ASSERT_EQUAL(restart_looked(&restart, 4000 * MS, true, 8 * MS), 0);
+	CU_ASSERT_TRUE(restart_stands_still(&restart, 4601 * MS));
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -100,6 +152,10 @@ int main(void)
 		{"silence longer than the limit is a standstill", silence_longer_than_the_limit_is_a_standstill},
 		{"a beat from the future is no standstill", a_beat_from_the_future_is_no_standstill},
 		{"our own pause is forgiven", our_own_pause_is_forgiven},
+		{"time without a processor is forgiven", time_without_a_processor_is_forgiven},
+		{"time that it ran is not forgiven", time_that_it_ran_is_not_forgiven},
+		{"sleep is not forgiven", sleep_is_not_forgiven},
+		{"each silence is looked at anew", each_silence_is_looked_at_anew},
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {{"restart", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};

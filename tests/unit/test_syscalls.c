@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "syscalls.h"
@@ -195,6 +196,52 @@ static void new_rights(void)
 	syscall(SYS_setresuid, 0, 0, 0);
 }
 
+/* An error is an answer too: what counts is that the call may be made. */
+static void elements(void)
+{
+	for (int command = 1; command <= 4; command++) /* BPF_MAP_LOOKUP_ELEM to BPF_MAP_GET_NEXT_KEY */
+		syscall(SYS_bpf, command, NULL, 0);
+}
+
+static void make_map(void)
+{
+	syscall(SYS_bpf, 0, NULL, 0);
+}
+
+static void load_program(void)
+{
+	syscall(SYS_bpf, 5, NULL, 0);
+}
+
+static void open_pinned(void)
+{
+	syscall(SYS_bpf, 7, NULL, 0);
+}
+
+static void map_by_number(void)
+{
+	syscall(SYS_bpf, 14, NULL, 0);
+}
+
+static void attributes(void)
+{
+	char value[8];
+
+	(void)!fgetxattr(FD_PROC, "trusted.mailward.origin", value, sizeof(value));
+	(void)!fsetxattr(FD_PROC, "trusted.mailward.origin", "m", 1, 0);
+	(void)!flistxattr(FD_PROC, NULL, 0);
+}
+
+static void attribute_of_path(void)
+{
+	setxattr("/nonexistent/mailward", "trusted.mailward.origin", "m", 1, 0);
+}
+
+static void process_descriptor(void)
+{
+	syscall(SYS_pidfd_open, getpid(), 0);
+}
+
 struct deed {
 	const char *name;
 	void (*deed)(void);
@@ -217,9 +264,10 @@ static void check(int (*filter)(bool), int expected, const struct deed *deeds, s
 
 static void the_gate_can_do_its_trade(void)
 {
-	static const struct deed deeds[] = {DEED(open_status), DEED(read_link),   DEED(open_name_by_handle),
-					    DEED(mark),        DEED(take_lease),  DEED(stat_descriptor),
-					    DEED(map_memory),  DEED(start_thread)};
+	static const struct deed deeds[] = {DEED(open_status), DEED(read_link),         DEED(open_name_by_handle),
+					    DEED(mark),        DEED(take_lease),        DEED(stat_descriptor),
+					    DEED(map_memory),  DEED(start_thread),      DEED(elements),
+					    DEED(attributes),  DEED(process_descriptor)};
 
 	check(syscalls_gate, 0, deeds, COUNT(deeds));
 }
@@ -244,6 +292,11 @@ static void the_gate_ends_when_it_does_anything_else(void)
 		DEED(trace),
 		DEED(mount_something),
 		DEED(new_rights),
+		DEED(make_map),
+		DEED(load_program),
+		DEED(open_pinned),
+		DEED(map_by_number),
+		DEED(attribute_of_path),
 	};
 
 	check(syscalls_gate, SIGSYS, deeds, COUNT(deeds));

@@ -6,7 +6,46 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 exec </dev/null >/dev/console 2>&1
 . /run/vm/environment
+# The overlay as `/` is right for most; mail hosts have a plain file system there. Then what mail is kept in lies on a fresh
+# ext4, and the rest is seen through bind mounts.
+if [ "$VM_ROOT" = ext4 ]; then
+	truncate -s 512M /vm-image
+	mkfs.ext4 -q -F /vm-image
+	mkdir /vm-root
+	mount -o loop /vm-image /vm-root
+	cd /vm-root || exit
+	mkdir proc sys dev run tmp mnt home srv old var
+	for entry in /*; do
+		name=${entry#/}
+		if [ -L "$entry" ]; then
+			cp -P "$entry" .
+		elif [ -d "$entry" ] && [ ! -e "$name" ] && [ "$name" != vm-root ]; then
+			mkdir "$name"
+			mount --bind "$entry" "$name"
+		fi
+	done
+	for entry in /var/*; do
+		name=${entry#/}
+		case $name in
+		var/spool | var/mail | var/tmp) cp -a "$entry" var/ ;;
+		*) [ -L "$entry" ] && cp -P "$entry" var/ || { mkdir "$name" && mount --bind "$entry" "$name"; } ;;
+		esac
+	done
+	if [ ! -d "./$VM_FOLDER" ]; then
+		mkdir -p "./$VM_FOLDER"
+		mount --bind "$VM_FOLDER" "./$VM_FOLDER"
+	fi
+	for name in proc sys dev run; do
+		mount --move /$name $name
+	done
+	pivot_root . old
+	cd / || exit
+	umount -l /old
+	rmdir /old
+	chmod 1777 /tmp
+fi
 mkdir -p /dev/pts /dev/shm
+ln -sfn /proc/self/fd /dev/fd
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t securityfs securityfs /sys/kernel/security
@@ -17,6 +56,7 @@ mkdir -p -m 1777 /run/lock
 mkdir -p -m 755 /run/mount
 # A clean clone may lie below /tmp or /mnt.
 for folder in /tmp /mnt; do
+	[ "$VM_ROOT" != ext4 ] || continue
 	case $VM_FOLDER/ in $folder/*) ;; *) mount -t tmpfs -o mode=1777 "${folder#/}" $folder ;; esac
 done
 hostname mailward-vm
