@@ -43,14 +43,51 @@ static __always_inline void generation_bump(struct inode *inode)
 		kept->generation = generation_next(kernel);
 }
 
-static __always_inline uint64_t place_seal(struct dentry *dentry, uint64_t epoch, int watch, bool unheld)
+/* What makes a place: the file's name, its folder and that folder's name. */
+struct place_name {
+	uint64_t name, folder, folder_name;
+};
+
+static __always_inline uint64_t place_seal(const struct place_name *name, uint64_t epoch, int watch, bool unheld)
+{
+	uint64_t found = (uint16_t)watch | (uint64_t)unheld << 16;
+
+	return (name->name + name->folder * 0x9e3779b97f4a7c15ull + name->folder_name * 0x27d4eb2f165667c5ull) ^
+	       (epoch * 0xc2b2ae3d27d4eb4full + found * 0x165667b19e3779f9ull);
+}
+
+/* Is what is kept about this name? Each word is read once: another processor may be writing. */
+static __always_inline bool place_take(struct place *place, const struct place_name *name, uint64_t epoch)
+{
+	const volatile struct hook_generation *kept = place->kept;
+	int watch = kept->watch;
+	bool unheld = kept->unheld;
+
+	if (kept->place_epoch != epoch || kept->seal != place_seal(name, epoch, watch, unheld))
+		return false;
+	place->watch = watch;
+	place->unheld = unheld;
+	return true;
+}
+
+static __always_inline void place_name_of(struct place_name *name, struct dentry *dentry)
 {
 	struct dentry *folder = BPF_CORE_READ(dentry, d_parent);
-	uint64_t name = BPF_CORE_READ(dentry, d_name.hash_len), folder_name = BPF_CORE_READ(folder, d_name.hash_len);
-	uint64_t ino = BPF_CORE_READ(folder, d_inode, i_ino), found = (uint16_t)watch | (uint64_t)unheld << 16;
 
-	return (name + ino * 0x9e3779b97f4a7c15ull + folder_name * 0x27d4eb2f165667c5ull) ^
-	       (epoch * 0xc2b2ae3d27d4eb4full + found * 0x165667b19e3779f9ull);
+	name->name = BPF_CORE_READ(dentry, d_name.hash_len);
+	name->folder = BPF_CORE_READ(folder, d_inode, i_ino);
+	name->folder_name = BPF_CORE_READ(folder, d_name.hash_len);
+}
+
+/* The same without calls, of a dentry that was read directly from a hook's argument: nearly every access ends here. */
+static __always_inline void place_name_direct(struct place_name *name, struct dentry *dentry)
+{
+	struct dentry *folder = dentry->d_parent;
+	struct inode *inode = folder->d_inode;
+
+	name->name = dentry->d_name.hash_len;
+	name->folder = inode ? inode->i_ino : 0;
+	name->folder_name = folder->d_name.hash_len;
 }
 
 /* Is a folder being moved to another one on this file system just now? */
@@ -160,9 +197,9 @@ static __always_inline struct hook_generation *generation_keep(struct hook_state
 	return kept;
 }
 
-/* Walks, and keeps what was found. */
-static __always_inline void place_find(struct place *place, struct hook_orders *orders_, struct hook_state *kernel,
-				       struct inode *inode, uint64_t epoch, bool other_inode)
+/* Walks, and keeps what was found, by the name that the file had before the walk. */
+static __always_inline void place_find(struct place *place, const struct place_name *name, struct hook_orders *orders_,
+				       struct hook_state *kernel, struct inode *inode, uint64_t epoch, bool other_inode)
 {
 	bool moving = folders_move(inode->i_sb);
 	struct hook_generation *kept = place->kept;
@@ -193,7 +230,7 @@ static __always_inline void place_find(struct place *place, struct hook_orders *
 	kept->watch = place->watch;
 	kept->unheld = place->unheld;
 	kept->place_epoch = epoch;
-	kept->seal = moving ? 0 : place_seal(place->dentry, epoch, place->watch, place->unheld);
+	kept->seal = moving ? 0 : place_seal(name, epoch, place->watch, place->unheld);
 }
 
 /* Where the file lies that is opened, read, mapped or executed. The epoch is read before everything else: see above. */
@@ -201,6 +238,7 @@ static __always_inline void place_of(struct place *place, struct hook_orders *or
 				     struct file *file, struct inode *inode)
 {
 	uint64_t epoch = *(volatile uint64_t *)&orders_->epoch + *(volatile uint64_t *)&kernel->moves;
+	struct place_name name;
 	struct dentry *dentry;
 	bool other_inode;
 
@@ -209,20 +247,21 @@ static __always_inline void place_of(struct place *place, struct hook_orders *or
 	place->kept = bpf_inode_storage_get(&generations, inode, 0, 0);
 	if (!place->kept && !system_is_guarded(inode->i_sb->s_dev))
 		return;
-	dentry = BPF_CORE_READ(file, f_path.dentry);
-	other_inode = BPF_CORE_READ(dentry, d_inode) != inode;
-	place->dentry = other_inode ? alias_first(inode) : dentry;
-	if (place->kept && place->kept->place_epoch == epoch) {
-		place->watch = place->kept->watch;
-		place->unheld = place->kept->unheld;
-		if (place->kept->seal == place_seal(place->dentry, epoch, place->watch, place->unheld))
+	dentry = file->f_path.dentry;
+	other_inode = !dentry || dentry->d_inode != inode;
+	if (place->kept && !other_inode) {
+		place->dentry = dentry;
+		place_name_direct(&name, dentry);
+		if (place_take(place, &name, epoch))
 			return;
-		place->watch = HOOK_OUTSIDE;
-		place->unheld = false;
 	}
+	place->dentry = other_inode ? alias_first(inode) : BPF_CORE_READ(file, f_path.dentry);
+	place_name_of(&name, place->dentry);
+	if (place->kept && other_inode && place_take(place, &name, epoch))
+		return;
 	if (!system_is_guarded(inode->i_sb->s_dev))
 		return;
-	place_find(place, orders_, kernel, inode, epoch, other_inode);
+	place_find(place, &name, orders_, kernel, inode, epoch, other_inode);
 }
 
 #endif

@@ -650,6 +650,7 @@ def _(suite):
         suite.check("a script that is listed, started by root: mail software and service", hooks.label(process.pid) ==
                     (MAIL | SERVICE, 1), hooks.label(process.pid))
         child = children(process.pid)[0]
+        eventually(lambda: open("/proc/%d/comm" % child).read() == "sleep\n")
         suite.check("what it starts: mail software, no service", hooks.label(child) == (MAIL, 1), hooks.label(child))
         process.kill()
         process.wait()
