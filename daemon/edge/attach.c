@@ -485,6 +485,8 @@ int attach_run(struct attached *attached, bool keep)
 	if (attached->mode == ATTACH_NONE)
 		leave_nothing(attached);
 	attached->others = attached->home >= 0 && pins_others(attached->home, CURRENT);
+	if (attached->others)
+		attach_label_others(CURRENT);
 	malloc_trim(0);
 	return 0;
 }

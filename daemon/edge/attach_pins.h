@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* attach.c's own room: folders of the bpf file system. Nothing here allocates. */
+/* attach.c's own room: folders of the bpf file system. Nothing of attach_pins.c allocates. */
 #ifndef MAILWARD_ATTACH_PINS_H
 #define MAILWARD_ATTACH_PINS_H
 
@@ -25,5 +25,9 @@ bool pins_others(int folder, const char *than);
 
 /* The first of stem0, stem1, ... that the folder does not have, into out (PINS_NAME_SIZE). */
 void pins_free_name(int folder, const char *stem, char *out);
+
+/* attach_release.c: other sets of pins go on to answer until attach_settle(); to them we are who we are, too (our
+ * scanner reads what nobody has judged). Sets of a version whose labels look different do not learn it. */
+void attach_label_others(const char *current);
 
 #endif

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Taking back what an earlier run has left in the kernel; and waiting until it has really gone. */
+/* What an earlier run has left in the kernel: getting on with it, taking it back, waiting until it has really gone. */
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,6 +73,40 @@ static void wait_until_gone(const struct census *census)
 			return;
 		nanosleep(&pause, NULL);
 	}
+}
+
+/* One set's map of labels, by its folder's name. */
+static void label_in(const char *folder, int pidfd, const struct hook_label *label)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+	char path[4 * PINS_PATH_SIZE];
+	int fd;
+
+	snprintf(path, sizeof(path), HOOKS_DIR "/%.255s/maps/labels", folder);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_MAP_TYPE_TASK_STORAGE &&
+	    info.value_size == sizeof(*label))
+		bpf_map_update_elem(fd, &pidfd, label, BPF_ANY);
+	close(fd);
+}
+
+void attach_label_others(const char *current)
+{
+	const struct hook_label own = {.flags = HOOK_LABEL_OWN};
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	DIR *dir = opendir(HOOKS_DIR);
+	struct dirent *entry;
+
+	while (dir && pidfd >= 0 && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && strcmp(entry->d_name, current) != 0)
+			label_in(entry->d_name, pidfd, &own);
+	if (dir)
+		closedir(dir);
+	if (pidfd >= 0)
+		close(pidfd);
 }
 
 int attach_release(uint32_t *count_out)

@@ -19,7 +19,10 @@ static int load_counter(int map, unsigned hook)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .attach_btf_id = hook, .expected_attach_type = BPF_LSM_MAC);
 	const struct bpf_insn program[] = {
-		{.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_VALUE, .imm = map},
+		{.code = BPF_LD | BPF_DW,
+		 /* | BPF_IMM, which is 0 */ .dst_reg = 1,
+		 .src_reg = BPF_PSEUDO_MAP_VALUE,
+		 .imm = map},
 		{.code = 0},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = 1},
 		{.code = BPF_STX | BPF_ATOMIC | BPF_DW, .dst_reg = 1, .src_reg = 2, .imm = BPF_ADD},
