@@ -20,8 +20,10 @@ def _(suite):
         with Host(suite) as host:
             host.policy(host.watch(deadline="1s", on_timeout=action))
             good, bad = host.put("good", CLEAN), host.put("bad", MARKER)
-            host.stand_in("delay 4000")
+            host.stand_in()
             host.start()
+            host.behave("delay 4000")
+            before = host.counter("scans")
             openers = host.openers(20, good, bad)
             attempts = openers.wait()
             waits = [a.waited for a in attempts]
@@ -38,7 +40,7 @@ def _(suite):
                 suite.check("ten accesses to one file are one row with a count, or ten",
                             sum(r["count"] for r in rows or []) == 20, rows)
             # the scan goes on and its verdict is kept
-            scans = eventually(lambda: host.counter("scans") >= 2 and host.counter("scans"), 10)
+            scans = eventually(lambda: host.counter("scans") >= before + 2 and host.counter("scans"), 10)
             started = time.monotonic()
             first, second = host.read(good), host.read(bad)
             seconds = time.monotonic() - started
@@ -53,8 +55,9 @@ def _(suite):
     with Host(suite) as host:
         host.policy(host.watch(deadline="1s"), scanner={"scan_time": "2s"})
         files = [host.put("%d" % i, CLEAN + b"%d" % i) for i in range(12)]
-        host.stand_in("dead")
+        host.stand_in()
         host.start()
+        host.behave("dead")
         attempts = host.openers(12, *files).wait()
         suite.check("nobody waits longer than the deadline for a scanner that never answers",
                     all(a.waited <= 1.1 + SLACK and a.error == 1 for a in attempts),
@@ -158,9 +161,10 @@ def _(suite):
         files = [host.put("%s-%d" % ("bad" if i % 2 else "good", i), (MARKER if i % 2 else CLEAN) + b"%d" % i)
                  for i in range(100)]
         free = host.put("free", MARKER, host.outside)
-        host.stand_in("hold")
+        host.stand_in()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         host.start(limits={"NOFILE": (hard, hard)})
+        host.behave("hold")
         suite.say("hard limit of descriptors: %d" % hard)
         parts, started = host.pids(), time.monotonic()
         openers = host.openers(count, *files, processes=8)
@@ -200,8 +204,9 @@ def _(suite):
         host.policy(host.watch(deadline="60s"))
         files = [host.put("%s-%d" % ("bad" if i % 2 else "good", i), (MARKER if i % 2 else CLEAN) + b"%d" % i)
                  for i in range(100)]
-        host.stand_in("hold")
+        host.stand_in()
         host.start(limits={"NOFILE": (hard, hard)})
+        host.behave("hold")
         gate = host.pid("gate")
         openers = host.openers(count, *files, processes=8)
         if not suite.check("%d openers wait for one gate" % count, eventually(
@@ -230,8 +235,9 @@ def _(suite):
         files = [host.put("%s-%d" % ("bad" if i % 2 else "good", i), (MARKER if i % 2 else CLEAN) + b"%d" % i)
                  for i in range(400)]
         free = host.put("free", MARKER, host.outside)
-        host.stand_in("hold")
+        host.stand_in()
         host.start(limits={"NOFILE": (128, 128)})
+        host.behave("hold")
         gate = host.pid("gate")
         openers = host.openers(400, *files)
         eventually(lambda: host.counter("waiting") + host.counter("busy") >= 40, 10)

@@ -58,8 +58,9 @@ def _(suite):
         host.policy(host.watch(deadline="10s"), scanner={"workers": "4"})
         bad = [host.put("bad-%d" % i, MARKER + b"%d" % i) for i in range(30)]
         liar = host.put("liar", b"lie:other-cases \n" + MARKER)
-        host.stand_in("hold")
+        host.stand_in()
         host.start()
+        host.behave("hold")
         first = host.openers(3, *bad[:3])
         host.wait_waiting(3)
         lying = host.openers(1, liar, processes=1)

@@ -42,8 +42,9 @@ def _(suite):
     with Host(suite) as host:
         host.policy(host.watch(mode="observe", deadline="20s"))
         bad = host.put("bad", MARKER)
-        host.stand_in("hold")
+        host.stand_in()
         host.start()
+        host.behave("hold")
         started = time.monotonic()
         suite.check("observe never holds: an open does not wait for the scanner", host.read(bad) == MARKER and
                     time.monotonic() - started < 1 + 5)
@@ -88,8 +89,9 @@ def _(suite):
         with Host(suite) as host:
             host.policy(host.watch(store=store, deadline="20s"))
             bad = host.put("incoming/A/4711", MARKER)
-            host.stand_in("hold")
+            host.stand_in()
             host.start()
+            host.behave("hold")
             started = time.monotonic()
             suite.check("%s: an open is never held" % store, host.read(bad) == MARKER and
                         time.monotonic() - started < 1 + 5, time.monotonic() - started)
