@@ -28,6 +28,7 @@
 #define GIVEN_A_TURN 512u
 #define CLOSE_NAP_NS 2000000
 #define FULL_NAP_NS 1000000
+#define CLOSE_PATIENCE_NS 100000000ull
 #define ASKED (FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM)
 
 struct accesses {
@@ -50,6 +51,8 @@ struct accesses {
 	uint64_t done;
 	int closing[NOTES_MAX];
 	pthread_t closer;
+
+	uint64_t short_since_ns; /* when the reserve was reached; 0: there is room */
 
 	/* Answers that are gathered. Their numbers wait in a ring that has a place for every descriptor. */
 	uint32_t sleepers; /* taken, and not answered yet */
@@ -155,6 +158,25 @@ bool accesses_adopt(struct accesses *accesses)
 	return ++accesses->taken - __atomic_load_n(&accesses->closed, __ATOMIC_ACQUIRE) <= accesses->room / 2;
 }
 
+/* Is there no room only because the closing thread, an ordinary one, has not had its turn? Then those who ask next are
+ * better left in the queue for a moment than told that we are busy. Not again before there was room, should that thread
+ * hang in a close. */
+static bool room_comes(struct accesses *accesses)
+{
+	uint64_t now;
+
+	if (in_use(accesses) + accesses->reserve < accesses->room) {
+		accesses->short_since_ns = 0;
+		return false;
+	}
+	if (accesses->put == __atomic_load_n(&accesses->closed, __ATOMIC_ACQUIRE))
+		return false;
+	now = now_ns();
+	if (!accesses->short_since_ns)
+		accesses->short_since_ns = now;
+	return now - accesses->short_since_ns < CLOSE_PATIENCE_NS;
+}
+
 /* Fills the batch. false: nothing there, or no descriptor for it. refused: the kernel refused somebody. */
 static bool fill(struct accesses *accesses, int *refused)
 {
@@ -165,8 +187,10 @@ static bool fill(struct accesses *accesses, int *refused)
 
 	*refused = 0;
 	accesses->read_count = accesses->read_next = 0;
-	if (want == 0) { /* one must be given back first; the group stays readable, and we must not spin over it */
-		accesses->pause_until_ns = 0;
+	if (want == 0)
+		accesses->pause_until_ns = 0; /* answers are gathered no longer: their descriptors are wanted */
+	/* One must be given back first; the group stays readable, and we must not spin over it. */
+	if (want == 0 || room_comes(accesses)) {
 		nanosleep(&(struct timespec){.tv_nsec = FULL_NAP_NS}, NULL);
 		return false;
 	}
