@@ -93,7 +93,9 @@ def guarded(suite, host, where, outside, name):
     result = host.probe("open", free)
     suite.check("a file out of scope on %s is allowed" % name, result.rc == 0 and result.bytes == len(MARKER), result)
     suite.check("what was denied on %s is in the list" % name, eventually(lambda: host.blocked("--path", bad), 3))
-    suite.check("status of %s is fine" % name, host.tool("status")[0] == 0, host.tool("status"))
+    # In full mode it says of an overlay, which `/` is here, what cannot be guarded on one.
+    told = {issue["id"] for issue in host.status()["issues"]} - ({"watch-partly-covered"} if name == "/" else set())
+    suite.check("status of %s is fine" % name, not told, host.tool("status"))
 
 
 @suite.test("fanotify on a loop ext4")
