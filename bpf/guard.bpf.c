@@ -147,7 +147,8 @@ static __always_inline void origin_mark(struct inode *inode)
 
 /* ---- accesses ---- */
 
-/* The refusal comes first: an open that fails changes nothing, and must not void the verdict that it fails for. */
+/* The refusal comes before the new generation, here and below: what fails changes nothing, and must not void the
+ * verdict that it fails for. */
 SEC("lsm/file_open")
 int BPF_PROG(lsm_file_open, struct file *file)
 {
@@ -196,10 +197,10 @@ int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long reqprot, unsigned l
 	inode = file->f_inode;
 	if (!inode_is_regular(inode))
 		return 0;
-	if ((kind == MAPPING_SHARED || kind == MAPPING_SHARED_VALIDATE) && file->f_mode & FMODE_WRITE)
-		generation_bump(inode);
 	if (access_is_refused(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_MAP, exec ? ASK_EXEC : 0))
 		return -EPERM;
+	if ((kind == MAPPING_SHARED || kind == MAPPING_SHARED_VALIDATE) && file->f_mode & FMODE_WRITE)
+		generation_bump(inode);
 	return 0;
 }
 
@@ -217,12 +218,11 @@ int BPF_PROG(lsm_file_mprotect, struct vm_area_struct *vma, unsigned long reqpro
 	inode = file->f_inode;
 	if (!inode_is_regular(inode))
 		return 0;
+	if ((exec || !(vma->vm_flags & MEMORY_READ)) &&
+	    access_is_refused(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_PROTECT, exec ? ASK_EXEC : 0))
+		return -EPERM;
 	if (more & MEMORY_WRITE && vma->vm_flags & VM_SHARED)
 		generation_bump(inode);
-	if (vma->vm_flags & MEMORY_READ && !exec)
-		return 0;
-	if (access_is_refused(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_PROTECT, exec ? ASK_EXEC : 0))
-		return -EPERM;
 	return 0;
 }
 

@@ -147,6 +147,7 @@ struct iattr {
 #define VM_SHARED 8
 #define PF_KTHREAD 0x00200000
 #define CLONE_THREAD 0x00010000
+#define TRACE_ATTACH 2 /* PTRACE_MODE_ATTACH */
 
 #define EPERM 1
 #define ENOMEM 12

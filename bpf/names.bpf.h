@@ -111,8 +111,8 @@ static __always_inline uint64_t control_where(const union name *name)
 	return 0;
 }
 
-/* store_is_control() of the file at `at`, a dentry. in_watch: its folder is the watch's own. A function by itself, so that
- * the verifier looks at it once: what it takes and returns are plain numbers. */
+/* store_is_control() of the file at `at`, a dentry. in_watch: its folder is the watch's own. A function by itself, so
+ * that the verifier looks at it once: what it takes and returns are plain numbers. */
 __noinline int name_is_control(uint32_t store, uint64_t at, uint32_t in_watch)
 {
 	struct dentry *dentry = (struct dentry *)at;

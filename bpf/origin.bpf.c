@@ -113,6 +113,19 @@ int BPF_PROG(lsm_task_alloc, struct task_struct *task, unsigned long clone_flags
 	return 0;
 }
 
+/* A service that has become a user's process is that user's to trace; what it may read back is not. Nobody but root gets
+ * hold of such a process. */
+SEC("lsm/ptrace_access_check")
+int BPF_PROG(lsm_ptrace_access_check, struct task_struct *child, unsigned int mode)
+{
+	struct hook_label *label = label_of(child);
+
+	if (mode & TRACE_ATTACH && label && label->flags & HOOK_LABEL_SERVICE &&
+	    !caller_is_root(bpf_get_current_task_btf()))
+		return -EPERM;
+	return 0;
+}
+
 /* ---- labels-only mode ---- */
 
 SEC("tp_btf/sched_process_exec")

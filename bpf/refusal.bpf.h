@@ -6,41 +6,38 @@
 #include "maps.bpf.h"
 
 #define PATH_NAMES 16
-#define NAME_LONG 256 /* NAME_MAX and the zero */
-#define NAME_SHORT 64
+#define FILE_NAME 256   /* NAME_MAX and the zero */
+#define FOLDER_NAME 128 /* longer ones end the path */
 
-/* Names from the file upwards, as far as there is room. Every access below is bounded by a constant: what is left is
- * used for a name of NAME_LONG as long as that fits whatever its length, then for short ones. */
+/* Names from the file upwards, as far as there is room. One kind of step, bounded by constants: what the verifier has
+ * to follow grows with the number of names and not with its square. */
 static __always_inline void refusal_path(struct hook_refusal *refusal, struct dentry *dentry, uint32_t dev)
 {
 	struct hook_inode key = {.dev = dev};
 	struct dentry *at = dentry, *parent;
-	const unsigned char *name;
-	uint32_t size = 0, length;
-	long copied;
+	const unsigned char *name = BPF_CORE_READ(at, d_name.name);
+	uint32_t size = 0;
+	long copied = bpf_probe_read_kernel_str(refusal->path, FILE_NAME, name);
 
 	refusal->path_cut = 1;
+	if (copied > 0 && copied <= FILE_NAME)
+		size = copied;
 #pragma clang loop unroll(disable)
 	for (uint32_t i = 0; i < PATH_NAMES; i++) {
-		name = BPF_CORE_READ(at, d_name.name);
-		length = BPF_CORE_READ(at, d_name.hash_len) >> 32;
-		if (size <= HOOK_PATH_SIZE - NAME_LONG)
-			copied = bpf_probe_read_kernel_str(refusal->path + size, NAME_LONG, name);
-		else if (size <= HOOK_PATH_SIZE - NAME_SHORT && length < NAME_SHORT)
-			copied = bpf_probe_read_kernel_str(refusal->path + size, NAME_SHORT, name);
-		else
-			break;
-		if (copied <= 0 || copied > NAME_LONG)
-			break;
-		size += copied;
 		parent = BPF_CORE_READ(at, d_parent);
-		if (!parent || parent == at)
-			break;
 		key.ino = BPF_CORE_READ(parent, d_inode, i_ino);
 		if (bpf_map_lookup_elem(&folders, &key)) {
 			refusal->path_cut = 0;
 			break;
 		}
+		if (!parent || parent == at || size > HOOK_PATH_SIZE - FOLDER_NAME ||
+		    BPF_CORE_READ(parent, d_name.hash_len) >> 32 >= FOLDER_NAME)
+			break;
+		name = BPF_CORE_READ(parent, d_name.name);
+		copied = bpf_probe_read_kernel_str(refusal->path + size, FOLDER_NAME, name);
+		if (copied <= 0 || copied > FOLDER_NAME)
+			break;
+		size += copied;
 		at = parent;
 	}
 	refusal->path_size = size;

@@ -89,107 +89,6 @@ static void give_back_opener(struct gate *gate, const struct waiting *waiting)
 		gate->opener_free[gate->opener_free_count++] = (uint16_t)(waiting->opener - 1);
 }
 
-/* ---- what the kernel side knows, and is to know ---- */
-
-int door_look(const struct gate *gate, int fd, struct look *look)
-{
-	const struct file_system *file_system;
-	int result;
-
-	/* The number first: what changes between the two looks makes it an old one. */
-	look->in_kernel = kernel_memory_generation(gate->kernel, fd, &look->kernel);
-	look->said =
-		look->in_kernel && kernel_memory_verdict(gate->kernel, fd, look->kernel.generation, &look->present);
-	if (!look->in_kernel)
-		look->present = (struct hook_verdict){0};
-	result = memory_look(fd, &look->sight);
-	if (result < 0 || !look->in_kernel)
-		return result;
-	file_system = coverage_of(gate, look->sight.generation.dev);
-	if (!file_system || !file_system->counted)
-		return 0;
-	look->sight.generation.counted = 1;
-	look->sight.generation.ctime_ns = (int64_t)look->kernel.generation;
-	look->sight.settled = true; /* no clock that could stand still */
-	return 0;
-}
-
-const struct finding *door_known(struct gate *gate, const struct look *look, uint64_t now)
-{
-	static struct finding kept;
-	const struct generation *generation = &look->sight.generation;
-	const struct hook_verdict *present = &look->present;
-	const struct finding *known = memory_known(gate->memory, generation, gate->definitions, now);
-
-	if (known || !look->said || !generation->counted || present->session != 0 || gate->definitions == 0 ||
-	    present->definitions != gate->definitions || judging_withdrawn(gate, present))
-		return known;
-	kept = (struct finding){.verdict = present->verdict,
-				.definitions = present->definitions,
-				.judged_ns = present->judged_ns,
-				.worker = present->worker};
-	return &kept;
-}
-
-/* What is to be let through although nobody knows what it is counts for what lies there now; what was judged counts for
- * what was judged. */
-static uint64_t number_of(const struct gate *gate, int fd, const struct finding *finding,
-			  const struct generation *judged)
-{
-	struct hook_generation now;
-
-	if (judged && judged->counted && memory_lasts(&finding->verdict))
-		return (uint64_t)judged->ctime_ns;
-	return kernel_memory_generation(gate->kernel, fd, &now) ? now.generation : 0;
-}
-
-void door_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct finding *finding, struct basis basis)
-{
-	const struct policy_watch *watch = &gate->policy->watches[index];
-	struct hook_verdict verdict = {.definitions = finding->definitions,
-				       .judged_ns = finding->judged_ns,
-				       .worker = finding->worker,
-				       .watch = (uint16_t)index,
-				       .verdict = finding->verdict};
-	struct policy_place said_by;
-	bool would, lasts, refused_there;
-	enum answer answer;
-
-	if (!kernel_memory_full(gate->kernel) || watch->mode == MODE_OFF)
-		return;
-	answer = policy_answer(watch, &finding->verdict, &said_by, &would);
-	verdict.answer = would ? ANSWER_ALLOW : (uint8_t)answer;
-	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
-		memory_lasts(&finding->verdict);
-	refused_there = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);
-	/* A denial that lay in the moment is asked for again; where nothing is refused, nothing need be allowed. */
-	if (!lasts && (verdict.answer == ANSWER_DENY || !refused_there))
-		return;
-	verdict.generation = number_of(gate, fd, finding, basis.judged);
-	if (verdict.generation)
-		kernel_memory_keep(gate->kernel, fd, &verdict, !lasts, basis.present);
-}
-
-enum origin_said door_origin(const struct gate *gate, int fd, const struct look *look)
-{
-	const struct file_system *file_system = coverage_of(gate, look->sight.generation.dev);
-
-	if (look->in_kernel && (look->kernel.origin | look->present.origin) & HOOK_ORIGIN_MAIL)
-		return ORIGIN_SAID_MAIL;
-	return file_system && file_system->marks_origins ? origins_read(fd) : ORIGIN_SAID_NEVER;
-}
-
-bool door_left_watch(const struct gate *gate, int fd, const struct look *look, struct place *place_out)
-{
-	const struct file_system *file_system = coverage_of(gate, look->sight.generation.dev);
-
-	if (!file_system || file_system->mail_watch < 0 || !look->sight.regular ||
-	    door_origin(gate, fd, look) != ORIGIN_SAID_MAIL)
-		return false;
-	*place_out = (struct place){.watch = (uint32_t)file_system->mail_watch};
-	return true;
-}
-
 /* ---- answers ---- */
 
 void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding, struct basis basis,
@@ -209,7 +108,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 			opener_identify(FD_PROC, waiting->access.pid, &asked);
 	}
 	gate_alive(gate, now_ns()); /* many who waited for one case are answered in one go */
-	door_tell_kernel(gate, waiting->access.fd, waiting->watch, finding, basis);
+	knowing_tell_kernel(gate, waiting->access.fd, waiting->watch, finding, basis);
 	tested = tell && opener->uid == gate->policy->scanner.worker_uid;
 	if (waiting->held) {
 		bool allow = decision.answer == ANSWER_ALLOW || decision.would;
@@ -234,55 +133,6 @@ static void settle_unscanned(struct gate *gate, const struct waiting *waiting, e
 	struct finding finding = {.verdict = {.kind = VERDICT_UNSCANNED, .reason = (uint8_t)reason}};
 
 	door_settle(gate, waiting, &finding, (struct basis){0}, phase, now);
-}
-
-/* Outside, as far as its names are known to us. The kernel side has seen by which name it was opened; where it holds it
- * to be inside, it will refuse what has no answer. */
-static enum where place_by_kernel(const struct gate *gate, const struct look *look, enum where where,
-				  struct place *place_out)
-{
-	int strictest = policy_strictest(gate->policy, UINT64_MAX);
-
-	if (!look->in_kernel || look->kernel.watch == HOOK_OUTSIDE || strictest < 0)
-		return where;
-	if (look->kernel.watch >= 0 && (uint32_t)look->kernel.watch < gate->policy->watch_count) {
-		*place_out = (struct place){.watch = (uint32_t)look->kernel.watch, .unheld = look->kernel.unheld};
-		place_out->unheld |= gate->policy->watches[place_out->watch].mode == MODE_OFF;
-		return WHERE_INSIDE;
-	}
-	*place_out = (struct place){.watch = (uint32_t)strictest};
-	return WHERE_UNSURE;
-}
-
-enum where door_place(struct gate *gate, int fd, const struct look *look, struct place *place_out)
-{
-	const struct sight *sight = &look->sight;
-	static char path[4097];
-	size_t inner;
-	uint64_t candidates;
-	uint32_t watch = 0;
-	enum where where;
-
-	if (memory_place(gate->memory, sight, gate->epoch, place_out))
-		return WHERE_INSIDE;
-	where = scope_find(&gate->scope, fd, sight, &watch, &inner, path, sizeof(path), &candidates);
-	if (where == WHERE_UNSURE) {
-		int strictest = policy_strictest(gate->policy, candidates);
-		if (strictest < 0)
-			return place_by_kernel(gate, look, WHERE_OUTSIDE_LINKED, place_out);
-		*place_out = (struct place){.watch = (uint32_t)strictest};
-		return WHERE_UNSURE;
-	}
-	if (where != WHERE_INSIDE)
-		return place_by_kernel(gate, look, where, place_out);
-	const struct policy_watch *found = &gate->policy->watches[watch];
-	*place_out = (struct place){.watch = watch,
-				    .unheld = found->mode == MODE_OFF ||
-					      store_is_control((enum store)found->store, path + inner)};
-	/* With several names it may lie in two places at once: found out anew each time. */
-	if (sight->links == 1)
-		memory_keep_place(gate->memory, sight, gate->epoch, place_out);
-	return WHERE_INSIDE;
 }
 
 /* The opener is not held, but what it would have got is to be told: it is noted who it was. */
@@ -335,7 +185,7 @@ static bool pass_outside(struct gate *gate, const struct access *access, const s
 
 	if (where == WHERE_INSIDE || where == WHERE_UNSURE)
 		return false;
-	left = door_left_watch(gate, access->fd, look, place_out);
+	left = knowing_left_watch(gate, access->fd, look, place_out);
 	/* Mail software itself is not held at what it keeps outside of all watches: its own queue may lie there. */
 	if (left && !(kernel_memory_label(gate->kernel, access->pid).flags & HOOK_LABEL_MAIL))
 		return false;
@@ -345,12 +195,21 @@ static bool pass_outside(struct gate *gate, const struct access *access, const s
 	return true;
 }
 
+/* What users have written themselves. Where the kernel's side sees mail software take it over, and refuses to read it from
+ * then on, nobody need ask before: take_fresh() takes the ignore mark back. */
+static void pass_own(struct gate *gate, const struct access *access, const struct look *look)
+{
+	if (look->in_kernel && kernel_memory_full(gate->kernel))
+		coverage_ignore(gate, access->fd, &look->sight);
+	let_pass(gate, access);
+}
+
 /* In a watch with origin = mail: is it an attachment? What cannot be told is one. */
 static bool is_attachment(struct gate *gate, int fd, struct look *look, const struct policy_watch *watch)
 {
 	if (!watch->origin_mail)
 		return true;
-	switch (door_origin(gate, fd, look)) {
+	switch (knowing_origin(gate, fd, look)) {
 	case ORIGIN_SAID_MAIL:
 		break;
 	case ORIGIN_SAID_ERROR:
@@ -390,7 +249,7 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 		let_pass(gate, access);
 		return;
 	}
-	if (door_look(gate, access->fd, &look) < 0) {
+	if (knowing_look(gate, access->fd, &look) < 0) {
 		/* Nobody can say what it is, nor where: the strictest watch answers for it. */
 		int strictest = policy_strictest(gate->policy, UINT64_MAX);
 		waiting.watch = strictest < 0 ? 0 : (uint32_t)strictest;
@@ -401,14 +260,18 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 		let_pass(gate, access);
 		return;
 	}
-	if (pass_outside(gate, access, &look, door_place(gate, access->fd, &look, &place), &place))
+	if (pass_outside(gate, access, &look, knowing_place(gate, access->fd, &look, &place), &place))
 		return;
 	const struct policy_watch *watch = &gate->policy->watches[place.watch];
 	accesses_note(gate->accesses, access, policy_answer_down(watch), place.watch);
 	bool passes = place.unheld && (access->kind == ACCESS_OPEN || watch->mode == MODE_OFF);
 	/* An empty file has no bytes to judge; creates of new files arrive like this, too. */
-	if (passes || look.sight.generation.size == 0 || !is_attachment(gate, access->fd, &look, watch)) {
+	if (passes || look.sight.generation.size == 0) {
 		let_pass(gate, access);
+		return;
+	}
+	if (!is_attachment(gate, access->fd, &look, watch)) {
+		pass_own(gate, access, &look);
 		return;
 	}
 	waiting.watch = place.watch;
@@ -416,7 +279,7 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 		door_settle(gate, &waiting, &executed, (struct basis){0}, PHASE_KNOWN, now);
 		return;
 	}
-	known = door_known(gate, &look, now);
+	known = knowing_finding(gate, &look, now);
 	if (known && !look.sight.generation.counted &&
 	    scope_hides_mapped_stores(&gate->scope, look.sight.generation.dev) && !memory_no_writer(access->fd))
 		known = NULL;
@@ -471,17 +334,20 @@ static bool take_fresh(struct gate *gate, int fd, int32_t pid, uint64_t now)
 	bool begun = false, outside;
 	enum where where;
 
-	if (!gate->policy || is_own(gate, pid) || door_look(gate, fd, &look) < 0 || !look.sight.regular ||
+	if (!gate->policy || is_own(gate, pid) || knowing_look(gate, fd, &look) < 0 || !look.sight.regular ||
 	    look.sight.generation.size == 0)
 		return false;
-	where = door_place(gate, fd, &look, &place);
+	where = knowing_place(gate, fd, &look, &place);
 	outside = where == WHERE_OUTSIDE || where == WHERE_OUTSIDE_LINKED;
 	mark_origin(gate, fd, pid, &look, outside, place.watch);
+	if (where == WHERE_INSIDE && look.in_kernel && look.kernel.origin & HOOK_ORIGIN_MAIL &&
+	    gate->policy->watches[place.watch].origin_mail)
+		accesses_unignore(gate->accesses, fd);
 	/* By labels alone the file may not have its mark yet. */
 	if (where != WHERE_INSIDE || place.unheld || gate->no_definitions ||
 	    (!is_attachment(gate, fd, &look, &gate->policy->watches[place.watch]) &&
 	     !(kernel_memory_label(gate->kernel, pid).flags & HOOK_LABEL_MAIL)) ||
-	    door_known(gate, &look, now))
+	    knowing_finding(gate, &look, now))
 		return false;
 	if (judging_case(gate, fd, &look.sight, place.watch, now, &begun))
 		count(&gate->status->fetched_ahead);
@@ -553,6 +419,7 @@ void door_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
 
 void door_stop(struct gate *gate)
 {
+	kernel_memory_leave(gate->kernel);
 	for (uint32_t slot = 0; slot < SLOTS_MAX; slot++) {
 		struct waiting *waiting = &gate->waiting[slot];
 		if (!cases_forget(gate->cases, slot) || !waiting->held)

@@ -4,12 +4,14 @@
  *
  *   gate.c      the process: its start, its loop, the keeper's frames
  *   door.c      accesses: known? where? -> answered now, or waits for a case
+ *   knowing.c   what is known of a file, by us and by the kernel side
  *   judging.c   cases: whose turn, digest, scan, verdict -> its waiters are answered
  *   telling.c   after an answer: the record for the history
- *   coverage.c  the policy in force: roots, marks, what status says of each watch
+ *   coverage.c  the policy in force: roots, marks, the kernel side's orders
+ *   showing.c   what status says of each watch
  *
  * In full mode the kernel side remembers the answers, too, and gives them by itself (hooks.h); it learns of them in
- * door_tell_kernel() alone.
+ * knowing_tell_kernel() alone.
  */
 #ifndef MAILWARD_GATE_STATE_H
 #define MAILWARD_GATE_STATE_H
@@ -163,24 +165,26 @@ void door_news(struct gate *gate); /* moves and closes; before anything is answe
  * it. */
 void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding, struct basis basis,
 		 enum record_phase phase, uint64_t now);
-/* The one place from which the kernel side learns what it may answer by itself. Before the access is answered; also
- * where nobody waits. */
-void door_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct finding *finding, struct basis basis);
-/* Every look at a file: what the descriptor shows, put together with what the kernel side counts. 0 or -errno. */
-int door_look(const struct gate *gate, int fd, struct look *look_out);
-/* The finding for this generation that counts, in our memory or in the kernel's; NULL: unknown. Borrowed until the next
- * call. */
-const struct finding *door_known(struct gate *gate, const struct look *look, uint64_t now);
-/* Did mail software write it? For a watch with origin = mail. */
-enum origin_said door_origin(const struct gate *gate, int fd, const struct look *look);
 /* Another policy is in force: map says which watch an old one has become. Who waits in one that is no more goes on. */
 void door_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
 void door_stop(struct gate *gate); /* everybody who waits gets the answer for "no gate" */
+
+/* knowing.c */
+/* Every look at a file: what the descriptor shows, put together with what the kernel side counts. 0 or -errno. */
+int knowing_look(const struct gate *gate, int fd, struct look *look_out);
 /* Where the file is, from memory or found out. Sets *place_out; *strict: nobody can say what it is. */
-enum where door_place(struct gate *gate, int fd, const struct look *look, struct place *place_out);
+enum where knowing_place(struct gate *gate, int fd, const struct look *look, struct place *place_out);
+/* Did mail software write it? For a watch with origin = mail. */
+enum origin_said knowing_origin(const struct gate *gate, int fd, const struct look *look);
 /* A file outside all watches, on a file system of a watch with origin = mail: mail software wrote it, or it left such a
  * watch, so it is an attachment all the same. true: *place_out is set. */
-bool door_left_watch(const struct gate *gate, int fd, const struct look *look, struct place *place_out);
+bool knowing_left_watch(const struct gate *gate, int fd, const struct look *look, struct place *place_out);
+/* The finding for this generation that counts, in our memory or in the kernel's; NULL: unknown. Borrowed until the next
+ * call. */
+const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint64_t now);
+/* The one place from which the kernel side learns what it may answer by itself. Before the access is answered; also
+ * where nobody waits. */
+void knowing_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct finding *finding, struct basis basis);
 
 /* judging.c */
 void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
@@ -219,5 +223,8 @@ void coverage_ignore(struct gate *gate, int fd, const struct sight *sight);
 void coverage_name_news(struct gate *gate, const struct generation *file);
 /* A folder moved, or news were lost: what is known of places is not, and with `marks` ignore marks are taken back. */
 void coverage_forget_places(struct gate *gate, bool marks);
+
+/* showing.c */
+void showing_publish(struct gate *gate); /* to the status page */
 
 #endif

@@ -81,7 +81,7 @@ static void finish(struct gate *gate, struct file_case *file_case, const struct 
 		memory_keep(gate->memory, &file_case->generation, finding,
 			    file_case->has_digest ? file_case->digest : NULL, now);
 	if (file_case->first == NO_SLOT) {
-		door_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
+		knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
 		tell_unasked(gate, file_case, finding, now);
 	}
 	while ((slot = cases_leave(gate->cases, file_case)) != NO_SLOT) {
@@ -141,7 +141,7 @@ static bool prepare(struct gate *gate, struct file_case *file_case)
 
 	if (file_case->confirming)
 		return true;
-	if (door_look(gate, file_case->fd, &look) < 0) {
+	if (knowing_look(gate, file_case->fd, &look) < 0) {
 		finish_unscanned(gate, file_case, REASON_IO_ERROR, false);
 		return false;
 	}
@@ -277,7 +277,7 @@ static void hear_digest(struct gate *gate, struct file_case *file_case, const st
 	const struct sight *sight = &look.sight;
 
 	door_news(gate);
-	if (door_look(gate, file_case->fd, &look) < 0) {
+	if (knowing_look(gate, file_case->fd, &look) < 0) {
 		finish_unscanned(gate, file_case, REASON_IO_ERROR, false);
 		return;
 	}
@@ -340,7 +340,7 @@ static void hear_verdict(struct gate *gate, struct file_case *file_case, const s
 	memcpy(finding.message_id, event->reply.message_id, sizeof(finding.message_id));
 	count(&gate->status->scans);
 	door_news(gate);
-	if (door_look(gate, file_case->fd, &look) < 0) {
+	if (knowing_look(gate, file_case->fd, &look) < 0) {
 		finish_unscanned(gate, file_case, REASON_IO_ERROR, false);
 		return;
 	}

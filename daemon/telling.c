@@ -324,7 +324,7 @@ static void explain_exec(const struct gate *gate, const struct policy_watch *wat
 /* false: the file is none of ours. */
 static bool explain_place(struct gate *gate, int fd, const struct look *look, struct place *place)
 {
-	switch (door_place(gate, fd, look, place)) {
+	switch (knowing_place(gate, fd, look, place)) {
 	case WHERE_OUTSIDE:
 	case WHERE_OUTSIDE_LINKED:
 		return false;
@@ -344,14 +344,14 @@ static void explain(struct gate *gate, int fd, struct explain_reply *reply)
 
 	reply->watch = UINT32_MAX;
 	reply->answer = ANSWER_ALLOW;
-	if (!gate->policy || door_look(gate, fd, &look) < 0 || !explain_place(gate, fd, &look, &place))
+	if (!gate->policy || knowing_look(gate, fd, &look) < 0 || !explain_place(gate, fd, &look, &place))
 		return;
 	const struct policy_watch *watch = &gate->policy->watches[place.watch];
 	said_by = watch->place;
 	reply->watch = place.watch;
 	snprintf(reply->watch_path, sizeof(reply->watch_path), "%.1023s", watch->path);
 	reply->origin = (uint8_t)explain_origin(watch, &look);
-	known = door_known(gate, &look, now_ns());
+	known = knowing_finding(gate, &look, now_ns());
 	if (known)
 		explain_known(gate, known, reply, &said_by);
 	else

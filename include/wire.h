@@ -87,8 +87,8 @@ enum leash_kind {
 	LEASH_TESTED,  /* selftest to keeper: watch; value: enum canary of the watch, counts[0] and counts[1] those of
 			  open and exec; text: why it is not CANARY_BLOCKED, or what else is to be known */
 	LEASH_TESTED_ALL, /* selftest to keeper: every watch was told of */
-	LEASH_STATE,   /* from each child but the gate, before it is executed: its first frame; fd: its
-			  /proc/self/stat, or none where that can't be opened */
+	LEASH_STATE,      /* from each child but the gate, before it is executed: its first frame; fd: its
+			     /proc/self/stat, or none where that can't be opened */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };

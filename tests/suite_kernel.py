@@ -138,8 +138,9 @@ def _(suite):
     with Host(suite) as host:
         host.policy(host.watch(deadline="30s"))
         path = host.put("file", CLEAN)
-        host.stand_in("hold")
+        host.stand_in()
         host.start()
+        host.behave("hold")
         openers = host.openers(10, path)
         host.wait_waiting(10)
         suite.check("ten openers that wait are one case", host.counter("cases") == 1, host.counter("cases"))

@@ -204,6 +204,12 @@ void kernel_memory_beat(struct kernel_memory *memory, uint64_t now)
 		__atomic_store_n(&memory->orders->heartbeat_ns, now, __ATOMIC_RELAXED);
 }
 
+void kernel_memory_leave(struct kernel_memory *memory)
+{
+	if (memory && memory->orders)
+		__atomic_store_n(&memory->orders->session, 0, __ATOMIC_SEQ_CST);
+}
+
 /* ---- one file ---- */
 
 static bool look(const struct kernel_memory *memory, enum hook_map map, const void *key, void *value)

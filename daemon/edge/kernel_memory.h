@@ -28,6 +28,9 @@ bool kernel_memory_full(const struct kernel_memory *memory);
 /* We are alive. CLOCK_MONOTONIC, ns. */
 void kernel_memory_beat(struct kernel_memory *memory, uint64_t now);
 
+/* From now on `on-down` counts: before the last answers are given by it. */
+void kernel_memory_leave(struct kernel_memory *memory);
+
 /* ---- one file, by any descriptor of it ---- */
 /* false: nothing is known; it has not been opened since the programs were attached. The place is HOOK_OUTSIDE where
  * what was found of it is void by now. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What is known of a descriptor's file, without BPF: its generation, read from the descriptor, and a bounded memory of
- * verdicts keyed by it. In full mode kernel_memory.h answers the same questions; door_look() puts the two together.
+ * verdicts keyed by it. In full mode kernel_memory.h answers the same questions; knowing_look() puts the two together.
  *
  * A verdict that is not there, is of another generation, or was made with other definitions is unknown, never clean.
  */

@@ -93,9 +93,9 @@ int policy_match(const struct policy *policy, const char *path);
  * for each watch (bit i of candidates[i / 64]). -1: no candidate. */
 int policy_strictest(const struct policy *policy, uint64_t candidates);
 
-/* The answer of a watch to a verdict (or to an execution, REASON_EXEC_NEVER), and the line that says so (*place_out). Takes the store's rules into account:
- * where store_may_hold() is false, the watch does not enforce, or an infection is only to be reported, *would_out is
- * true and the answer only would be. */
+/* The answer of a watch to a verdict (or to an execution, REASON_EXEC_NEVER), and the line that says so (*place_out).
+ * Takes the store's rules into account: where store_may_hold() is false, the watch does not enforce, or an infection is
+ * only to be reported, *would_out is true and the answer only would be. */
 enum answer policy_answer(const struct policy_watch *watch, const struct verdict *verdict,
 			  struct policy_place *place_out, bool *would_out);
 /* The answer while no gate runs. */

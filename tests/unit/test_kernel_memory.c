@@ -135,6 +135,9 @@ static void no_gate_lives_before_it_took_its_orders(void)
 	CU_ASSERT_NOT_EQUAL(orders->heartbeat_ns, 0);
 	kernel_memory_beat(memory, 77);
 	CU_ASSERT_EQUAL(orders->heartbeat_ns, 77);
+	kernel_memory_leave(memory);
+	CU_ASSERT_EQUAL(orders->session, 0);
+	commit();
 }
 
 static void orders_are_those_of_the_policy(void)
@@ -482,6 +485,7 @@ static void without_descriptors_there_is_none_and_nothing_is_known(void)
 	kernel_memory_forget_places(NULL);
 	kernel_memory_definitions(NULL, 1);
 	kernel_memory_void(NULL, file);
+	kernel_memory_leave(NULL);
 	kernel_memory_counts(NULL, &counts);
 	CU_ASSERT_EQUAL(counts.refused, 0);
 }

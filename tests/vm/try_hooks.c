@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * try_hooks [full|labels]: loads and attaches the programs of bpf/ and plays the gate by hand: one command a line on
- * standard input, one line of answer each (several and a line "end" where it says so). Nothing is pinned: all ends with us.
+ * standard input, one line of answer each (several and a line "end" where it says so). Nothing is pinned: all ends with
+ * us.
  *
  *   programs                     NAME load-error attach-error instructions, one a line, then end
  *   beat on|off                  a heartbeat each 100 ms (off at first)
@@ -14,6 +15,7 @@
  *   verdict PATH ANSWER SESSION ORIGIN      on the generation that it has now, with the definitions and policy in force
  *   label PID                    flags software        setlabel PID FLAGS SOFTWARE        leaver PID
  *   refusals                     way why watch pid uid comm cut path (names joined by <), one a line, then end
+ *   reset                        no policy, folders, systems, programs, refusals, dead session
  *   state                        next moves dead_session refused refusals_lost no_memory
  */
 #include <bpf/bpf.h>
@@ -29,8 +31,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,7 +139,8 @@ static void attach(void)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, skeleton->obj) {
+	bpf_object__for_each_program(program, skeleton->obj)
+	{
 		struct bpf_link *link;
 
 		if (bpf_program__fd(program) < 0) {
@@ -269,6 +272,42 @@ static int refusal_print(void *context, void *data, size_t size)
 	return 0;
 }
 
+static void map_clear(struct bpf_map *map)
+{
+	char key[64];
+
+	while (!bpf_map_get_next_key(bpf_map__fd(map), NULL, key))
+		bpf_map_delete_elem(bpf_map__fd(map), key);
+}
+
+static int refusal_drop(void *context, void *data, size_t size)
+{
+	(void)context;
+	(void)data;
+	(void)size;
+	return 0;
+}
+
+static struct ring_buffer *ring_open(ring_buffer_sample_fn taken)
+{
+	return ring_buffer__new(bpf_map__fd(skeleton->maps.refusals), taken, NULL, NULL);
+}
+
+static void command_reset(void)
+{
+	struct ring_buffer *all = ring_open(refusal_drop);
+
+	beats = false;
+	memset(orders, 0, sizeof(*orders));
+	map_clear(skeleton->maps.folders);
+	map_clear(skeleton->maps.systems);
+	map_clear(skeleton->maps.programs);
+	ring_buffer__consume(all);
+	ring_buffer__free(all);
+	state->dead_session = state->refused = state->refusals_lost = 0;
+	answer(0);
+}
+
 static void command(char *text)
 {
 	char path[4096];
@@ -297,11 +336,11 @@ static void command(char *text)
 		answer(bpf_map_update_elem(bpf_map__fd(skeleton->maps.programs), &key, &label, BPF_ANY));
 	} else if (sscanf(text, "watch %u %u %u %u %u %u %u", n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6) == 7) {
 		orders->watches[n[0] % HOOKS_WATCHES] = (struct hook_watch){.mode = (uint8_t)n[1],
-									     .store = (uint8_t)n[2],
-									     .may_refuse = (uint8_t)n[3],
-									     .down = (uint8_t)n[4],
-									     .exec_never = (uint8_t)n[5],
-									     .origin_mail = (uint8_t)n[6]};
+									    .store = (uint8_t)n[2],
+									    .may_refuse = (uint8_t)n[3],
+									    .down = (uint8_t)n[4],
+									    .exec_never = (uint8_t)n[5],
+									    .origin_mail = (uint8_t)n[6]};
 		if (orders->watch_count <= n[0])
 			orders->watch_count = n[0] + 1;
 		answer(0);
@@ -327,6 +366,8 @@ static void command(char *text)
 	} else if (strcmp(text, "refusals") == 0) {
 		ring_buffer__consume(ring);
 		printf("end\n");
+	} else if (strcmp(text, "reset") == 0) {
+		command_reset();
 	} else if (strcmp(text, "state") == 0) {
 		printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", state->next,
 		       state->moves, state->dead_session, state->refused, state->refusals_lost, state->no_memory);
@@ -345,7 +386,7 @@ int main(int argc, char *argv[])
 	load(argc < 2 || strcmp(argv[1], "labels") != 0);
 	orders = map_memory(skeleton->maps.orders, sizeof(*orders));
 	state = map_memory(skeleton->maps.state, sizeof(*state));
-	ring = ring_buffer__new(bpf_map__fd(skeleton->maps.refusals), refusal_print, NULL, NULL);
+	ring = ring_open(refusal_print);
 	for (;;) {
 		char *end;
 		ssize_t got;

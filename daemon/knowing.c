@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is known of a file, by its descriptor: its generation, its place, its origin, the verdict on it. In reduced mode
+ * that is what we see and remember ourselves; in full mode the kernel side's maps are asked too, and here alone they
+ * learn what may be answered without us.
+ */
+#include <string.h>
+
+#include "gate_state.h"
+
+int knowing_look(const struct gate *gate, int fd, struct look *look)
+{
+	const struct file_system *file_system;
+	int result;
+
+	/* The number first: what changes between the two looks makes it an old one. */
+	look->in_kernel = kernel_memory_generation(gate->kernel, fd, &look->kernel);
+	look->said =
+		look->in_kernel && kernel_memory_verdict(gate->kernel, fd, look->kernel.generation, &look->present);
+	if (!look->in_kernel)
+		look->present = (struct hook_verdict){0};
+	result = memory_look(fd, &look->sight);
+	if (result < 0 || !look->in_kernel)
+		return result;
+	file_system = coverage_of(gate, look->sight.generation.dev);
+	if (!file_system || !file_system->counted)
+		return 0;
+	look->sight.generation.counted = 1;
+	look->sight.generation.ctime_ns = (int64_t)look->kernel.generation;
+	look->sight.settled = true; /* no clock that could stand still */
+	return 0;
+}
+
+const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint64_t now)
+{
+	static struct finding kept;
+	const struct generation *generation = &look->sight.generation;
+	const struct hook_verdict *present = &look->present;
+	const struct finding *known = memory_known(gate->memory, generation, gate->definitions, now);
+
+	if (known || !look->said || !generation->counted || present->session != 0 || gate->definitions == 0 ||
+	    present->definitions != gate->definitions || judging_withdrawn(gate, present))
+		return known;
+	kept = (struct finding){.verdict = present->verdict,
+				.definitions = present->definitions,
+				.judged_ns = present->judged_ns,
+				.worker = present->worker};
+	return &kept;
+}
+
+/* What is to be let through although nobody knows what it is counts for what lies there now; what was judged counts for
+ * what was judged. */
+static uint64_t number_of(const struct gate *gate, int fd, const struct finding *finding,
+			  const struct generation *judged)
+{
+	struct hook_generation now;
+
+	if (judged && judged->counted && memory_lasts(&finding->verdict))
+		return (uint64_t)judged->ctime_ns;
+	return kernel_memory_generation(gate->kernel, fd, &now) ? now.generation : 0;
+}
+
+void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct finding *finding, struct basis basis)
+{
+	const struct policy_watch *watch = &gate->policy->watches[index];
+	struct hook_verdict verdict = {.definitions = finding->definitions,
+				       .judged_ns = finding->judged_ns,
+				       .worker = finding->worker,
+				       .watch = (uint16_t)index,
+				       .verdict = finding->verdict};
+	struct policy_place said_by;
+	bool would, lasts, refused_there;
+	enum answer answer;
+
+	if (!kernel_memory_full(gate->kernel) || watch->mode == MODE_OFF)
+		return;
+	answer = policy_answer(watch, &finding->verdict, &said_by, &would);
+	verdict.answer = would ? ANSWER_ALLOW : (uint8_t)answer;
+	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
+		memory_lasts(&finding->verdict);
+	refused_there = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);
+	/* A denial that lay in the moment is asked for again; where nothing is refused, nothing need be allowed. */
+	if (!lasts && (verdict.answer == ANSWER_DENY || !refused_there))
+		return;
+	verdict.generation = number_of(gate, fd, finding, basis.judged);
+	if (verdict.generation)
+		kernel_memory_keep(gate->kernel, fd, &verdict, !lasts, basis.present);
+}
+
+enum origin_said knowing_origin(const struct gate *gate, int fd, const struct look *look)
+{
+	const struct file_system *file_system = coverage_of(gate, look->sight.generation.dev);
+
+	if (look->in_kernel && (look->kernel.origin | look->present.origin) & HOOK_ORIGIN_MAIL)
+		return ORIGIN_SAID_MAIL;
+	return file_system && file_system->marks_origins ? origins_read(fd) : ORIGIN_SAID_NEVER;
+}
+
+bool knowing_left_watch(const struct gate *gate, int fd, const struct look *look, struct place *place_out)
+{
+	const struct file_system *file_system = coverage_of(gate, look->sight.generation.dev);
+
+	if (!file_system || file_system->mail_watch < 0 || !look->sight.regular ||
+	    knowing_origin(gate, fd, look) != ORIGIN_SAID_MAIL)
+		return false;
+	*place_out = (struct place){.watch = (uint32_t)file_system->mail_watch};
+	return true;
+}
+
+/* Outside, as far as its names are known to us. The kernel side has seen by which name it was opened; where it holds it
+ * to be inside, it will refuse what has no answer. */
+static enum where place_by_kernel(const struct gate *gate, const struct look *look, enum where where,
+				  struct place *place_out)
+{
+	int strictest = policy_strictest(gate->policy, UINT64_MAX);
+
+	if (!look->in_kernel || look->kernel.watch == HOOK_OUTSIDE || strictest < 0)
+		return where;
+	if (look->kernel.watch >= 0 && (uint32_t)look->kernel.watch < gate->policy->watch_count) {
+		*place_out = (struct place){.watch = (uint32_t)look->kernel.watch, .unheld = look->kernel.unheld};
+		place_out->unheld |= gate->policy->watches[place_out->watch].mode == MODE_OFF;
+		return WHERE_INSIDE;
+	}
+	*place_out = (struct place){.watch = (uint32_t)strictest};
+	return WHERE_UNSURE;
+}
+
+enum where knowing_place(struct gate *gate, int fd, const struct look *look, struct place *place_out)
+{
+	const struct sight *sight = &look->sight;
+	static char path[4097];
+	size_t inner;
+	uint64_t candidates;
+	uint32_t watch = 0;
+	enum where where;
+
+	if (memory_place(gate->memory, sight, gate->epoch, place_out))
+		return WHERE_INSIDE;
+	where = scope_find(&gate->scope, fd, sight, &watch, &inner, path, sizeof(path), &candidates);
+	if (where == WHERE_UNSURE) {
+		int strictest = policy_strictest(gate->policy, candidates);
+		if (strictest < 0)
+			return place_by_kernel(gate, look, WHERE_OUTSIDE_LINKED, place_out);
+		*place_out = (struct place){.watch = (uint32_t)strictest};
+		return WHERE_UNSURE;
+	}
+	if (where != WHERE_INSIDE)
+		return place_by_kernel(gate, look, where, place_out);
+	const struct policy_watch *found = &gate->policy->watches[watch];
+	*place_out = (struct place){.watch = watch,
+				    .unheld = found->mode == MODE_OFF ||
+					      store_is_control((enum store)found->store, path + inner)};
+	/* With several names it may lie in two places at once: found out anew each time. */
+	if (sight->links == 1)
+		memory_keep_place(gate->memory, sight, gate->epoch, place_out);
+	return WHERE_INSIDE;
+}
