@@ -367,8 +367,11 @@ void door_fresh(struct gate *gate)
 		if (!room || !take_fresh(gate, fd, pid, now_ns()))
 			accesses_close(gate->accesses, fd);
 	}
-	__atomic_store_n(&gate->status->not_fetched_ahead, fresh_missed(gate->fresh) + gate->not_adopted,
-			 __ATOMIC_RELAXED);
+	uint64_t missed = fresh_missed(gate->fresh) + gate->not_adopted;
+	/* One of them may have been mail software's, in a user's own file that has an ignore mark (pass_own()). */
+	if (missed != gate->status->not_fetched_ahead && gate->ignored_count)
+		coverage_forget_places(gate, true);
+	__atomic_store_n(&gate->status->not_fetched_ahead, missed, __ATOMIC_RELAXED);
 }
 
 void door_news(struct gate *gate)
