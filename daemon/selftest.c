@@ -215,6 +215,8 @@ static int attempt(struct selftest *selftest, int file, enum way way)
 	int go[2], result = 0;
 	pid_t pid;
 
+	if (signalled || selftest->ended) /* what lies about is to be removed now */
+		return TOLD_TO_END;
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return -errno;
 	pid = fork();
@@ -421,7 +423,7 @@ static void test_watch(struct selftest *selftest, uint32_t index, struct finding
 		return;
 	}
 	with_file(selftest, watch, folder, true, exec, finding);
-	if (finding->open == CANARY_BLOCKED || finding->exec == CANARY_BLOCKED)
+	if (!selftest->ended && !signalled && (finding->open == CANARY_BLOCKED || finding->exec == CANARY_BLOCKED))
 		with_file(selftest, watch, folder, false, exec, finding);
 }
 

@@ -230,7 +230,7 @@ def _(suite):
         host.start(wait=False)
         suite.check("control: at the start there is a file", eventually(lambda: left_over(host), 15))
         suite.check("a stop while it runs takes no longer than any", host.stop() < 2 + SLACK)
-        suite.check("and leaves nothing", left_over(host) == [])
+        suite.check("and leaves nothing", left_over(host) == [], (left_over(host), host.log()[-600:]))
 
 
 @suite.test("the start waits for it, but not for long")
