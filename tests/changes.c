@@ -6,8 +6,8 @@
  * empties a part of it. Prints `done`, or `untried:WHY` (2), or `failed:ERRNO` (3).
  *
  * Ways that begin earlier say `ready` when they have what they need (a descriptor, a mapping), and wait for a line.
- * `in-flight` says `in flight` when the kernel is inside its pwrite and has copied nothing, and waits again. With `keep`
- * behind the arguments each says `done` and keeps what it has until its input ends.
+ * `in-flight` says `in flight` when the kernel is inside its pwrite and has copied nothing, and waits again. With
+ * `keep` behind the arguments each says `done` and keeps what it has until its input ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -155,16 +155,16 @@ static void by_uring(struct io_uring_sqe request, int expected)
 static void change_uring_write(void)
 {
 	by_uring((struct io_uring_sqe){.opcode = IORING_OP_WRITE, .addr = (uintptr_t)content, .len = (uint32_t)size},
-	      (int)size);
+		 (int)size);
 }
 
 static void change_uring_fallocate(void)
 {
 	by_uring((struct io_uring_sqe){.opcode = IORING_OP_FALLOCATE,
-				    .off = (uint64_t)first,
-				    .addr = (uint64_t)second,
-				    .len = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE},
-	      0);
+				       .off = (uint64_t)first,
+				       .addr = (uint64_t)second,
+				       .len = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE},
+		 0);
 }
 
 static void change_uring_ftruncate(void)
@@ -365,7 +365,7 @@ static const struct {
 	{"truncate", change_truncate, true},   /* SIZE */
 	{"O_TRUNC", change_o_trunc, false},
 	{"fallocate-punch", change_punch, true},       /* FROM SIZE, as those below */
-	{"fallocate-zero", change_zero, true},	       /* */
+	{"fallocate-zero", change_zero, true},         /* */
 	{"fallocate-extend", change_extend, true},     /* */
 	{"fallocate-collapse", change_collapse, true}, /* */
 	{"fallocate-insert", change_insert, true},     /* */

@@ -3,8 +3,9 @@
  * ways [--fresh | --rdwr] [--same COPY] FILE FOLDER [WAY...]
  *
  * Opens FILE (and maps it), says `opened`, waits for a line, and tries each way to its content then, through what it
- * holds since. --fresh: holds nothing, each way begins with its own open. --rdwr: holds it open for writing. FOLDER: on the same file system, for copies;
- * COPY: a file there with what FILE has by then. Without WAY: all that are in the table at the end.
+ * holds since. --fresh: holds nothing, each way begins with its own open. --rdwr: holds it open for writing. FOLDER: on
+ * the same file system, for copies; COPY: a file there with what FILE has by then. Without WAY: all that are in the
+ * table at the end.
  *
  * Prints a line for each: `way NAME RESULT bytes N`; RESULT is allowed, denied (EPERM), the name of another errno, or
  * untried:WHY. N: how much of the content was got.
@@ -38,7 +39,7 @@ static struct outcome {
 	int error;
 	size_t got;
 	char untried[60];
-} *outcome; /* shared with the child that tries */
+} * outcome; /* shared with the child that tries */
 static const char *path, *folder, *same;
 static bool fresh, writes;
 static int held = -1;
@@ -404,7 +405,10 @@ static int run(bool by_shell, bool by_fd)
 		dup2(null, 1);
 		if (by_shell)
 			dup2(null, 2);
-		syscall(SYS_execveat, by_fd ? opath : AT_FDCWD, by_fd ? "" : by_shell ? "/bin/sh" : path,
+		syscall(SYS_execveat, by_fd ? opath : AT_FDCWD,
+			by_fd      ? ""
+			: by_shell ? "/bin/sh"
+				   : path,
 			by_shell ? argv : argv + 1, environ, by_fd ? AT_EMPTY_PATH : 0);
 		error = errno;
 		_exit(write(ends[1], &error, sizeof(error)) == sizeof(error) ? 0 : 1);
