@@ -9,7 +9,6 @@ from full_mode import PINS, FullHost, check_nothing_left, pins
 from harness import BUILD, CLEAN, MARKER, Suite, eventually
 
 suite = Suite("vm_life", limit=300)
-SLOW = float(os.environ.get("TIME_FACTOR", "1"))
 
 
 class Readers:

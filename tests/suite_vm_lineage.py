@@ -4,7 +4,6 @@ is an attachment: judged before anybody reads it, never executed. What users wri
 import errno
 import os
 import sys
-import time
 from email.message import EmailMessage
 
 from full_mode import FullHost, as_user, check_nothing_left, in_child
