@@ -101,7 +101,7 @@ static bool take_canary(struct selftest *selftest, const char *text)
 			return false;
 		selftest->canary[i] = (unsigned char)(high << 4 | low);
 	}
-	return text[2 * BAIT_CANARY] == 0;
+	return text[(size_t)2 * BAIT_CANARY] == 0;
 }
 
 /* The first frame: the canary, and whether there are definitions at all. */
@@ -246,7 +246,7 @@ static int attempt(struct selftest *selftest, int file, enum way way)
  * verdict. */
 static int attempt_patiently(struct selftest *selftest, int file, enum way way, int unwanted)
 {
-	struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000};
+	struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000l};
 	uint64_t until = now_ns() + PATIENCE_NS;
 	int result = attempt(selftest, file, way);
 

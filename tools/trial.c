@@ -57,7 +57,7 @@ static bool make_file(int folder)
 
 static int group_open(unsigned flags)
 {
-	return fanotify_init(flags | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC | O_LARGEFILE | O_NONBLOCK);
+	return fanotify_init(flags | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
 static bool group_can(unsigned flags)
