@@ -124,7 +124,10 @@ def check_change(host, name, way, content, arguments, sources):
     suite.check("%s: an approved file is read before, by what was opened then" % name, before == content)
     suite.check("%s: the next open of what it made infected is denied" % name, result.rc == 0 and fresh is None,
                 (result, fresh and fresh[:60]))
-    if not REDUCED:
+    if not REDUCED and way == "loop":  # from 6.12 on the kernel shows nobody what a loop device writes
+        print("row a loop device on the file | approved, then changed by it, read by a descriptor opened before | %s" %
+              ("refused" if held is None else "not guarded"))
+    elif not REDUCED:
         suite.check("%s: a descriptor opened before it is refused at once" % name, held is None, held and held[:60])
     rows = eventually(lambda: [r for r in host.blocked("--path", path) if r["verdict"] == "infected"], 5)
     suite.check("%s: it was judged anew: denied as infected" % name, rows and host.counter("scans") > scans,
