@@ -173,7 +173,12 @@ $(BUILD)/keeper/mailward-scanner: $(call obj,tests/keeper/fake_scanner.c $(BASE_
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
-stand-ins: $(BUILD)/keeper/mailwardd $(BUILD)/keeper/mailward-scanner
+# Loads the programs in the kernel and plays the gate by hand (tests/suite_vm_hooks.py).
+$(BUILD)/tests/try_hooks: tests/vm/try_hooks.c $(BUILD)/bpf/mailward.skel.h
+	@mkdir -p $(@D)
+	$(call SAY,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(call libs,libbpf)
+stand-ins: $(BUILD)/keeper/mailwardd $(BUILD)/keeper/mailward-scanner $(BUILD)/tests/try_hooks
 
 bench-guard: all ## what the guard's own hooks cost: opens, reads and writes with and without them
 	$(Q)BUILD=$(BUILD) tests/bench/guard
