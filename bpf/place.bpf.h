@@ -85,9 +85,9 @@ static __always_inline void place_name_direct(struct place_name *name, struct de
 	struct dentry *folder = dentry->d_parent;
 	struct inode *inode = folder->d_inode;
 
-	name->name = dentry->d_name.hash_len;
+	name->name = (uint64_t)dentry->d_name.len << 32 | dentry->d_name.hash;
 	name->folder = inode ? inode->i_ino : 0;
-	name->folder_name = folder->d_name.hash_len;
+	name->folder_name = (uint64_t)folder->d_name.len << 32 | folder->d_name.hash;
 }
 
 /* Is a folder being moved to another one on this file system just now? */
