@@ -113,8 +113,8 @@ int BPF_PROG(lsm_task_alloc, struct task_struct *task, unsigned long clone_flags
 	return 0;
 }
 
-/* A service that has become a user's process is that user's to trace; what it may read back is not. Nobody but root gets
- * hold of such a process. */
+/* A service that has become a user's process is that user's to trace; what it may read back is not. Nobody but root
+ * gets hold of such a process. */
 SEC("lsm/ptrace_access_check")
 int BPF_PROG(lsm_ptrace_access_check, struct task_struct *child, unsigned int mode)
 {
