@@ -662,7 +662,9 @@ def _(suite):
         process = run([binary, "-c", "%s -c 'setpriv --reuid=65534 --clear-groups %s' ; echo; read x" % (binary, script)])
         suite.check("two softwares add up", hooks.label(process.pid)[1] == 2, hooks.label(process.pid))
         process.kill()
-        direct = run([binary, "-c", "(exec setpriv --reuid=65534 --clear-groups %s -c 'echo; read x') & echo; wait" % binary])
+        # (without 3 a process in the background would read from /dev/null)
+        direct = run([binary, "-c",
+                      "exec 3<&0; (exec setpriv --reuid=65534 --clear-groups %s -c 'echo; read x' <&3) & echo; wait" % binary])
 
         def user_runs_it():
             pid = (children(direct.pid) or [0])[0]
