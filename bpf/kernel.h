@@ -83,7 +83,8 @@ struct inode {
 };
 
 struct qstr {
-	uint32_t hash; /* these two, and both at once: in the kernel a union; 6.1 lets only the parts be read directly */
+	uint32_t
+		hash; /* these two, and both at once: in the kernel a union; 6.1 lets only the parts be read directly */
 	uint32_t len;
 	uint64_t hash_len;
 	const unsigned char *name;
