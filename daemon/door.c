@@ -204,6 +204,13 @@ static void pass_own(struct gate *gate, const struct access *access, const struc
 	let_pass(gate, access);
 }
 
+static bool may_be_marked(const struct gate *gate, int fd, const struct look *look)
+{
+	const struct file_system *file_system = coverage_of(gate, look->sight.generation.dev);
+
+	return gate->origins && file_system && file_system->marks_origins && origins_write(gate->origins, fd);
+}
+
 /* In a watch with origin = mail: is it an attachment? What cannot be told is one. */
 static bool is_attachment(struct gate *gate, int fd, struct look *look, const struct policy_watch *watch)
 {
@@ -218,9 +225,13 @@ static bool is_attachment(struct gate *gate, int fd, struct look *look, const st
 	case ORIGIN_SAID_NEVER:
 		return false;
 	}
-	if (!(look->present.origin & HOOK_ORIGIN_MAIL) &&
-	    !(look->in_kernel && look->kernel.origin & HOOK_ORIGIN_MAIL) &&
-	    kernel_memory_origin(gate->kernel, fd, HOOK_ORIGIN_MAIL) == 0)
+	if (look->present.origin & HOOK_ORIGIN_MAIL)
+		return true;
+	/* Written while nobody was there to mark it, perhaps; else the mark is there, and is found by who would write
+	 * it. */
+	if (look->in_kernel && look->kernel.origin & HOOK_ORIGIN_MAIL && !may_be_marked(gate, fd, look))
+		return true;
+	if (kernel_memory_origin(gate->kernel, fd, HOOK_ORIGIN_MAIL) == 0)
 		look->present.origin |= HOOK_ORIGIN_MAIL;
 	return true;
 }

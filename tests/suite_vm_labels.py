@@ -115,7 +115,7 @@ def preloaded(stage, program, path):
     note = stage.notes + "/preload"
     if os.path.exists(note):
         os.unlink(note)
-    env = dict(os.environ, LD_PRELOAD=stage.library, TARGET=path, NOTE=note)
+    env = dict(os.environ, LD_PRELOAD=stage.preload, TARGET=path, NOTE=note)
     suite.run(["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", program], env=env)
     try:
         with open(note) as f:
@@ -265,8 +265,8 @@ def _(suite):
     stage = Stage()
     with stage.host as host:
         allow_tracing()
-        stage.library = os.path.join(host.base, "bin", "preload.so")
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-x", "c", "-o", stage.library, "-"], input=PRELOAD.encode(), check=True)
+        stage.preload = os.path.join(host.base, "bin", "preload.so")
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-x", "c", "-o", stage.preload, "-"], input=PRELOAD.encode(), check=True)
         check_controls(stage)
         host.guard()
         result = host.probe("open", host.watched + "/infected")

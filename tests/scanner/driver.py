@@ -3,7 +3,7 @@
 import array, fcntl, os, select, shutil, signal, socket, struct, tempfile, time
 
 FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR, FD_START_END = 3, 14, 15, 17
-LEASH = struct.Struct("<IIQIIQQIIIIIIII24I1024sQ")
+LEASH = struct.Struct("<IIQIIQQIIIIIIII24I1024sQII")
 NURSERY = struct.Struct("<IIiIQQ")
 REQUEST = struct.Struct("<IIQ")
 REPLY = struct.Struct("<IIQBB6s128s160s32s256s")
@@ -120,7 +120,7 @@ class Scanner:
         for fd in (held, own):
             if fd is not None:
                 os.close(fd)
-        send(self.leash, LEASH.pack(1, START, 0, 0, 0, *self.settings, *([0] * 24), b"", 0))
+        send(self.leash, LEASH.pack(1, START, 0, 0, 0, *self.settings, *([0] * 24), b"", 0, 0, 0))
         self.new_gate()
 
     def new_gate(self):
@@ -131,7 +131,7 @@ class Scanner:
             worker.close()
         self.workers, self.hasher, self.definitions = [], None, None
         self.gate, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 10), *([0] * 24), b"", 0), far.fileno())
+        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 10), *([0] * 24), b"", 0, 0, 0), far.fileno())
         far.close()
 
     def turn(self, timeout=0.05):
@@ -142,13 +142,13 @@ class Scanner:
             if not data:
                 raise EOFError("the loader has ended")
             fields = LEASH.unpack(data)
-            kind, value, text = fields[1], fields[2], fields[-2].split(b"\0")[0].decode()
+            kind, value, text = fields[1], fields[2], fields[-4].split(b"\0")[0].decode()
             if kind == BEAT:
                 self.beats.append(time.monotonic())
             elif kind == LOADING:
                 self.loading += 1
             elif kind == LOADED:
-                self.loaded = (value, text, fields[-1] / 1e9)
+                self.loaded = (value, text, fields[-3] / 1e9)
             elif kind == SERVING:
                 self.serving.append(value)
             elif kind == LOG:
