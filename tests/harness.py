@@ -46,7 +46,8 @@ Host(suite, file_system="tmpfs"|"ext4"|"overlay"|"overlay-export", watches=None,
     .workers() .hasher()   pids of the loader's children, by /proc
     .blocked(*args) -> rows of `blocked --json`
     .wait(what, condition, timeout=15) -> value of condition() once it is true, else raises
-    .read(path) -> the bytes, or None where the open was denied with EPERM (in the suite's own process: for loops)
+    .read(path) -> the bytes, or None where the open, or in full mode the read, was denied with EPERM (in the suite's own
+                 process: for loops)
     .openers(count, *paths, processes=4) -> Openers: .wait() -> [Attempt(start, end, errno, bytes, path)]; see there
     .probe(verb, *args) -> Result; rc 0 allowed, 1 denied by us (EPERM), 2 could not try, 3 denied by another errno;
                  .bytes: how many bytes of content were got. See probe.c for the verbs.
@@ -684,6 +685,10 @@ class Host:
             raise
         try:
             return os.read(fd, 1 << 20)
+        except PermissionError as error:  # full mode
+            if error.errno == errno.EPERM:
+                return None
+            raise
         finally:
             os.close(fd)
 
