@@ -127,7 +127,9 @@ def _(suite):
         host.behave()
         if REDUCED:
             return
-        # The workers that hung are gone, and with them what they had said: it is to be said anew.
+        # Each worker that hung is ended, and what it has said is void: then it is said anew.
+        if not eventually(lambda: host.counter("cases") == 0, 60):
+            raise Failure("cases are left: %s" % host.counter("cases"))
         for place, verb, names in tried:
             host.approve(host.watched + "/" + names["approved"])
         host.kill()
