@@ -98,6 +98,17 @@ static __always_inline uint32_t access_why(struct hook_orders *now, struct hook_
 	return watch->down == ANSWER_ALLOW ? HOOK_WHYS : HOOK_WHY_DOWN;
 }
 
+/* The gate has read the mark on the disk: from now on it is remembered here, too, when the inode goes from the cache.
+ */
+static __always_inline void origin_learn(struct inode *inode, struct hook_generation *kept)
+{
+	struct hook_inode key = {.ino = inode->i_ino, .dev = inode->i_sb->s_dev, .generation = inode->i_generation};
+	struct hook_origin origin = {.origin = HOOK_ORIGIN_MAIL};
+
+	bpf_map_update_elem(&origins, &key, &origin, BPF_ANY);
+	kept->origin = HOOK_ORIGIN_MAIL;
+}
+
 /* true: refuse. ask: of which kind the question is. */
 static __always_inline bool access_is_refused(struct file *file, struct inode *inode, uint32_t way, uint32_t ask)
 {
@@ -119,6 +130,8 @@ static __always_inline bool access_is_refused(struct file *file, struct inode *i
 	if (place.unheld && way != HOOK_WAY_EXEC)
 		return false;
 	verdict = bpf_inode_storage_get(&verdicts, inode, 0, 0);
+	if (verdict && verdict->origin && place.kept && !place.kept->origin)
+		origin_learn(inode, place.kept);
 	why = access_why(now, kernel, &place, verdict, watch, ask, ask & ASK_OPEN && open_is_stacked(file, inode));
 	if (why == HOOK_WHYS || access_is_exempt(file, inode, way))
 		return false;
