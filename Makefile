@@ -247,7 +247,7 @@ lint: ## formatting, clang-tidy, who includes whom, scripts
 	$(Q)clang-format --dry-run -Werror $(SOURCES)
 	$(Q)! grep -nE '#include "($(subst $() $(),|,$(notdir $(wildcard daemon/edge/*.h))))"' daemon/think/*.[ch] daemon/base/*.[ch] || \
 		{ echo "thinking and tools must not include an edge" >&2; exit 1; }
-	$(Q)clang-tidy --quiet $(filter %.c,$(filter-out tests/%,$(SOURCES))) -- $(CPPFLAGS) $(LIBS_CFLAGS) -std=gnu11
+	$(Q)clang-tidy --quiet $(filter %.c,$(filter-out tests/% bpf/%,$(SOURCES))) -- $(CPPFLAGS) $(LIBS_CFLAGS) -std=gnu11
 	$(Q)for f in $$(find tests .ci -type f); do case $$(head -c 60 $$f | head -n 1) in \
 		*python3*) /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' $$f || exit 1;; \
 		'#!/bin/sh'*) sh -n $$f || exit 1;; esac; done
