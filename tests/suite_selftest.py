@@ -151,6 +151,35 @@ def _(suite):
                     issues(host) == {"canary-not-possible"}, (rows, issues(host)))
 
 
+@suite.test("a folder that is replaced while it is tested")
+def _(suite):
+    with Host(suite) as host:
+        host.stand_in()
+        host.start()
+        aside = host.fs + "/aside"
+        canary = lambda: host.status()["watches"][0]["canary"]
+        suite.check("control: healthy before", canary() == "blocked" and results(host)[0] == 0, issues(host))
+        host.behave("hold")
+        asking = suite.popen([TOOL, "--runtime-dir", host.runtime, "selftest", "--json"], stdout=subprocess.PIPE)
+        found = eventually(lambda: left_over(host), 10)
+        suite.check("control: a canary is being tried", found)
+        os.rename(host.watched, aside)
+        bad = host.put("bad", MARKER, aside)
+        suite.check("control: where the folder is now, everything goes through", host.read(bad) == MARKER)
+        os.mkdir(host.watched)
+        host.behave()
+        said = asking.communicate(timeout=60)[0].decode()
+        suite.check("who asked is told that nothing is known: 1", asking.returncode == 1 and '"not-possible"' in said and
+                    "replaced" in said, (asking.returncode, said))
+        suite.check("the new folder is tested by itself, and guarded", eventually(
+            lambda: canary() == "blocked" and not host.status()["issues"], 15), (canary(), host.status()["issues"]))
+        suite.check("nobody was told that a canary went through", "went through" not in host.log(), host.log()[-600:])
+        suite.check("nothing is left in either", left_over(host) == [], left_over(host))
+        host.behave("blind")
+        suite.check("control: of a folder that stays, it would be told", results(host)[0] == 1 and
+                    "went through" in host.log(), host.log()[-400:])
+
+
 @suite.test("without definitions")
 def _(suite):
     with Host(suite, definitions=False) as host:

@@ -36,6 +36,9 @@ struct policy_roots {
  * here, not an error. */
 void policy_roots_open(const struct policy *policy, const struct mounts *mounts, struct policy_roots *roots);
 void policy_roots_close(struct policy_roots *roots);
+/* Does the path of the watch still lead to the folder that was opened as fd? false also where it cannot be told. For
+ * file systems that ask no server. */
+bool policy_root_stands(const struct policy_watch *watch, int fd);
 
 /* The programs that mail software starts with (mail-software NAME { roots = ... }). */
 struct policy_program {
