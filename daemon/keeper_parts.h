@@ -49,7 +49,7 @@ struct part {
 struct policy_set {
 	bool valid;
 	int policy_fd;
-	uint64_t number, fingerprint;
+	uint64_t number; /* from 1 on, in this run */
 	bool release_on_stop;
 	struct scanner_settings scanner;
 	uint32_t count, without;    /* frames; those of them that say LEASH_WATCH_WITHOUT */
@@ -110,7 +110,6 @@ struct keeper {
 	struct policies policies;
 	struct selftests selftests;
 	struct attached hooks;
-	struct attach_memo *memo; /* which policy the kernel's answers were made of; NULL outside of the full mode */
 	struct sweep_count unreported; /* rows that the recorder has still to get */
 	bool has_unreported;
 	struct identity recorder_id, loader_id, worker_id;
@@ -199,11 +198,6 @@ void hooks_say(const struct keeper *keeper);
 void hooks_hand_over(const struct keeper *keeper, struct child_plan *plan);
 bool hooks_hand_over_labels(const struct keeper *keeper, struct child_plan *plan);
 void hooks_tick(struct keeper *keeper);
-/* Answers in the kernel count only for the policy that they were made of, by its number: the same policy keeps its
- * number over a restart. */
-uint64_t hooks_fingerprint(const struct policy *policy);
-uint64_t hooks_first_number(const struct keeper *keeper, uint64_t fingerprint);
-void hooks_policy(const struct keeper *keeper, uint64_t number, uint64_t fingerprint);
 /* After all others have ended. */
 void hooks_end(struct keeper *keeper);
 

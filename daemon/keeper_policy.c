@@ -80,11 +80,8 @@ static bool take_table(struct keeper *keeper, int fd)
 
 	if (fd < 0 || !pages_take_sealed(fd, table, sizeof(*table)) || !policy_is_sound(table))
 		return false;
-	set->fingerprint = hooks_fingerprint(table);
 	set->release_on_stop = table->release_on_stop;
 	table->number = keeper->page->keeper.policy_number + 1;
-	if (policies->purpose == READ_START)
-		table->number = hooks_first_number(keeper, set->fingerprint);
 	table->scanner.worker_uid = keeper->worker_id.uid;
 	table->scanner.worker_gid = keeper->worker_id.gid;
 	table->scanner.loader_uid = keeper->loader_id.uid;
@@ -104,7 +101,6 @@ static bool keep_table(struct policies *policies)
 
 	set->policy_fd = fcntl(policies->current->policy_fd, F_DUPFD_CLOEXEC, 0);
 	set->number = policies->current->number;
-	set->fingerprint = policies->current->fingerprint;
 	set->release_on_stop = policies->current->release_on_stop;
 	set->scanner = policies->current->scanner;
 	return set->policy_fd >= 0;
@@ -317,7 +313,6 @@ static void policy_took_over(struct keeper *keeper, const struct policy_set *old
 
 	keeper->page->keeper.policy_number = policies->current->number;
 	selftests_want(keeper);
-	hooks_policy(keeper, policies->current->number, policies->current->fingerprint);
 	if (policies->purpose != READ_ROOTS)
 		policies->labels_wanted = keeper->hooks.mode != ATTACH_NONE;
 	if (old->valid && memcmp(&old->scanner, &policies->current->scanner, sizeof(old->scanner)) != 0)
