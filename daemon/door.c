@@ -99,7 +99,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 		    __atomic_load_n(&gate->ring->watchers, __ATOMIC_RELAXED);
 	static struct opener asked;
 	const struct opener *opener = waiting->opener ? &gate->openers[waiting->opener - 1] : &asked;
-	bool tested; /* by a canary: SELFTEST_PREFIX */
+	bool tested; /* by the selftest */
 
 	if (tell && !waiting->opener) {
 		/* While it sleeps it is still there to be looked at; afterwards it may be gone. */
@@ -109,7 +109,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 	}
 	gate_alive(gate, now_ns()); /* many who waited for one case are answered in one go */
 	knowing_tell_kernel(gate, waiting->access.fd, waiting->watch, finding, basis);
-	tested = tell && opener->uid == gate->policy->scanner.worker_uid;
+	tested = tell && telling_is_canary(gate, opener->uid, waiting->access.fd);
 	if (waiting->held) {
 		bool allow = decision.answer == ANSWER_ALLOW || decision.would;
 		accesses_answer(gate->accesses, &waiting->access, allow ? ANSWER_ALLOW : ANSWER_DENY);

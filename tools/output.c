@@ -212,7 +212,7 @@ static const char *row_answer(const struct row_frame *row)
 	return row->answer == ANSWER_NONE ? "" : row->would ? "would-deny" : "deny";
 }
 
-/* "infected NAME", "unscanned timeout", "clean"; nothing was known: the phase says why. */
+/* "infected:NAME", "unscanned:timeout", "clean"; where nothing was known, what it was refused for. */
 static void verdict_column(char *out, size_t room, const struct row_frame *row)
 {
 	const struct verdict *verdict = &row->verdict;
@@ -234,7 +234,9 @@ static void verdict_column(char *out, size_t room, const struct row_frame *row)
 		break;
 	}
 	snprintf(out, room, "%s",
-		 row->phase == PHASE_DOWN     ? "no-gate"
+		 verdict->reason              ? reason_names[verdict->reason]
+		 : row->phase == PHASE_DOWN   ? "no-gate"
+		 : row->phase == PHASE_HOOK   ? "not-judged-yet"
 		 : row->phase == PHASE_KERNEL ? "refused-by-kernel"
 					      : "-");
 }
