@@ -227,8 +227,8 @@ static bool is_attachment(struct gate *gate, int fd, struct look *look, const st
 	}
 	if (look->present.origin & HOOK_ORIGIN_MAIL)
 		return true;
-	/* Written while nobody was there to mark it, perhaps; else the mark is there, and is found by who would write
-	 * it. */
+	/* Written while nobody was there to mark it, perhaps, or while too many waited for that; else the mark is
+	 * there, and is found by who would write it. Where too many wait now, the next open tries again. */
 	if (look->in_kernel && look->kernel.origin & HOOK_ORIGIN_MAIL && !may_be_marked(gate, fd, look))
 		return true;
 	if (kernel_memory_origin(gate->kernel, fd, HOOK_ORIGIN_MAIL) == 0)
@@ -334,7 +334,9 @@ static void mark_origin(struct gate *gate, int fd, int32_t pid, const struct loo
 	if (!gate->origins || !by_mail || !file_system || !file_system->marks_origins || file_system->mail_watch < 0 ||
 	    look->present.origin & HOOK_ORIGIN_MAIL || (!outside && !gate->policy->watches[watch].origin_mail))
 		return;
-	origins_write(gate->origins, fd);
+	/* The kernel side remembers whose it is: where too many wait, its next open tries again (is_attachment()). */
+	if (!origins_write(gate->origins, fd) && !look->in_kernel)
+		origins_missed(gate->origins);
 }
 
 /* A file that was just written and closed: true: a case has begun, and owns the descriptor. */
