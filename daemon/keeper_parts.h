@@ -146,6 +146,8 @@ int part_tell(struct part *part, enum leash_kind kind, uint64_t value, int fd);
 void part_stop(struct part *part);
 /* The loader gets other settings: it is ended in order and starts again. */
 void parts_restart_loader(struct keeper *keeper);
+/* So many workers have passed their canary and serve. */
+void parts_serving(struct keeper *keeper, uint64_t count);
 /* Plan of a child that gets no descriptors but its leash. */
 struct child_plan part_plan(const struct keeper *keeper, int executable, const char *name);
 
