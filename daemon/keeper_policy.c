@@ -11,9 +11,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "frame.h"
 #include "log.h"
 #include "pages.h"
@@ -112,18 +112,9 @@ static void complaint_add(struct policies *policies, const char *text)
 		snprintf(policies->complaints[policies->complaint_count++], LEASH_TEXT, "%s", text);
 }
 
-/* Is it the same directory on the same mount? statx() that asks no server. */
-static bool same_directory(int first, int second)
+static bool same_root(int first, int second)
 {
-	struct statx a, b;
-
-	if (first < 0 || second < 0)
-		return first < 0 && second < 0;
-	if (statx(first, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &a) < 0 ||
-	    statx(second, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &b) < 0)
-		return false;
-	return a.stx_ino == b.stx_ino && a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor &&
-	       a.stx_mnt_id == b.stx_mnt_id;
+	return first < 0 || second < 0 ? first < 0 && second < 0 : folder_is_same(first, second);
 }
 
 static bool same_roots(const struct policy_set *first, const struct policy_set *second)
@@ -133,7 +124,7 @@ static bool same_roots(const struct policy_set *first, const struct policy_set *
 	for (uint32_t i = 0; i < first->count; i++) {
 		const struct leash_frame *a = &first->frames[i], *b = &second->frames[i];
 		if (a->kind != b->kind || a->value != b->value || strcmp(a->text, b->text) != 0 ||
-		    !same_directory(first->fds[i], second->fds[i]))
+		    !same_root(first->fds[i], second->fds[i]))
 			return false;
 	}
 	return true;

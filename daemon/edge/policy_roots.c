@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "folder.h"
+
 #define LINKS_MAX 40        /* as the kernel's own limit */
 #define ANSWER_TIME_MS 2000 /* for a remote file system to answer at all; all of them together get twice that */
 
@@ -368,18 +370,10 @@ static int open_root(struct policy_roots *roots, const struct policy *policy, co
 	return -EPERM;
 }
 
-static bool folder_identity(int fd, struct statx *status)
-{
-	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, status) == 0;
-}
-
 bool policy_root_stands(const struct policy_watch *watch, int fd)
 {
-	struct statx tested, found;
 	int now = open_folder(watch->path);
-	bool same = now >= 0 && folder_identity(fd, &tested) && folder_identity(now, &found) &&
-		    tested.stx_ino == found.stx_ino && tested.stx_dev_major == found.stx_dev_major &&
-		    tested.stx_dev_minor == found.stx_dev_minor && tested.stx_mnt_id == found.stx_mnt_id;
+	bool same = now >= 0 && folder_is_same(now, fd);
 
 	if (now >= 0)
 		close(now);
