@@ -18,7 +18,7 @@
 static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
 static unsigned marked[FILES];
 static unsigned calls; /* that have begun */
-static int refuses;    /* errno; 0: marks are taken */
+static int refuses;    /* errno, from then on; 0: marks are taken */
 
 static unsigned number_of(int fd)
 {
@@ -47,11 +47,12 @@ int fsetxattr(int fd, const char *name, const void *value, size_t size, int flag
 	CU_ASSERT_STRING_EQUAL(name, ORIGIN_XATTR);
 	CU_ASSERT_TRUE(size == 4 && memcmp(value, "mail", 4) == 0);
 	pthread_mutex_lock(&disk);
-	if (!refuses)
+	int error = refuses;
+	if (!error)
 		marked[number_of(fd)]++;
 	pthread_mutex_unlock(&disk);
-	errno = refuses;
-	return refuses ? -1 : 0;
+	errno = error;
+	return error ? -1 : 0;
 }
 
 static int file(unsigned number)
@@ -100,9 +101,10 @@ static struct origins *fresh(unsigned places)
 {
 	struct origins *origins = NULL;
 
+	pthread_mutex_lock(&disk);
 	memset(marked, 0, sizeof(marked));
-	calls = 0;
-	refuses = 0;
+	__atomic_store_n(&calls, 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&disk);
 	CU_ASSERT_EQUAL_FATAL(origins_open(&origins, places), 0);
 	return origins;
 }
@@ -156,7 +158,9 @@ static void a_mark_that_cannot_be_made_or_was_missed_is_counted(void)
 {
 	struct origins *origins = fresh(5);
 
+	pthread_mutex_lock(&disk);
 	refuses = ENOSPC;
+	pthread_mutex_unlock(&disk);
 	CU_ASSERT_TRUE(write_one(origins, 1));
 	for (int i = 0; i < 500 && origins_failed(origins) == 0; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
