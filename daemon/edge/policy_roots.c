@@ -368,8 +368,7 @@ static int open_root(struct policy_roots *roots, const struct policy *policy, co
 	return -EPERM;
 }
 
-/* As the kernel numbers it; stat() says another number for a subvolume of btrfs. */
-static uint32_t device_of(const struct mounts *mounts, int fd)
+uint32_t device_of(const struct mounts *mounts, int fd)
 {
 	const struct mount_entry *mount = mount_of(mounts, fd);
 
