@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define FOLDERS_MAX 8
+#define C_LOCALE "/usr/lib/locale/C.utf8/"
 
 static const char *const programs[] = {
 	"/bin/sh",
@@ -31,12 +32,29 @@ static const char *const programs[] = {
 };
 static const char *const beside_us[] = {"mailward", "mailwardd", "mailward-scanner"};
 /* What each start of a program and each log-in looks at. */
-static const char *const files[] = {"/etc/ld.so.cache",
-				    "/etc/passwd",
-				    "/etc/group",
-				    "/etc/nsswitch.conf",
-				    "/usr/lib/locale/locale-archive",
-				    "/usr/lib/locale/C.utf8/LC_CTYPE"};
+static const char *const files[] = {
+	"/etc/ld.so.cache",
+	"/etc/passwd",
+	"/etc/group",
+	"/etc/nsswitch.conf",
+	"/etc/localtime",
+	"/usr/lib/locale/locale-archive",
+	"/usr/share/locale/locale.alias",
+	"/usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache",
+	"/usr/lib/aarch64-linux-gnu/gconv/gconv-modules.cache",
+	C_LOCALE "LC_ADDRESS",
+	C_LOCALE "LC_COLLATE",
+	C_LOCALE "LC_CTYPE",
+	C_LOCALE "LC_IDENTIFICATION",
+	C_LOCALE "LC_MEASUREMENT",
+	C_LOCALE "LC_MESSAGES/SYS_LC_MESSAGES",
+	C_LOCALE "LC_MONETARY",
+	C_LOCALE "LC_NAME",
+	C_LOCALE "LC_NUMERIC",
+	C_LOCALE "LC_PAPER",
+	C_LOCALE "LC_TELEPHONE",
+	C_LOCALE "LC_TIME",
+};
 
 #define SEEN_MAX 512
 
