@@ -380,8 +380,7 @@ bool policy_root_stands(const struct policy_watch *watch, int fd)
 	return same;
 }
 
-/* As the kernel numbers it; stat() says another number for a subvolume of btrfs. */
-static uint32_t device_of(const struct mounts *mounts, int fd)
+uint32_t device_of(const struct mounts *mounts, int fd)
 {
 	const struct mount_entry *mount = mount_of(mounts, fd);
 
