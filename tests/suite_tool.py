@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
+# limit: 480
 """The tool and the recorder, each the real program, with tests/tool/stage.c in the parts of keeper and gate. No file
 system is marked here."""
 import json
@@ -18,7 +19,7 @@ import time
 
 from harness import BUILD, ROOT, WIRE_VERSION, Suite, eventually
 
-suite = Suite("tool")
+suite = Suite("tool", limit=480)
 TOOL, DAEMON = os.path.join(BUILD, "mailward"), os.path.join(BUILD, "mailwardd")
 PATIENCE = 5.0
 os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")  # the keeper does the same: a filter of system calls forbids it
