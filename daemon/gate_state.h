@@ -188,9 +188,10 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct
 
 /* judging.c */
 void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
-/* The case for this file, joined or begun; a case that is begun owns fd. NULL: no room. *begun_out: fd is its. */
-struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, uint64_t now,
-			       bool *begun_out);
+/* The case for this file, joined or begun; a case that is begun owns fd. NULL: no room. *begun_out: fd is its. One that
+ * others began moves up to this rank, never down. */
+struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, enum rank rank,
+			       uint64_t now, bool *begun_out);
 void judging_turn(struct gate *gate);                                                /* whose turn is it; what is due */
 void judging_replies(struct gate *gate);                                             /* what workers and hasher said */
 bool judging_withdrawn(const struct gate *gate, const struct hook_verdict *verdict); /* its worker is not believed */
