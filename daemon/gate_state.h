@@ -197,13 +197,8 @@ void judging_replies(struct gate *gate);                                        
 bool judging_withdrawn(const struct gate *gate, const struct hook_verdict *verdict); /* its worker is not believed */
 
 /* telling.c */
-struct decision {
-	enum answer answer;
-	bool would; /* it only would be */
-	struct policy_place place;
-};
 void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
-		    const struct decision *decision, const struct opener *opener, enum record_phase phase);
+		    const struct policy_decision *decision, const struct opener *opener, enum record_phase phase);
 void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
 void telling_refusals(struct gate *gate);                        /* by the kernel side, see hooks.h */
 void telling_explain(struct gate *gate);                         /* a question from the recorder's socket */

@@ -230,12 +230,14 @@ struct recorder_request {
 	uint32_t verb;
 	int64_t since_ns; /* CLOCK_REALTIME, 0: all */
 	uint32_t uid;     /* UINT32_MAX: any */
-	uint32_t reason;  /* 0 any; 1000 = infected, 1001 = exec-never, else enum verdict_reason */
+	uint32_t reason;  /* 0 any; 1000 = infected (by a signature), 1001 = exec-never, 1002 = heuristic, else
+			     enum verdict_reason */
 	char path[4096];  /* this path, or below it; empty: any. Zero-terminated bytes */
 			  /* RECORDER_EXPLAIN: the descriptor is the file, O_PATH */
 };
 #define RECORDER_REASON_INFECTED 1000
 #define RECORDER_REASON_EXEC_NEVER 1001
+#define RECORDER_REASON_HEURISTIC 1002
 
 enum row_kind { ROW_RECORD = 1, ROW_GAP, ROW_EXPLAIN, ROW_END, ROW_KINDS };
 struct row_frame {
