@@ -51,7 +51,7 @@ void count_denied(struct gate_part *status, uint64_t wall)
 	count(&status->denied_hour[hour % 24]);
 }
 
-static void count_answer(struct gate *gate, const struct decision *decision)
+static void count_answer(struct gate *gate, const struct policy_decision *decision)
 {
 	struct gate_part *status = gate->status;
 
@@ -75,14 +75,6 @@ static void let_pass(struct gate *gate, const struct access *access)
 	accesses_close(gate->accesses, access->fd);
 }
 
-static struct decision decide(const struct gate *gate, uint32_t watch, const struct verdict *verdict)
-{
-	struct decision decision;
-
-	decision.answer = policy_answer(&gate->policy->watches[watch], verdict, &decision.place, &decision.would);
-	return decision;
-}
-
 static void give_back_opener(struct gate *gate, const struct waiting *waiting)
 {
 	if (waiting->opener)
@@ -94,7 +86,8 @@ static void give_back_opener(struct gate *gate, const struct waiting *waiting)
 void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding, struct basis basis,
 		 enum record_phase phase, uint64_t now)
 {
-	struct decision decision = decide(gate, waiting->watch, &finding->verdict);
+	struct policy_decision decision;
+	policy_decide(&gate->policy->watches[waiting->watch], &finding->verdict, &decision);
 	bool tell = decision.answer == ANSWER_DENY || finding->verdict.kind != VERDICT_CLEAN ||
 		    __atomic_load_n(&gate->ring->watchers, __ATOMIC_RELAXED);
 	static struct opener asked;
@@ -165,7 +158,7 @@ static void wait_for_case(struct gate *gate, struct waiting *waiting, const stru
 		return;
 	}
 	if (!hold) {
-		struct decision passed = {.answer = ANSWER_ALLOW};
+		struct policy_decision passed = {.answer = ANSWER_ALLOW};
 		note_opener(gate, waiting);
 		accesses_answer(gate->accesses, &waiting->access, ANSWER_ALLOW);
 		count_answer(gate, &passed);

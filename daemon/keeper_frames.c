@@ -142,6 +142,29 @@ static bool recorder_frame(struct part *part, const struct leash_frame *frame)
 	}
 }
 
+static bool steward_frame(struct part *part, const struct leash_frame *frame)
+{
+	char(*issues)[sizeof(part->keeper->page->keeper.steward_issues[0])] = part->keeper->page->keeper.steward_issues;
+
+	restart_beat(&part->restart, now_ns());
+	switch ((enum leash_kind)frame->kind) {
+	case LEASH_BEAT:
+		return true;
+	case LEASH_READY:
+		part->ready = true;
+		restart_succeeded(&part->restart);
+		part_show(part, PROCESS_RUNNING);
+		return true;
+	case LEASH_ISSUE:
+		if (frame->value >= STEWARD_ISSUES)
+			return false;
+		snprintf(issues[frame->value], sizeof(issues[0]), "%.*s", (int)sizeof(issues[0]) - 1, frame->text);
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool part_frame(struct part *part, struct leash_frame *frame, int fd)
 {
 	if (frame->version != WIRE_VERSION)
@@ -158,6 +181,8 @@ bool part_frame(struct part *part, struct leash_frame *frame, int fd)
 		return loader_frame(part, frame);
 	case PART_RECORDER:
 		return recorder_frame(part, frame);
+	case PART_STEWARD:
+		return steward_frame(part, frame);
 	case PART_READER:
 		policies_reader_frame(part->keeper, frame, fd);
 		return true;

@@ -68,14 +68,13 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 				       .worker = finding->worker,
 				       .watch = (uint16_t)index,
 				       .verdict = finding->verdict};
-	struct policy_place said_by;
-	bool would, lasts, refused_there;
-	enum answer answer;
+	struct policy_decision decision;
+	bool lasts, refused_there;
 
 	if (!kernel_memory_full(gate->kernel) || watch->mode == MODE_OFF)
 		return;
-	answer = policy_answer(watch, &finding->verdict, &said_by, &would);
-	verdict.answer = would ? ANSWER_ALLOW : (uint8_t)answer;
+	policy_decide(watch, &finding->verdict, &decision);
+	verdict.answer = decision.would ? ANSWER_ALLOW : (uint8_t)decision.answer;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
 		memory_lasts(&finding->verdict);
 	refused_there = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);

@@ -55,7 +55,7 @@ static size_t name_file(struct gate *gate, int fd, const struct sight *sight, ch
 }
 
 void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
-		    const struct decision *decision, const struct opener *opener, enum record_phase phase)
+		    const struct policy_decision *decision, const struct opener *opener, enum record_phase phase)
 {
 	const struct policy_watch *watch = &gate->policy->watches[waiting->watch];
 	struct record record = {.time_ns = (int64_t)wall_ns(),
@@ -68,7 +68,8 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 				.would = decision->would,
 				.phase = (uint8_t)phase,
 				.verdict = finding->verdict.kind,
-				.reason = finding->verdict.reason};
+				.reason = finding->verdict.reason,
+				.heuristics = finding->verdict.heuristics};
 	static char path[4097];
 	char place[320], detail[sizeof(finding->detail)];
 	struct sight sight = {0};
@@ -171,13 +172,12 @@ static size_t refusal_path(const struct gate *gate, const struct hook_refusal *r
 
 static struct policy_place refusal_said_by(const struct policy_watch *watch, const struct hook_refusal *refusal)
 {
-	struct policy_place place = watch->place;
-	bool would;
+	struct policy_decision decision;
 
 	switch ((enum hook_why)refusal->why) {
 	case HOOK_WHY_DENIED:
-		policy_answer(watch, &refusal->verdict, &place, &would);
-		break;
+		policy_decide(watch, &refusal->verdict, &decision);
+		return decision.place;
 	case HOOK_WHY_DOWN:
 		return watch->actions[CASE_DOWN].place;
 	case HOOK_WHY_EXEC_NEVER:
@@ -187,7 +187,7 @@ static struct policy_place refusal_said_by(const struct policy_watch *watch, con
 	case HOOK_WHYS:
 		break;
 	}
-	return place;
+	return watch->place;
 }
 
 static uint64_t clock_ns(clockid_t clock)
@@ -237,7 +237,8 @@ static void tell_refusal(struct gate *gate, const struct hook_refusal *refusal)
 				.answer = ANSWER_DENY,
 				.phase = refusal->why == HOOK_WHY_DOWN ? PHASE_DOWN : PHASE_HOOK,
 				.verdict = by_verdict ? refusal->verdict.kind : VERDICT_NONE,
-				.reason = by_verdict ? refusal->verdict.reason : REASON_NONE};
+				.reason = by_verdict ? refusal->verdict.reason : REASON_NONE,
+				.heuristics = by_verdict ? refusal->verdict.heuristics : 0};
 	char place[320] = "", detail[160];
 
 	if (refusal->uid == gate->policy->scanner.worker_uid)
@@ -286,15 +287,15 @@ void telling_refusals(struct gate *gate)
 static void explain_known(const struct gate *gate, const struct finding *known, struct explain_reply *reply,
 			  struct policy_place *place)
 {
-	bool would;
+	struct policy_decision decision;
 
 	reply->state = EXPLAIN_KNOWN;
 	reply->verdict = known->verdict;
 	reply->judged_ns = known->judged_ns;
 	memcpy(reply->detail, known->detail, sizeof(reply->detail));
-	reply->answer = (uint32_t)policy_answer(&gate->policy->watches[reply->watch], &known->verdict, place, &would);
-	if (would)
-		reply->answer = ANSWER_ALLOW;
+	policy_decide(&gate->policy->watches[reply->watch], &known->verdict, &decision);
+	reply->answer = decision.would ? ANSWER_ALLOW : (uint32_t)decision.answer;
+	*place = decision.place;
 }
 
 /* In a watch with origin = mail: who wrote it? The mark on the disk cannot be read by the descriptor that we get here,

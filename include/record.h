@@ -54,7 +54,9 @@ struct record {
 	uint8_t verdict; /* enum verdict_kind */
 	uint8_t reason;  /* enum verdict_reason */
 	uint16_t sizes[RECORD_TEXTS];
-	uint16_t reserved[3];
+	uint8_t heuristics; /* bits 1 << enum heuristic */
+	uint8_t unused;
+	uint16_t reserved[2];
 };
 
 #define RECORD_MAX (sizeof(struct record) + 128 + 1024 + 320 + 32 + 256 + 160 + 1024 + 8192)

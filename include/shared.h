@@ -22,6 +22,7 @@
 #define WATCHES_MAX 64
 #define ROOTS_MAX 128 /* directories that watches consist of: their own, and mounts below them */
 #define PROCESSES_MAX 16
+#define STEWARD_ISSUES_SHOWN 8
 #define LASTING_MAX 128 /* files that never raise a question, where their file system is marked */
 
 enum process_state { PROCESS_STARTING = 1, PROCESS_RUNNING, PROCESS_LOADING, PROCESS_RESTARTING, PROCESS_STATES };
@@ -31,7 +32,7 @@ enum process_state { PROCESS_STARTING = 1, PROCESS_RUNNING, PROCESS_LOADING, PRO
 	}
 
 struct process_entry {
-	char name[16]; /* keeper gate loader recorder; zero-terminated */
+	char name[16]; /* keeper gate loader recorder steward; zero-terminated */
 	int32_t pid;   /* 0: not running */
 	uint32_t state;
 	uint64_t restarts;
@@ -116,6 +117,7 @@ struct keeper_part {
 	char definitions_refused_why[256];
 	uint64_t definitions_refused_ns; /* when that was said first */
 	struct definition_file definition_files[DEFINITION_FILES_MAX];
+	char steward_issues[STEWARD_ISSUES_SHOWN][256]; /* by enum steward_issue (wire.h); empty: none */
 };
 
 struct gate_part {

@@ -173,8 +173,8 @@ BAD = [
     ("a deadline too long", W % "deadline = 61s", 2, "use 100ms to 60s"),
     ("an unknown store", W % "store = exim", 2, "use one of files, maildir"),
     ("an unknown mode", W % "mode = on", 2, "use one of off, observe, enforce"),
-    ("a value of another word", W % "on-infected = allow", 2, "use one of deny, report"),
-    ("quarantine", W % "on-infected = quarantine", 2, "not in this version yet: on-infected = quarantine; use deny"),
+    ("a value of another word", W % "on-infected = allow", 2, "use one of deny, quarantine, report"),
+    ("a heuristic without its value", W % "on-macro = block", 2, "use one of allow, deny, report, quarantine"),
     ("origin = mail without mail software", W % "origin = mail", 2, "guards nothing: no mail software is named; add mail-software"),
     ("an unknown origin", W % "origin = postfix", 2, "use one of any, mail"),
     ("an unknown word for exec", W % "exec = no", 2, "use one of scan, never"),
@@ -519,12 +519,12 @@ def _(s):
     result = place.check(place.config)
     lines = result.out.splitlines()
     s.check("a row for each watch, with its answers and the lines that decide",
-            lines[1].split() == [place.watched, "maildir", "enforce", "any", "scan", "250ms", "deny", "deny", "deny", "allow",
-                                 "allow:3", "deny", "cached", place.config + ":1"], result)
+            lines[1].split() == [place.watched, "maildir", "enforce", "any", "scan", "250ms", "quarantine", "deny", "quarantine", "allow",
+                                 "allow:3", "deny", "report", "report", "quarantine", "report", "report", "quarantine", "cached", place.config + ":1"], result)
     s.check("origin and exec too", lines[3].split()[1:6] == ["files", "enforce", "mail:9", "never:10", "5s"], result)
     s.check("and what a stop does", "\non-stop: hold" in result.out, result)
     s.check("a title over each column", lines[0].split() == "PATH STORE MODE ORIGIN EXEC DEADLINE INFECTED TIMEOUT LIMIT "
-            "ENCRYPTED ERROR DOWN MARKS POLICY".split(), lines[0])
+            "ENCRYPTED ERROR DOWN MACRO BROKEN PHISHING UNWANTED OTHER TYPE MARKS POLICY".split(), lines[0])
     result = suite.run([TOOL, "--no-header", "check", place.config])
     s.check("--no-header leaves the titles out", result.out.startswith(place.watched), result)
     rc, found = place.object(place.config)

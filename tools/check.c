@@ -23,15 +23,12 @@
 
 #define DEFAULT_POLICY "/etc/mailward/mailward.conf"
 #define POSTCONF_TIME_MS 5000
-#define COLUMNS 14
+#define COLUMNS (8 + POLICY_CASES)
 #define CELL 64
 
 static const char *const store_names[] = STORE_NAMES;
 static const char *const mode_names[] = MODE_NAMES;
-static const char *const case_names[POLICY_CASES] = {
-	[CASE_INFECTED] = "infected",   [CASE_TIMEOUT] = "timeout", [CASE_LIMIT] = "limit",
-	[CASE_ENCRYPTED] = "encrypted", [CASE_ERROR] = "error",     [CASE_DOWN] = "down",
-};
+static const char *const case_names[POLICY_CASES] = CASE_NAMES;
 
 /* Half a megabyte and more: not on the stack. */
 static struct policy policy;
@@ -154,9 +151,11 @@ static const char *limit_sentence(enum limit_state state)
 
 static const char *answer_text(const struct policy_watch *watch, enum policy_case which)
 {
-	if (watch->actions[which].answer == ANSWER_DENY)
-		return "deny";
-	return which == CASE_INFECTED ? "report" : "allow";
+	const struct policy_action *action = &watch->actions[which];
+
+	if (action->answer == ANSWER_DENY)
+		return action->quarantine ? "quarantine" : "deny";
+	return action->report ? "report" : "allow";
 }
 
 /* "deny:12": said in line 12 of the watch's file; "deny": the default. */
@@ -203,14 +202,14 @@ static void row_cells(char cells[COLUMNS - 2][CELL], const struct policy_watch *
 	deadline_cell(cells[4], watch->deadline_ns);
 	for (int i = 0; i < POLICY_CASES; i++)
 		answer_cell(cells[5 + i], watch, (enum policy_case)i);
-	snprintf(cells[11], CELL, "%s", watch->ignore_marks ? "cached" : "none");
+	snprintf(cells[5 + POLICY_CASES], CELL, "%s", watch->ignore_marks ? "cached" : "none");
 }
 
 static void print_table(FILE *out, bool header)
 {
-	static const char *const titles[COLUMNS - 2] = {"STORE",     "MODE",     "ORIGIN",  "EXEC",
-							"DEADLINE",  "INFECTED", "TIMEOUT", "LIMIT",
-							"ENCRYPTED", "ERROR",    "DOWN",    "MARKS"};
+	static const char *const titles[COLUMNS - 2] = {
+		"STORE", "MODE", "ORIGIN", "EXEC",   "DEADLINE", "INFECTED", "TIMEOUT", "LIMIT", "ENCRYPTED",
+		"ERROR", "DOWN", "MACRO",  "BROKEN", "PHISHING", "UNWANTED", "OTHER",   "TYPE",  "MARKS"};
 	char cells[COLUMNS - 2][CELL], path[4 * POLICY_PATH_SIZE], place[POLICY_FILE_SIZE + 16];
 	int widths[COLUMNS - 2], path_width = 4;
 

@@ -194,7 +194,8 @@ const struct finding *memory_same_content(struct memory *memory, const struct ge
  * good; UINT64_MAX: not at all. */
 static uint64_t lasts_ns(const struct verdict *verdict)
 {
-	if (verdict->kind != VERDICT_UNSCANNED)
+	/* Where a heuristic matched, a part may have been left out besides. */
+	if (verdict->kind != VERDICT_UNSCANNED && !(verdict->kind == VERDICT_INFECTED && verdict->reason))
 		return 0;
 	switch ((enum verdict_reason)verdict->reason) {
 	case REASON_TOO_LARGE:

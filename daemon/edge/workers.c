@@ -164,24 +164,30 @@ static bool printable(const char *text, size_t size, bool spaces)
 	return true;
 }
 
+/* Reasons that are a worker's to say. */
+static bool reason_is_workers(uint8_t reason)
+{
+	return reason > REASON_NONE && reason < REASONS && reason != REASON_CRASHED &&
+	       reason != REASON_NO_DEFINITIONS && reason != REASON_BUSY && reason != REASON_EXEC_NEVER;
+}
+
 bool scan_reply_is_sound(const struct scan_reply *reply)
 {
 	const struct verdict *verdict = &reply->verdict;
 
-	if (reply->version != WIRE_VERSION || reply->last > 1 ||
+	if (reply->version != WIRE_VERSION || reply->last > 1 || verdict->heuristics >= 1 << HEURISTICS ||
 	    !printable(verdict->signature, sizeof(verdict->signature), true) ||
 	    !printable(reply->detail, sizeof(reply->detail), true) ||
 	    !printable(reply->queue_id, sizeof(reply->queue_id), false) ||
 	    !printable(reply->message_id, sizeof(reply->message_id), false))
 		return false;
 	if (verdict->kind == VERDICT_CLEAN)
-		return verdict->reason == REASON_NONE && verdict->signature[0] == 0;
+		return verdict->reason == REASON_NONE && verdict->signature[0] == 0 && verdict->heuristics == 0;
 	if (verdict->kind == VERDICT_INFECTED)
-		return verdict->reason == REASON_NONE && verdict->signature[0] != 0;
-	return verdict->kind == VERDICT_UNSCANNED && verdict->signature[0] == 0 && verdict->reason > REASON_NONE &&
-	       verdict->reason < REASONS && verdict->reason != REASON_CRASHED &&
-	       verdict->reason != REASON_NO_DEFINITIONS && verdict->reason != REASON_BUSY &&
-	       verdict->reason != REASON_EXEC_NEVER;
+		return verdict->signature[0] != 0 &&
+		       (verdict->reason == REASON_NONE || (verdict->heuristics && reason_is_workers(verdict->reason)));
+	return verdict->kind == VERDICT_UNSCANNED && verdict->signature[0] == 0 && verdict->heuristics == 0 &&
+	       reason_is_workers(verdict->reason);
 }
 
 /* A worker is dropped: the case it had, if any, is lost. */

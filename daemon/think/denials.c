@@ -34,7 +34,7 @@ bool record_is_sound(const void *bytes, size_t size)
 		sum += record->sizes[i];
 	}
 	return sum == size && record->access < ACCESS_KINDS && record->answer < ANSWERS && record->phase < PHASES &&
-	       record->verdict < VERDICT_KINDS && record->reason < REASONS;
+	       record->verdict < VERDICT_KINDS && record->reason < REASONS && record->heuristics < 1 << HEURISTICS;
 }
 
 const char *record_text(const struct record *record, enum record_text text, size_t *size_out)
@@ -241,6 +241,7 @@ void record_to_frame(const struct record *record, struct row_frame *frame)
 	frame->phase = record->phase;
 	frame->verdict.kind = record->verdict;
 	frame->verdict.reason = record->reason;
+	frame->verdict.heuristics = record->heuristics;
 	copy_text(record, TEXT_SIGNATURE, frame->verdict.signature, sizeof(frame->verdict.signature));
 	copy_text(record, TEXT_WATCH, frame->watch, sizeof(frame->watch));
 	copy_text(record, TEXT_POLICY, frame->policy, sizeof(frame->policy));
@@ -285,7 +286,10 @@ bool row_is_wanted(const struct recorder_request *request, const struct denial_r
 		return true;
 	if (request->uid != UINT32_MAX && frame->uid != request->uid)
 		return false;
-	if (request->reason == RECORDER_REASON_INFECTED && frame->verdict.kind != VERDICT_INFECTED)
+	if (request->reason == RECORDER_REASON_INFECTED &&
+	    (frame->verdict.kind != VERDICT_INFECTED || frame->verdict.heuristics))
+		return false;
+	if (request->reason == RECORDER_REASON_HEURISTIC && frame->verdict.heuristics == 0)
 		return false;
 	if (request->reason == RECORDER_REASON_EXEC_NEVER && frame->verdict.reason != REASON_EXEC_NEVER)
 		return false;

@@ -66,7 +66,8 @@ static bool watch_is_sound(const struct policy *policy, const struct policy_watc
 	for (int i = 0; i < POLICY_CASES; i++) {
 		const struct policy_action *action = &watch->actions[i];
 		if ((action->answer != ANSWER_ALLOW && action->answer != ANSWER_DENY) || action->is_default > 1 ||
-		    !place_is_sound(policy, action->place))
+		    action->quarantine > (action->answer == ANSWER_DENY) ||
+		    action->report > (action->answer == ANSWER_ALLOW) || !place_is_sound(policy, action->place))
 			return false;
 	}
 	return true;
@@ -139,12 +140,12 @@ int policy_match(const struct policy *policy, const char *path)
  * denies. */
 static unsigned watch_strictness(const struct policy_watch *watch)
 {
-	unsigned strictness = watch->mode == MODE_OFF ? 0 : 100;
+	unsigned strictness = watch->mode == MODE_OFF ? 0 : 200;
 
 	if (watch->mode == MODE_ENFORCE && store_may_hold(watch->store))
 		strictness += 1000;
 	if (!watch->origin_mail)
-		strictness += 60;
+		strictness += 80;
 	if (watch->exec_never)
 		strictness += 2;
 	for (int i = 0; i < POLICY_CASES; i++)
@@ -211,25 +212,53 @@ enum policy_case policy_case_of(const struct verdict *verdict)
 	return CASE_ERROR;
 }
 
-enum answer policy_answer(const struct policy_watch *watch, const struct verdict *verdict,
-			  struct policy_place *place_out, bool *would_out)
+static int action_strictness(const struct policy_action *action)
 {
-	const struct policy_action *action = &watch->actions[policy_case_of(verdict)];
+	return action->quarantine ? 3 : action->answer == ANSWER_DENY ? 2 : action->report ? 1 : 0;
+}
 
-	*would_out = watch->mode != MODE_ENFORCE || !store_may_hold(watch->store);
-	*place_out = watch->place;
+/* The case that counts in this watch. */
+static enum policy_case strictest_case(const struct policy_watch *watch, const struct verdict *verdict)
+{
+	int strictest = -1;
+	enum policy_case found = CASE_ERROR, each;
+
+	if (verdict->kind != VERDICT_INFECTED || verdict->heuristics == 0)
+		return policy_case_of(verdict);
+	for (int i = HEURISTICS; i-- > 0;) {
+		each = (enum policy_case)(CASE_MACRO + i);
+		if (!(verdict->heuristics >> i & 1) || action_strictness(&watch->actions[each]) <= strictest)
+			continue;
+		found = each;
+		strictest = action_strictness(&watch->actions[each]);
+	}
+	each = case_of_reason(verdict->reason);
+	if (verdict->reason != REASON_NONE && action_strictness(&watch->actions[each]) > strictest)
+		found = each;
+	return found;
+}
+
+void policy_decide(const struct policy_watch *watch, const struct verdict *verdict, struct policy_decision *out)
+{
+	enum policy_case which = strictest_case(watch, verdict);
+	const struct policy_action *action = &watch->actions[which];
+	bool held = watch->mode == MODE_ENFORCE && store_may_hold(watch->store);
+
+	*out = (struct policy_decision){.answer = ANSWER_ALLOW, .would = !held, .place = watch->place, .which = which};
 	if (verdict->reason == REASON_EXEC_NEVER) {
-		*place_out = watch->exec_place;
-		return ANSWER_DENY;
+		out->place = watch->exec_place;
+		out->answer = ANSWER_DENY;
+		return;
 	}
 	if (verdict->kind == VERDICT_CLEAN || watch->mode == MODE_OFF)
-		return ANSWER_ALLOW;
-	*place_out = action->place;
-	if (verdict->kind == VERDICT_INFECTED && action->answer == ANSWER_ALLOW) {
-		*would_out = true; /* on-infected = report: let go, and told */
-		return ANSWER_DENY;
+		return;
+	out->place = action->place;
+	out->answer = action->answer;
+	out->quarantine = held && action->quarantine;
+	if (action->report || (which == CASE_INFECTED && action->answer == ANSWER_ALLOW)) {
+		out->would = true; /* let go, and told */
+		out->answer = ANSWER_DENY;
 	}
-	return action->answer;
 }
 
 enum answer policy_answer_down(const struct policy_watch *watch)

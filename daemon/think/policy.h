@@ -35,15 +35,36 @@ struct policy_place {
 	uint32_t line;
 };
 
-/* `report` of the policy file is ANSWER_ALLOW, `deny` and (until quarantine exists) `quarantine` ANSWER_DENY. */
 struct policy_action {
-	uint8_t answer; /* enum answer */
+	uint8_t answer; /* enum answer: `report` is ANSWER_ALLOW, `quarantine` ANSWER_DENY */
 	uint8_t is_default;
-	uint8_t reserved[6];
+	uint8_t quarantine; /* moved away first, then denied */
+	uint8_t report;     /* let go, and told as what would be denied */
+	uint8_t reserved[4];
 	struct policy_place place;
 };
 
-enum policy_case { CASE_INFECTED = 0, CASE_TIMEOUT, CASE_LIMIT, CASE_ENCRYPTED, CASE_ERROR, CASE_DOWN, POLICY_CASES };
+/* From CASE_MACRO on one for each enum heuristic, in its order. */
+enum policy_case {
+	CASE_INFECTED = 0,
+	CASE_TIMEOUT,
+	CASE_LIMIT,
+	CASE_ENCRYPTED,
+	CASE_ERROR,
+	CASE_DOWN,
+	CASE_MACRO,
+	CASE_BROKEN,
+	CASE_PHISHING,
+	CASE_UNWANTED,
+	CASE_OTHER,
+	CASE_TYPE,
+	POLICY_CASES
+};
+#define CASE_NAMES                                                                                                     \
+	{                                                                                                              \
+		"infected", "timeout", "limit", "encrypted", "error", "down", "macro", "broken", "phishing",           \
+			"unwanted", "other", "type"                                                                    \
+	}
 
 struct policy_watch {
 	char path[POLICY_PATH_SIZE]; /* absolute, no trailing slash, no "." or ".." */
@@ -93,17 +114,25 @@ int policy_match(const struct policy *policy, const char *path);
  * for each watch (bit i of candidates[i / 64]). -1: no candidate. */
 int policy_strictest(const struct policy *policy, uint64_t candidates);
 
-/* The answer of a watch to a verdict (or to an execution, REASON_EXEC_NEVER), and the line that says so (*place_out).
- * Takes the store's rules into account: where store_may_hold() is false, the watch does not enforce, or an infection is
- * only to be reported, *would_out is true and the answer only would be. */
-enum answer policy_answer(const struct policy_watch *watch, const struct verdict *verdict,
-			  struct policy_place *place_out, bool *would_out);
+/* What a watch does about a verdict (or about an execution, REASON_EXEC_NEVER). */
+struct policy_decision {
+	enum answer answer;
+	bool would; /* it only would be: the store may not hold, the watch does not enforce, or it is to be told alone
+		     */
+	bool quarantine; /* the file is to be moved away before the answer (DENY) is given; never where `would` */
+	struct policy_place place; /* the line that says so */
+	enum policy_case which;    /* whose action it is; nothing where the answer rests on none (clean, exec, off) */
+};
+/* Of several (heuristics, and what was not looked at besides) the strictest action counts: quarantine, deny, report,
+ * allow. */
+void policy_decide(const struct policy_watch *watch, const struct verdict *verdict, struct policy_decision *out);
 /* The answer while no gate runs. */
 enum answer policy_answer_down(const struct policy_watch *watch);
 
 /* "file:line" into out. */
 void policy_place_text(const struct policy *policy, struct policy_place place, char *out, size_t size);
 
+/* Of a verdict without heuristics. */
 enum policy_case policy_case_of(const struct verdict *verdict);
 
 #endif

@@ -292,10 +292,11 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 {
 	const struct policy_source source = {.name = parse->at.file, .text = source_text, .size = size};
 	char *text = policy_words_literal(&source, parse->at.complaints);
-	cfg_opt_t watch[] = {
-		PARSE_POINTER(parse), WORD("store"),       WORD("mode"),       WORD("origin"),   WORD("exec"),
-		WORD("deadline"),     WORD("on-infected"), WORD("on-timeout"), WORD("on-limit"), WORD("on-encrypted"),
-		WORD("on-error"),     WORD("on-down"),     WORD("marks"),      CFG_END()};
+	cfg_opt_t watch[] = {PARSE_POINTER(parse), WORD("store"),        WORD("mode"),        WORD("origin"),
+			     WORD("exec"),         WORD("deadline"),     WORD("on-infected"), WORD("on-timeout"),
+			     WORD("on-limit"),     WORD("on-encrypted"), WORD("on-error"),    WORD("on-down"),
+			     WORD("on-heuristic"), WORD("on-macro"),     WORD("on-broken"),   WORD("on-phishing"),
+			     WORD("on-unwanted"),  WORD("on-type"),      WORD("marks"),       CFG_END()};
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
 			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};

@@ -77,14 +77,20 @@ static void doubtful(unsigned line, const char *words, const char *text)
 
 /* ---- defaults ---- */
 
+static char letter(const struct policy_action *action)
+{
+	if (action->answer == ANSWER_DENY)
+		return action->quarantine ? 'q' : 'd';
+	return action->report ? 'r' : 'a';
+}
+
 static void answers_are(const char *text, const char *expected)
 {
-	static const char letters[] = {'?', 'a', 'd'};
 	char got[POLICY_CASES + 1] = "";
 
 	good(text);
 	for (int i = 0; i < POLICY_CASES; i++)
-		got[i] = letters[table.watches[0].actions[i].answer];
+		got[i] = letter(&table.watches[0].actions[i]);
 	CU_ASSERT_STRING_EQUAL(got, expected);
 }
 
@@ -109,16 +115,16 @@ static void a_watch_with_nothing_but_a_path_is_strict(void)
 	CU_ASSERT_EQUAL(table.scanner.workers, 4); /* two processors: at least four */
 }
 
-/* order: infected timeout limit encrypted error down */
+/* order: infected timeout limit encrypted error down macro broken phishing unwanted other type */
 static void each_store_has_its_own_defaults(void)
 {
-	answers_are("watch /v { }", "dddddd");
-	answers_are("watch /v { store = files }", "dddddd");
-	answers_are("watch /v { store = maildir }", "dddaad");
-	answers_are("watch /v { store = sdbox }", "dddaad");
-	answers_are("watch /v { store = mbox }", "aaaaaa");
-	answers_are("watch /v { store = mdbox }", "aaaaaa");
-	answers_are("watch /v { store = postfix-queue }", "aaaaaa");
+	answers_are("watch /v { }", "ddddddrrdrrd");
+	answers_are("watch /v { store = files }", "ddddddrrdrrd");
+	answers_are("watch /v { store = maildir }", "qdqaadrrqrrq");
+	answers_are("watch /v { store = sdbox }", "qdqaadrrqrrq");
+	answers_are("watch /v { store = mbox }", "raaaaarrrrrr");
+	answers_are("watch /v { store = mdbox }", "raaaaarrrrrr");
+	answers_are("watch /v { store = postfix-queue }", "raaaaarrrrrr");
 }
 
 static void every_word_is_taken_with_its_line(void)
@@ -129,7 +135,8 @@ static void every_word_is_taken_with_its_line(void)
 	     " scan-time = 1min\n}\n"
 	     "watch \"/v\" {\n store = maildir\n mode = observe\n origin = any\n exec = scan\n deadline = 250ms\n"
 	     " on-infected = report\n on-timeout = allow\n on-limit = allow\n on-encrypted = allow\n"
-	     " on-error = allow\n on-down = allow\n marks = none\n}\n");
+	     " on-error = allow\n on-down = allow\n on-macro = allow\n on-broken = allow\n on-phishing = allow\n"
+	     " on-unwanted = allow\n on-heuristic = allow\n on-type = allow\n marks = none\n}\n");
 	CU_ASSERT_EQUAL(table.allow_root_filesystem, 1);
 	CU_ASSERT_EQUAL(table.mail_software_count, 1);
 	CU_ASSERT_STRING_EQUAL(table.mail_software[0].name, "postfix");
@@ -262,7 +269,8 @@ static void an_unknown_word_lists_the_words_known_there(void)
 	    "watch /v { }\ncolour = red\n");
 	bad(2,
 	    "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
-	    "on-timeout, on-limit, on-encrypted, on-error, on-down, marks",
+	    "on-timeout, on-limit, on-encrypted, on-error, on-down, on-heuristic, on-macro, on-broken, on-phishing, "
+	    "on-unwanted, on-type, marks",
 	    "watch /v {\n on-virus = deny }\n");
 	bad(3, "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time",
 	    "scanner {\n\n threads = 3\n}\n");
@@ -354,7 +362,7 @@ static void an_unknown_value_lists_those_that_are_known(void)
 	    "watch /v { store = exim }");
 	bad(1, "use one of off, observe, enforce", "watch /v { mode = on }");
 	bad(1, "use one of off, observe, enforce", "watch /v { mode = Enforce }");
-	bad(1, "use one of deny, report", "watch /v { on-infected = allow }");
+	bad(1, "use one of deny, quarantine, report", "watch /v { on-infected = allow }");
 	bad(1, "use one of allow, deny", "watch /v { on-timeout = quarantine }");
 	bad(1, "use one of allow, deny", "watch /v { on-down = report }");
 	bad(1, "use one of none, cached", "watch /v { marks = all }");
@@ -362,12 +370,37 @@ static void an_unknown_value_lists_those_that_are_known(void)
 	bad(1, "use one of", "watch /v { mode = \"off \" }");
 }
 
-static void what_is_not_there_yet_is_refused_plainly(void)
+static void quarantine_is_taken_where_something_can_be_moved(void)
 {
-	bad(1, "not in this version yet: on-infected = quarantine; use deny", "watch /v { on-infected = quarantine }");
-	bad(1, "not in this version yet: on-limit = quarantine; use allow", "watch /v { on-limit = quarantine }");
-	bad(1, "not in this version yet: on-encrypted = quarantine", "watch /v { on-encrypted = quarantine }");
-	bad(1, "not in this version yet: on-error = quarantine", "watch /v { on-error = quarantine }");
+	static const char *const words[] = {"on-infected", "on-limit",    "on-encrypted", "on-error", "on-macro",
+					    "on-broken",   "on-phishing", "on-unwanted",  "on-type",  "on-heuristic"};
+	static const char *const stores[] = {"files", "maildir", "sdbox"};
+	char text[128];
+
+	for (size_t s = 0; s < 3; s++)
+		for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
+			unsigned moved = 0;
+			snprintf(text, sizeof(text), "watch /v { store = %s %s = quarantine }", stores[s], words[w]);
+			good(text);
+			for (int i = 0; i < POLICY_CASES; i++) {
+				const struct policy_action *action = &table.watches[0].actions[i];
+				moved += !action->is_default && action->quarantine && action->answer == ANSWER_DENY;
+			}
+			CU_ASSERT_EQUAL(moved, w == 9 ? HEURISTICS : 1);
+		}
+}
+
+static void a_word_of_one_heuristic_goes_before_the_word_of_all(void)
+{
+	answers_are("watch /v { on-heuristic = deny on-macro = report }", "ddddddrddddd");
+	answers_are("watch /v { on-macro = quarantine on-heuristic = allow }", "ddddddqaaaaa");
+	answers_are("watch /v { store = mbox on-heuristic = allow }", "raaaaaaaaaaa");
+	good("watch /v {\n on-heuristic = deny\n on-type = report\n}");
+	CU_ASSERT_EQUAL(table.watches[0].actions[CASE_OTHER].place.line, 2);
+	CU_ASSERT_EQUAL(table.watches[0].actions[CASE_TYPE].place.line, 3);
+	bad(1, "unknown word 'on-other'", "watch /v { on-other = deny }");
+	bad(2, "'on-macro' is repeated (first in p.conf:1)", "watch /v { on-macro = deny\n on-macro = deny }");
+	bad(1, "use one of allow, deny, report, quarantine", "watch /v { on-heuristic = block }");
 }
 
 #define SOFTWARE "mail-software a { roots = { \"/a\" } }\n"
@@ -445,12 +478,12 @@ static void a_stop_holds_unless_the_policy_says_release(void)
 static void a_promise_that_a_store_cannot_keep_is_refused(void)
 {
 	static const char *const stores[] = {"mbox", "mdbox", "postfix-queue"};
-	static const char *const words[] = {"on-infected",  "on-timeout", "on-limit",
-					    "on-encrypted", "on-error",   "on-down"};
+	static const char *const words[] = {"on-infected", "on-timeout", "on-limit",     "on-encrypted",
+					    "on-error",    "on-down",    "on-heuristic", "on-type"};
 	char text[256], expected[256];
 
 	for (size_t s = 0; s < 3; s++)
-		for (size_t w = 0; w < 6; w++) {
+		for (size_t w = 0; w < 8; w++) {
 			snprintf(text, sizeof(text), "watch /v {\n store = %s\n %s = deny\n}\n", stores[s], words[w]);
 			snprintf(expected, sizeof(expected), "%s = deny cannot be kept in store = %s", words[w],
 				 stores[s]);
@@ -471,6 +504,8 @@ static void a_lasting_deny_in_maildir_is_doubted(void)
 	doubtful(2, "on-error = deny in store = maildir", "watch /v { store = maildir\n on-error = deny }");
 	doubtful(1, "on-limit = deny in store = maildir", "watch /v { store = maildir on-limit = deny }");
 	doubtful(1, "on-encrypted = deny in store = sdbox", "watch /v { store = sdbox on-encrypted = deny }");
+	doubtful(1, "on-heuristic = deny in store = maildir", "watch /v { store = maildir on-heuristic = deny }");
+	doubtful(1, "use quarantine, or report", "watch /v { store = sdbox on-type = deny }");
 	good("watch /v { store = maildir on-timeout = deny on-down = deny on-infected = deny }");
 	good("watch /v { store = files on-error = deny on-limit = deny on-encrypted = deny }");
 }
@@ -684,7 +719,8 @@ int main(void)
 	CU_ADD_TEST(suite, units_are_required);
 	CU_ADD_TEST(suite, numbers_have_ranges);
 	CU_ADD_TEST(suite, an_unknown_value_lists_those_that_are_known);
-	CU_ADD_TEST(suite, what_is_not_there_yet_is_refused_plainly);
+	CU_ADD_TEST(suite, quarantine_is_taken_where_something_can_be_moved);
+	CU_ADD_TEST(suite, a_word_of_one_heuristic_goes_before_the_word_of_all);
 	CU_ADD_TEST(suite, origin_and_exec_are_taken_with_their_lines);
 	CU_ADD_TEST(suite, origin_mail_without_mail_software_is_refused);
 	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
