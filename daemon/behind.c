@@ -87,7 +87,7 @@ static void take(struct gate *gate, int fd, uint64_t id, enum rank rank, bool *k
 	known = result < 0                        ? NULL
 		: look.sight.generation.size == 0 ? &empty
 		: gate->no_definitions            ? &unable
-						  : knowing_finding(gate, &look, now_ns());
+						  : knowing_finding(gate, &look, watch, now_ns());
 	if (result == 0 && !known)
 		result = begin(gate, fd, &look, watch, id, rank, kept_out);
 	if (result < 0 || known)

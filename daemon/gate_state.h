@@ -196,7 +196,7 @@ enum origin_said knowing_origin(const struct gate *gate, int fd, const struct lo
 bool knowing_left_watch(const struct gate *gate, int fd, const struct look *look, struct place *place_out);
 /* The finding for this generation that counts, in our memory or in the kernel's; NULL: unknown. Borrowed until the next
  * call. */
-const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint64_t now);
+const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint32_t watch, uint64_t now);
 /* The one place from which the kernel side learns what it may answer by itself. Before the access is answered; also
  * where nobody waits. */
 void knowing_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct finding *finding, struct basis basis);

@@ -352,7 +352,7 @@ static void explain(struct gate *gate, int fd, struct explain_reply *reply)
 	reply->watch = place.watch;
 	snprintf(reply->watch_path, sizeof(reply->watch_path), "%.1023s", watch->path);
 	reply->origin = (uint8_t)explain_origin(watch, &look);
-	known = knowing_finding(gate, &look, now_ns());
+	known = knowing_finding(gate, &look, place.watch, now_ns());
 	if (known)
 		explain_known(gate, known, reply, &said_by);
 	else
