@@ -80,7 +80,8 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 	if (!kernel_memory_full(gate->kernel) || watch->mode == MODE_OFF)
 		return;
 	policy_decide(watch, &finding->verdict, &decision);
-	verdict.answer = decision.would ? ANSWER_ALLOW : (uint8_t)decision.answer;
+	/* From a queue nobody is denied; what it is to give up is not there for the next who opens it. */
+	verdict.answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint8_t)decision.answer;
 	/* The kernel side asks about everything that older definitions said. */
 	if (watch->recheck == RECHECK_NEVER && finding->verdict.kind == VERDICT_CLEAN && finding->definitions)
 		verdict.definitions = gate->definitions;
