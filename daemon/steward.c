@@ -261,6 +261,7 @@ static int steward_open(struct steward *steward)
 		error = steward_clients_open(steward, FD_LISTENER);
 	if (!error)
 		error = quarantine_open(steward);
+	verdicts_open(steward);
 	return error;
 }
 
@@ -280,7 +281,9 @@ int steward_run(void)
 		loop_turn(&steward->loop, more ? 0 : TURN_MS);
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
+		verdicts_turn(now_ns());
 		more |= steward_clients_turn(steward);
 	}
+	verdicts_end(now_ns());
 	return 0;
 }

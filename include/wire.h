@@ -45,9 +45,10 @@ enum start_fd {
 	FD_STATE_DIR,        /* recorder, steward: directory STATE/recorder, STATE/steward, its own */
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
-	FD_POLICY, /* policy reader, when the roots of the policy in force are to be found again: that policy */
-	FD_HOOKS,  /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
-		      the kernel side is not there */
+	FD_POLICY,   /* policy reader, when the roots of the policy in force are to be found again: that policy */
+	FD_VERDICTS, /* gate; steward (read-only there): memfd of edge/memory.h */
+	FD_HOOKS,    /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
+			the kernel side is not there */
 	FD_START_END = FD_HOOKS + 11 /* HOOK_MAPS */
 };
 
