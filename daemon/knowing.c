@@ -38,6 +38,8 @@ const struct finding *knowing_finding(struct gate *gate, const struct look *look
 	const struct hook_verdict *present = &look->present;
 	const struct finding *known = memory_known(gate->memory, generation, gate->definitions, now);
 
+	if (known && allowing_is_stale(gate, known))
+		known = NULL;
 	if (known || !look->said || !generation->counted || present->session != 0 || gate->definitions == 0 ||
 	    present->definitions != gate->definitions || judging_withdrawn(gate, present))
 		return known;
@@ -45,7 +47,7 @@ const struct finding *knowing_finding(struct gate *gate, const struct look *look
 				.definitions = present->definitions,
 				.judged_ns = present->judged_ns,
 				.worker = present->worker};
-	return &kept;
+	return allowing_adopts(gate, present, &kept) ? &kept : NULL;
 }
 
 /* What is to be let through although nobody knows what it is counts for what lies there now; what was judged counts for
@@ -67,13 +69,14 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 				       .judged_ns = finding->judged_ns,
 				       .worker = finding->worker,
 				       .watch = (uint16_t)index,
+				       .allowed = finding->allowed,
 				       .verdict = finding->verdict};
 	struct policy_decision decision;
 	bool lasts, refused_there;
 
 	if (!kernel_memory_full(gate->kernel) || watch->mode == MODE_OFF)
 		return;
-	policy_decide(watch, &finding->verdict, &decision);
+	allowing_decide(gate, index, finding, &decision);
 	verdict.answer = decision.would ? ANSWER_ALLOW : (uint8_t)decision.answer;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
 		memory_lasts(&finding->verdict);

@@ -76,10 +76,10 @@ enum leash_kind {
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */
 	LEASH_START, /* loader: settings in `scanner`; first frame */
-	LEASH_PEER,  /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to the
-			gate */
-	LEASH_STOP,  /* end in order: the gate answers what waits by on-down first */
-	LEASH_NOTE,  /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
+	LEASH_PEER, /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to
+		       the gate */
+	LEASH_STOP, /* end in order: the gate answers what waits by on-down first */
+	LEASH_NOTE, /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
 	LEASH_LASTING, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a file that must open
 			  even while nobody answers (where its own file system is marked) */
 	LEASH_PROGRAM, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a root of mail
@@ -92,8 +92,10 @@ enum leash_kind {
 	LEASH_TESTED_ALL, /* selftest to keeper: every watch was told of */
 	LEASH_STATE,      /* from each child but the gate, before it is executed: its first frame; fd: its
 			     /proc/self/stat, or none where that can't be opened */
-	LEASH_ISSUE, /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
-			over */
+	LEASH_ISSUE,   /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
+			  over */
+	LEASH_ALLOWED, /* steward to keeper, keeper to gate; fd: sealed memfd of struct allowed_table (allowed.h). A
+			  gate gets it before its first policy */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };
@@ -102,6 +104,8 @@ enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWAR
 enum steward_issue {
 	ISSUE_QUARANTINE = 0, /* it cannot take more, or not all of it */
 	ISSUE_PURGE,          /* it is about to purge */
+	ISSUE_ALLOWED,        /* the allow list cannot be used */
+	ISSUE_NOTIFY,         /* notices do not get out */
 	STEWARD_ISSUES = 8
 };
 
@@ -158,6 +162,7 @@ struct scan_request {
 	uint32_t framing; /* enum framing: what is to be taken off before scanning */
 	uint64_t case_id; /* comes back in the reply */
 };
+#define SCAN_NAMES 8
 struct scan_reply {
 	uint32_t version;
 	uint32_t last; /* 1: this worker ends after this reply (finding, message of the engine, 50 cases) */
@@ -166,6 +171,13 @@ struct scan_reply {
 	char detail[160];     /* for explain: which limit, which type, the engine's message; printable ASCII */
 	char queue_id[32];    /* [A-Za-z0-9] from the topmost Received line with an id, or empty */
 	char message_id[256]; /* printable ASCII without space, or empty */
+	/* INFECTED: every name that was found, so that one of them can be allowed (allowed.h). 0 names: not said. */
+	uint8_t name_count;
+	uint8_t names_more; /* 1: there were more than that */
+	uint8_t rest;       /* enum verdict_reason: what would be unscanned were there no name; REASON_NONE: clean */
+	uint8_t unused[5];
+	uint8_t name_heuristics[SCAN_NAMES];    /* 1 << enum heuristic, or 0: a signature */
+	char names[SCAN_NAMES][SIGNATURE_SIZE]; /* printable ASCII, zero-terminated */
 };
 
 struct hash_request {
@@ -218,6 +230,8 @@ struct explain_reply {
 	uint8_t origin;       /* enum explain_origin */
 	uint8_t reserved[3];
 	char exec_policy[320]; /* "file:line" of the line that decides of an exec */
+	uint32_t allowed;      /* the entry of the allow list that lets it go; 0: none */
+	uint32_t unused;
 };
 
 /* ---- tool <-> keeper ---- */

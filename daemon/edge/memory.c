@@ -243,7 +243,7 @@ void memory_keep(struct memory *memory, const struct generation *generation, con
 	if (digest)
 		memcpy(entry->digest, digest, sizeof(entry->digest));
 	entry->finding = 0;
-	if (finding->verdict.kind != VERDICT_CLEAN) {
+	if (finding->verdict.kind != VERDICT_CLEAN || finding->allowed) {
 		struct finding kept = *finding; /* it may lie in the ring itself */
 		entry->finding = ++memory->serial;
 		memory->findings[entry->finding % FINDINGS] = kept;

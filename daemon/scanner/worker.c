@@ -112,6 +112,7 @@ static void content_scan(struct engine *engine, int fd, struct scan_reply *reply
 	}
 	engine_scan(engine, small >= 0 ? small : fd, &findings);
 	judge(&findings, &reply->verdict, reply->detail, sizeof(reply->detail));
+	judge_names(&findings, reply);
 	reply->last = findings.spoke || findings.error[0] != 0;
 	if (small >= 0)
 		close(small);
