@@ -52,6 +52,7 @@ struct policy_set {
 	int policy_fd;
 	uint64_t number, fingerprint;
 	bool release_on_stop;
+	uint64_t max_definitions_age_s;
 	struct scanner_settings scanner;
 	uint32_t count, without;    /* frames; those of them that say LEASH_WATCH_WITHOUT */
 	int fds[POLICY_FRAMES_MAX]; /* -1: a frame without a descriptor */

@@ -84,6 +84,7 @@ static bool take_table(struct keeper *keeper, int fd)
 		return false;
 	set->fingerprint = hooks_fingerprint(table);
 	set->release_on_stop = table->release_on_stop;
+	set->max_definitions_age_s = table->max_definitions_age_s;
 	table->number = keeper->page->keeper.policy_number + 1;
 	if (policies->purpose == READ_START)
 		table->number = hooks_first_number(keeper, set->fingerprint);
@@ -108,6 +109,7 @@ static bool keep_table(struct policies *policies)
 	set->number = policies->current->number;
 	set->fingerprint = policies->current->fingerprint;
 	set->release_on_stop = policies->current->release_on_stop;
+	set->max_definitions_age_s = policies->current->max_definitions_age_s;
 	set->scanner = policies->current->scanner;
 	return set->policy_fd >= 0;
 }
@@ -408,6 +410,7 @@ void policies_in_force(struct keeper *keeper, const struct leash_frame *frame)
 	policies->offered = false;
 	policies->current = policies->incoming;
 	policies->incoming = old;
+	keeper->page->keeper.definitions_max_age_s = policies->current->max_definitions_age_s;
 	policy_took_over(keeper, old);
 	set_clear(old);
 	policies_steward_started(keeper);

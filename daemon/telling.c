@@ -295,7 +295,7 @@ static void explain_known(const struct gate *gate, const struct finding *known, 
 	memcpy(reply->detail, known->detail, sizeof(reply->detail));
 	reply->allowed = known->allowed;
 	allowing_decide(gate, reply->watch, known, &decision);
-	reply->answer = decision.would ? ANSWER_ALLOW : (uint32_t)decision.answer;
+	reply->answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint32_t)decision.answer;
 	*place = decision.place;
 }
 
@@ -353,7 +353,7 @@ static void explain(struct gate *gate, int fd, struct explain_reply *reply)
 	reply->watch = place.watch;
 	snprintf(reply->watch_path, sizeof(reply->watch_path), "%.1023s", watch->path);
 	reply->origin = (uint8_t)explain_origin(watch, &look);
-	known = knowing_finding(gate, &look, now_ns());
+	known = knowing_finding(gate, &look, place.watch, now_ns());
 	if (known)
 		explain_known(gate, known, reply, &said_by);
 	else

@@ -40,6 +40,8 @@ struct steward_request {
 	char detail[160];   /* as in struct scan_reply, these three */
 	char queue_id[32];
 	char message_id[256];
+	uint32_t allowed; /* the entry of the allow list that lets it go, infected or not; 0: none */
+	uint32_t unused;
 };
 
 /* ---- steward -> gate ---- */

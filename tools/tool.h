@@ -31,6 +31,7 @@ int verb_explain(const struct options *options, int argc, char **argv);
 int verb_check(const struct options *options, int argc, char **argv);
 int verb_selftest(const struct options *options, int argc, char **argv);
 int verb_probe(const struct options *options, int argc, char **argv);
+int verb_definitions(const struct options *options, int argc, char **argv);
 int verb_reload(const struct options *options, int argc, char **argv);
 int verb_quarantine(const struct options *options, int argc, char **argv);
 int verb_allow(const struct options *options, int argc, char **argv);

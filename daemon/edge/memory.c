@@ -180,6 +180,15 @@ const struct finding *memory_known(struct memory *memory, const struct generatio
 	return finding_of(memory, entry, definitions, now);
 }
 
+const struct finding *memory_known_clean(struct memory *memory, const struct generation *generation, uint64_t now)
+{
+	struct entry *entry = find(memory, generation);
+
+	if (!entry || entry->stale || entry->finding != 0 || !generation_same(&entry->generation, generation))
+		return NULL;
+	return finding_of(memory, entry, entry->definitions, now);
+}
+
 const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
 					  const uint8_t digest[32], uint64_t definitions, uint64_t now)
 {

@@ -18,6 +18,8 @@ static const struct policy_choice mode_choices[] = {
 static const struct policy_choice origin_choices[] = {{"any", 0, 0}, {"mail", 1, 0}, {0}};
 static const struct policy_choice exec_choices[] = {{"scan", 0, 0}, {"never", 1, 0}, {0}};
 static const struct policy_choice marks_choices[] = {{"none", 0, 0}, {"cached", 1, 0}, {0}};
+static const struct policy_choice recheck_choices[] = {
+	{"on-open", RECHECK_ON_OPEN, 0}, {"background", RECHECK_BACKGROUND, 0}, {"never", RECHECK_NEVER, 0}, {0}};
 static const struct policy_range deadline_range = {policy_time_units, "ms s min h d", "5s", 100, 60000, "100ms", "60s"};
 
 /* What a word of the policy says is to be done. */
@@ -67,9 +69,21 @@ static void set_action(struct policy_action *action, uint8_t act)
 /* A store whose files are never held gets no default that it could not keep. */
 static uint8_t action_default(const struct action_word *action, uint8_t store)
 {
+	if (action == &action_words[CASE_INFECTED] && store_may_empty(store))
+		return ACT_QUARANTINE;
 	if (!store_may_hold(store))
 		return action->unheld;
 	return store == STORE_FILES ? action->files : action->boxed;
+}
+
+/* Can this store do so, nobody being held or denied there? In a queue that gives a message up, what is infected may go
+ * to the quarantine. */
+static bool store_keeps(const struct policy_watch *watch, const struct action_word *known, const char *value)
+{
+	if (store_may_hold(watch->store) || (strcmp(value, "deny") != 0 && strcmp(value, "quarantine") != 0))
+		return true;
+	return store_may_empty(watch->store) && strcmp(value, "quarantine") == 0 &&
+	       (known->choices == infected_choices || known->choices == heuristic_choices);
 }
 
 /* What the policy says for this word; false: nothing, or nothing that can be taken. */
@@ -82,11 +96,13 @@ static bool read_action(const struct policy_reading *at, cfg_t *block, const str
 
 	if (!policy_one_value(at, block, known->name, &word))
 		return false;
-	if (!store_may_hold(watch->store) && (strcmp(word.text, "deny") == 0 || strcmp(word.text, "quarantine") == 0)) {
+	if (!store_keeps(watch, known, word.text)) {
 		refuse(at, word.line,
 		       "%s = %s cannot be kept in store = %s: its files are never held or denied, because one denial "
-		       "stops the mail of everybody in it; use %s, or leave the word out",
-		       known->name, word.text, stores[watch->store], known->unheld == ACT_ALLOW ? "allow" : "report");
+		       "stops the mail of everybody in it; use %s%s, or leave the word out",
+		       known->name, word.text, stores[watch->store],
+		       store_keeps(watch, known, "quarantine") ? "quarantine (which denies nobody) or " : "",
+		       known->unheld == ACT_ALLOW ? "allow" : "report");
 		return false;
 	}
 	if (!policy_choose(at, known->name, word, known->choices, &act))
@@ -146,6 +162,20 @@ static void take_exec(const struct policy_reading *at, cfg_t *block, struct poli
 		       stores[watch->store]);
 }
 
+static void take_recheck(const struct policy_reading *at, cfg_t *block, struct policy_watch *watch)
+{
+	struct policy_word word;
+
+	watch->recheck_place = watch->place;
+	if (!policy_one_value(at, block, "recheck", &word))
+		return;
+	watch->recheck_place = policy_place_at(at, word.line);
+	if (policy_choose(at, "recheck", word, recheck_choices, &watch->recheck) && watch->recheck == RECHECK_NEVER)
+		doubt(at, word.line,
+		      "recheck = never: what was clean stays clean, also where a signature that came later would find "
+		      "it; use background, so that opens need not wait after new definitions");
+}
+
 static void take_watch_words(const struct policy_reading *at, cfg_t *block, struct policy_watch *watch)
 {
 	uint64_t deadline_ms = 5000;
@@ -160,11 +190,12 @@ static void take_watch_words(const struct policy_reading *at, cfg_t *block, stru
 		policy_choose(at, "mode", word, mode_choices, &watch->mode);
 	take_origin(at, block, watch);
 	take_exec(at, block, watch);
+	take_recheck(at, block, watch);
 	if (policy_one_value(at, block, "marks", &word))
 		policy_choose(at, "marks", word, marks_choices, &watch->ignore_marks);
 	policy_number(at, block, "deadline", &deadline_range, &deadline_ms, &deadline_place);
 	watch->deadline_ns = deadline_ms * MS_NS;
-	if (deadline_place.line && !store_may_hold(watch->store))
+	if (deadline_place.line && !store_may_hold(watch->store) && !store_may_empty(watch->store))
 		doubt(at, deadline_place.line,
 		      "a deadline has no effect here: nothing in this store is ever held; leave it out");
 	take_actions(at, block, watch);
