@@ -30,6 +30,7 @@ static void tell(struct gate *gate, uint64_t id, uint32_t watch, const struct ge
 		frame.verdict = finding->verdict;
 		frame.definitions = finding->definitions;
 		frame.judged_ns = finding->judged_ns;
+		frame.allowed = finding->allowed;
 		memcpy(frame.detail, finding->detail, sizeof(frame.detail));
 		memcpy(frame.queue_id, finding->queue_id, sizeof(frame.queue_id));
 		memcpy(frame.message_id, finding->message_id, sizeof(frame.message_id));

@@ -87,7 +87,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 		 enum record_phase phase, uint64_t now)
 {
 	struct policy_decision decision;
-	policy_decide(&gate->policy->watches[waiting->watch], &finding->verdict, &decision);
+	allowing_decide(gate, waiting->watch, finding, &decision);
 	bool tell = decision.answer == ANSWER_DENY || finding->verdict.kind != VERDICT_CLEAN ||
 		    __atomic_load_n(&gate->ring->watchers, __ATOMIC_RELAXED);
 	static struct opener asked;

@@ -291,6 +291,8 @@ static void find_in_steward(const struct status_page *page, struct findings *fin
 	} known[STEWARD_ISSUES] = {
 		[ISSUE_QUARANTINE] = {"quarantine", "make room, or correct what is said of it: until then what should "
 						    "be moved away is denied where it lies"},
+		[ISSUE_ALLOWED] = {"allow-list", "look at STATE/steward/allowed: put a good copy there and restart, or add "
+						 "entries anew, which puts it aside"},
 		[ISSUE_PURGE] = {"quarantine-purge", "look at mailward quarantine list, release or delete what is "
 						     "there, or raise its limits"},
 	};

@@ -27,10 +27,12 @@ static const struct verb {
 	{"reload", verb_reload, "", "take the policy file again; the old one stays where it is wrong"},
 	{"quarantine", verb_quarantine, "[list] | show ID | restore ID | delete ID --yes",
 	 "what was moved away, and getting it back"},
+	{"allow", verb_allow, "[list] | add --sha256 HEX|--signature NAME [--until TIME] --reason TEXT | remove ID",
+	 "what is allowed although the scanner finds something, and until when"},
 	{"release", verb_release, "ID", "restore it, and allow that content from now on"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-static const char *const later[] = {"scan", "top", "report", "allow", "metrics", "diag"};
+static const char *const later[] = {"scan", "top", "report", "metrics", "diag"};
 
 static void print_usage(FILE *out)
 {
@@ -141,7 +143,7 @@ static int verb_unknown(const char *name)
 			return trouble("%s is not in this version yet", name);
 	return trouble(
 		"unknown verb %s; there are: status blocked watch explain check selftest probe definitions reload "
-		"quarantine release",
+		"quarantine allow release",
 		name);
 }
 

@@ -337,7 +337,7 @@ void memory_keep(struct memory *memory, const struct generation *generation, con
 		memcpy(entry->digest, digest, sizeof(entry->digest));
 	entry->finding = 0;
 	struct finding kept = *finding; /* it may lie in the ring itself */
-	if (kept.verdict.kind != VERDICT_CLEAN) {
+	if (kept.verdict.kind != VERDICT_CLEAN || kept.allowed) {
 		entry->finding = ++memory->serial;
 		memory->findings[entry->finding % FINDINGS] = kept;
 	}
@@ -433,7 +433,8 @@ bool memory_kept_next(const struct memory *memory, uint32_t *at, struct kept_ver
 			continue;
 		if (entry.finding)
 			finding = memory->findings[entry.finding % FINDINGS];
-		if (entry.check != check_of(&entry, entry.finding ? &finding : NULL))
+		/* What the allow list lets go is not of the content alone. */
+		if (entry.check != check_of(&entry, entry.finding ? &finding : NULL) || finding.allowed)
 			continue;
 		*kept = (struct kept_verdict){.generation = entry.generation,
 					      .definitions = entry.definitions,

@@ -47,6 +47,10 @@ struct finding {
 	char detail[160];
 	char queue_id[32];
 	char message_id[256];
+	uint64_t allowances; /* identity of the allow list that it was judged with (allowances.h) */
+	uint32_t allowed;    /* the entry of it that lets this go: its signature (the verdict is without it), or its
+				content (the verdict stays what it was); 0: none */
+	uint32_t unused;
 };
 
 /* Where it lies, kept beside the verdict so that it need not be found out at each open. */
