@@ -55,8 +55,9 @@ static void tell_unasked(struct gate *gate, const struct file_case *file_case, c
 	struct waiting nobody = {
 		.access = {.fd = file_case->fd}, .watch = file_case->watch, .since_ns = now, .case_owns = true};
 
-	if (finding->verdict.kind == VERDICT_INFECTED &&
-	    (watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store)))
+	if ((gate->telling_of && gate->telling_of->moved) ||
+	    (finding->verdict.kind == VERDICT_INFECTED &&
+	     (watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store))))
 		door_settle(gate, &nobody, finding, (struct basis){0}, PHASE_CLOSE, now);
 }
 
@@ -72,16 +73,13 @@ void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
 	}
 }
 
-static void finish(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
-		   enum record_phase phase)
+void judging_settle(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
+		    enum record_phase phase)
 {
 	uint64_t now = now_ns();
 	uint32_t slot;
 
 	struct basis basis = {.judged = &file_case->generation, .keep = keep};
-	if (keep)
-		memory_keep(gate->memory, &file_case->generation, finding,
-			    file_case->has_digest ? file_case->digest : NULL, now);
 	if (file_case->first == NO_SLOT) {
 		knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
 		tell_unasked(gate, file_case, finding, now);
@@ -93,6 +91,16 @@ static void finish(struct gate *gate, struct file_case *file_case, const struct 
 		door_settle(gate, waiting, finding, basis, phase, now);
 	}
 	end(gate, file_case);
+}
+
+static void finish(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
+		   enum record_phase phase)
+{
+	if (keep)
+		memory_keep(gate->memory, &file_case->generation, finding,
+			    file_case->has_digest ? file_case->digest : NULL, now_ns());
+	if (!asking_begin(gate, file_case, finding, keep))
+		judging_settle(gate, file_case, finding, keep, phase);
 }
 
 static void finish_unscanned(struct gate *gate, struct file_case *file_case, enum verdict_reason reason, bool keep)
@@ -191,7 +199,15 @@ static void expire(struct gate *gate, uint64_t now)
 	uint32_t slot;
 
 	while ((slot = cases_expire(gate->cases, now)) != NO_SLOT) {
+		const struct parting *parting =
+			asking_parting(gate, cases_by_id(gate->cases, gate->waiting[slot].case_id));
 		count_waiting(gate, -1);
+		if (parting) { /* its verdict is known; only the moving takes long */
+			gate->telling_of = parting;
+			door_settle(gate, &gate->waiting[slot], &parting->finding, (struct basis){0}, PHASE_SCAN, now);
+			gate->telling_of = NULL;
+			continue;
+		}
 		count(&gate->status->deadlines_passed);
 		door_settle(gate, &gate->waiting[slot], &late, (struct basis){0}, PHASE_DEADLINE, now);
 	}

@@ -72,6 +72,9 @@ struct steward {
 	struct steward_root staged_roots[ROOTS_MAX];
 
 	struct quarantine *quarantine;
+	/* For who sends notices: called for each file that was moved away, after the gate was told; never waits. NULL:
+	 * nobody. */
+	void (*on_quarantined)(struct steward *steward, const char *id, const char *path, size_t path_size);
 };
 
 /* ---- steward.c ---- */
@@ -99,5 +102,13 @@ enum steward_next quarantine_show(struct steward *steward, struct steward_client
 enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
+/* The gate has another process. */
+void quarantine_gate(struct steward *steward);
+
+/* ---- steward_allow.c ---- */
+/* Content of this SHA-256 is allowed from now on, everywhere, as after `mailward allow add --sha256`; id: of the object
+ * of the quarantine for whose sake. 0 or -errno: it is not. */
+int steward_allow_content(struct steward *steward, const uint8_t digest[32], const char *id);
 
 #endif

@@ -180,6 +180,16 @@ const struct finding *memory_known(struct memory *memory, const struct generatio
 	return finding_of(memory, entry, definitions, now);
 }
 
+bool memory_digest(struct memory *memory, const struct generation *generation, uint8_t digest[32])
+{
+	struct entry *entry = find(memory, generation);
+
+	if (!entry || entry->stale || !entry->has_digest || !generation_same(&entry->generation, generation))
+		return false;
+	memcpy(digest, entry->digest, sizeof(entry->digest));
+	return true;
+}
+
 const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
 					  const uint8_t digest[32], uint64_t definitions, uint64_t now)
 {

@@ -88,6 +88,12 @@ struct policy_mail_software {
 	struct policy_place place;
 };
 
+/* How much the quarantine holds; the oldest goes first. */
+struct policy_quarantine {
+	uint64_t max_age_ns, max_size; /* ns, bytes */
+	struct policy_place place;     /* line 0: not said */
+};
+
 struct policy {
 	uint64_t magic;
 	uint64_t number; /* set by the keeper: 1, 2, ... with each policy that was taken */
@@ -101,6 +107,7 @@ struct policy {
 	char files[POLICY_FILES_MAX][POLICY_FILE_SIZE];
 	struct policy_watch watches[WATCHES_MAX];
 	struct policy_mail_software mail_software[MAIL_SOFTWARE_MAX];
+	struct policy_quarantine quarantine;
 };
 
 /* Is this memory a policy that can be used without further checks (magic, size, every count, enum and string)? */
