@@ -56,7 +56,7 @@ bool asking_wanted(const struct gate *gate, uint32_t watch, const struct finding
 	struct policy_decision decision;
 
 	/* A canary is its maker's to take away. */
-	if (gate->steward < 0 || !lies_in_content(&finding->verdict) ||
+	if (gate->steward < 0 || watch == WATCH_NONE || !lies_in_content(&finding->verdict) ||
 	    strncmp(finding->verdict.signature, CANARY_NAME, sizeof(CANARY_NAME) - 1) == 0)
 		return false;
 	policy_decide(&gate->policy->watches[watch], &finding->verdict, &decision);
@@ -176,7 +176,7 @@ static void take_reply(struct gate *gate, struct steward_reply *reply)
 	if (!parting)
 		return;
 	reply->id[sizeof(reply->id) - 1] = 0;
-	parting->moved = reply->result == 0;
+	parting->moved = reply->result == 0 || reply->result == -EINPROGRESS;
 	if (reply->result == 0)
 		snprintf(what, sizeof(what), "moved to the quarantine as %s (%u of %u names)", reply->id, reply->moved,
 			 reply->links);
@@ -222,6 +222,10 @@ void asking_hear(struct gate *gate)
 		return;
 	if (result == 0 && reply.version == WIRE_VERSION && reply.kind == STEWARD_DONE)
 		take_reply(gate, &reply);
+	if (result == 0 && reply.version == WIRE_VERSION && reply.kind == STEWARD_SCAN && fd >= 0) {
+		behind_take(gate, fd, reply.case_id, reply.rank);
+		return;
+	}
 	if (result == 0 && reply.version == WIRE_VERSION && reply.kind == STEWARD_PLACE && fd >= 0) {
 		knowing_set_apart(gate, fd, reply.moved == 0);
 		return;

@@ -7,7 +7,8 @@
  *   knowing.c   what is known of a file, by us and by the kernel side
  *   judging.c   cases: whose turn, digest, scan, verdict -> its waiters are answered
  *   telling.c   after an answer: the record for the history
- *   asking.c    the steward, which moves files for us and has files judged
+ *   asking.c    the steward, which moves files for us
+ *   behind.c    the steward, which has files judged that nobody waits for
  *   coverage.c  the policy in force: roots, marks, the kernel side's orders
  *   showing.c   what status says of each watch
  *
@@ -41,6 +42,8 @@
 #define WITHDRAWN_MAX 256u
 #define PARTINGS_MAX 256u
 #define SET_APART_MAX 64u
+#define BEHIND_MAX 64u
+#define WATCH_NONE UINT32_MAX /* of a case that a sweep began outside of all watches */
 #define PROGRAMS_MAX (MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX)
 
 /* An access that waits for a case; its place is its descriptor's number. */
@@ -87,9 +90,15 @@ struct parting {
 	uint64_t case_id; /* 0: free */
 	struct finding finding;
 	bool keep;  /* as in struct basis */
-	bool moved; /* the steward has said so */
+	bool moved; /* the steward has said so, or that it will be */
 	size_t path_size;
 	char path[4097]; /* what it was called before; empty: not known */
+};
+
+/* A file that the steward wants judged. */
+struct behind {
+	uint64_t id;      /* the steward's */
+	uint64_t case_id; /* 0: free */
 };
 
 /* Mail software of a policy: the programs by which it is known. */
@@ -149,6 +158,8 @@ struct gate {
 	const struct parting *telling_of; /* whose waiters are being answered, or NULL */
 	uint32_t set_apart_count;
 	int set_apart[SET_APART_MAX]; /* folders of the quarantine, O_PATH: what lies in them is not asked about */
+	struct behind behind[BEHIND_MAX];
+	uint32_t behind_count;
 
 	struct waiting waiting[SLOTS_MAX];
 	struct finding pending[PENDING_MAX];
@@ -244,6 +255,14 @@ bool asking_known(struct gate *gate, struct waiting *waiting, const struct findi
 		  uint64_t now);
 /* What the steward was asked for this case; NULL: nothing. */
 const struct parting *asking_parting(struct gate *gate, const struct file_case *file_case);
+
+/* behind.c */
+/* A STEWARD_SCAN; fd (taken over) is the file, id and rank are the steward's. A STEWARD_FINDING follows, here or with
+ * the end of its case; result -EAGAIN: the file changed meanwhile, -EBUSY: no room now, -ENOENT: a recheck of what no
+ * watch judges, -EINVAL: no regular file. */
+void behind_take(struct gate *gate, int fd, uint64_t id, uint32_t rank);
+/* The case ends. finding NULL: without one. */
+void behind_finished(struct gate *gate, const struct file_case *file_case, const struct finding *finding);
 
 /* coverage.c */
 void coverage_stage(struct gate *gate, const struct policy *policy);

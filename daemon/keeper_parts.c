@@ -154,6 +154,8 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
+	if (strlen(keeper->options->definitions) < sizeof(frame.text))
+		memcpy(frame.text, keeper->options->definitions, strlen(keeper->options->definitions));
 	if (part_start(part, &plan, first_silence(keeper, LOADER_SILENCE_NS)) < 0) {
 		restart_ended(&part->restart, now_ns());
 		return;
@@ -237,6 +239,7 @@ static void part_ended(struct part *part, const char *how)
 		gate_ended(keeper);
 	if (part->role == PART_LOADER) {
 		keeper->page->keeper.workers_serving = 0;
+		keeper->page->keeper.definitions_refused = DEFINITIONS_NEWEST; /* the next one says it again */
 		selftests_canary(keeper, "");
 	}
 	part->linked = part->ready = false;

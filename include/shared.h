@@ -15,6 +15,7 @@
 
 #include <stdint.h>
 
+#include "definition.h"
 #include "verdict.h"
 
 #define STATUS_MAGIC 0x4d57535431303032ULL
@@ -106,6 +107,16 @@ struct keeper_part {
 	uint8_t canary_open[WATCHES_MAX], canary_exec[WATCHES_MAX];
 	char canary_text[WATCHES_MAX][160];
 	uint64_t canary_due_ns; /* CLOCK_MONOTONIC; a selftest is under way or wanted, and over by then; 0: none is */
+	/* The definitions in use; times CLOCK_REALTIME, 0: not known. */
+	uint64_t definitions_built_ns;                  /* the latest making that a signed database names */
+	uint64_t definitions_since_ns;                  /* in use since then */
+	uint64_t definitions_bytes, definitions_memory; /* of their files; of the engine, about */
+	uint64_t definitions_max_age_s;                 /* of the policy in force; 0: none is yet */
+	uint32_t definitions_files;                     /* how many; the first DEFINITION_FILES_MAX are these */
+	uint32_t definitions_refused;                   /* enum definitions_refusal */
+	char definitions_refused_why[256];
+	uint64_t definitions_refused_ns; /* when that was said first */
+	struct definition_file definition_files[DEFINITION_FILES_MAX];
 	char steward_issues[STEWARD_ISSUES_SHOWN][256]; /* by enum steward_issue (wire.h); empty: none */
 };
 
@@ -138,6 +149,9 @@ struct gate_part {
 	uint32_t watch_count;
 	uint32_t reserved;
 	struct watch_entry watches[WATCHES_MAX];
+	uint64_t definitions;   /* identity of those that verdicts are made with and have to be of; 0: none yet */
+	uint64_t behind;        /* cases ended that the steward asked for: rechecks and sweeps */
+	uint64_t rechecked_bad; /* of these, infected mail found by a recheck */
 };
 
 struct status_page {

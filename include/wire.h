@@ -17,6 +17,7 @@
 #ifndef MAILWARD_WIRE_H
 #define MAILWARD_WIRE_H
 
+#include "definition.h"
 #include "verdict.h"
 
 #define WIRE_VERSION 1
@@ -76,11 +77,11 @@ enum leash_kind {
 	LEASH_POLICY_END,    /* all sent */
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */
-	LEASH_START, /* loader: settings in `scanner`; first frame */
-	LEASH_PEER,  /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to the
-			gate */
-	LEASH_STOP,  /* end in order: the gate answers what waits by on-down first */
-	LEASH_NOTE,  /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
+	LEASH_START, /* loader: settings in `scanner`, the path of the definitions in `text`; first frame */
+	LEASH_PEER, /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to
+		       the gate */
+	LEASH_STOP, /* end in order: the gate answers what waits by on-down first */
+	LEASH_NOTE, /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
 	LEASH_LASTING, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a file that must open
 			  even while nobody answers (where its own file system is marked) */
 	LEASH_PROGRAM, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a root of mail
@@ -93,8 +94,12 @@ enum leash_kind {
 	LEASH_TESTED_ALL, /* selftest to keeper: every watch was told of */
 	LEASH_STATE,      /* from each child but the gate, before it is executed: its first frame; fd: its
 			     /proc/self/stat, or none where that can't be opened */
-	LEASH_ISSUE, /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
-			over */
+	LEASH_DEFINITION, /* loader: one file of the definitions that are in use from the next LEASH_LOADED on; value:
+			     its index */
+	LEASH_REFUSED, /* loader: newer definitions are not in use; value: enum definitions_refusal (NONE: it is over);
+			  text: why */
+	LEASH_ISSUE,   /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
+			  over */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };
@@ -133,6 +138,14 @@ struct leash_frame {
 	uint32_t device; /* LEASH_ROOT, LEASH_PROGRAM: the kernel's number of its file system, from mountinfo: major
 			    << 20 | minor; 0: not known */
 	uint32_t reserved;
+	/* LEASH_LOADED, all CLOCK_REALTIME; 0: not known */
+	uint64_t built_ns; /* the latest making that a signed database names */
+	uint64_t since_ns; /* when they came in use */
+	uint64_t bytes;    /* of all their files */
+	uint64_t memory;   /* LEASH_LOADED: bytes that the engine takes in memory, about */
+	uint32_t files;    /* how many there are */
+	uint32_t reserved_too;
+	struct definition_file definition; /* LEASH_DEFINITION */
 };
 
 /* ---- gate <-> loader ---- */
