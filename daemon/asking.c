@@ -59,7 +59,7 @@ bool asking_wanted(const struct gate *gate, uint32_t watch, const struct finding
 	if (gate->steward < 0 || watch == WATCH_NONE || !lies_in_content(&finding->verdict) ||
 	    strncmp(finding->verdict.signature, CANARY_NAME, sizeof(CANARY_NAME) - 1) == 0)
 		return false;
-	policy_decide(&gate->policy->watches[watch], &finding->verdict, &decision);
+	allowing_decide(gate, watch, finding, &decision);
 	return decision.quarantine && !decision.would && decision.answer == ANSWER_DENY;
 }
 
@@ -76,7 +76,7 @@ static bool send_request(struct gate *gate, const struct file_case *file_case, c
 					  .has_digest = file_case->has_digest};
 	struct policy_decision decision;
 
-	policy_decide(&gate->policy->watches[file_case->watch], &finding->verdict, &decision);
+	allowing_decide(gate, file_case->watch, finding, &decision);
 	request.which = decision.which;
 	policy_place_text(gate->policy, decision.place, request.policy, sizeof(request.policy));
 	memcpy(request.digest, file_case->digest, sizeof(request.digest));

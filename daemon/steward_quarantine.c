@@ -18,6 +18,7 @@
 #define PARKED_PATIENCE_NS (60 * STEWARD_SECOND)
 #define BOUNDS_NS (60 * STEWARD_SECOND)
 #define TRY_NS (5 * STEWARD_SECOND)
+#define ALLOW_PATIENCE_NS (5 * STEWARD_SECOND)
 
 static struct quarantine quarantine_room; /* large, one per process */
 
@@ -533,11 +534,14 @@ enum steward_next quarantine_restore(struct steward *steward, struct steward_cli
 	return restore(steward, client, row, "; opens of it are denied as before");
 }
 
-/* Allowed first: it must not be denied in between. */
+/* Allowed first, and given back when the gate knows of it: it must not be denied in between. position: 1 from then on.
+ */
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
 	struct quarantine_entry *entry;
 	static struct steward_row about;
+	char why[256] = "", reason[64];
+	uint32_t id;
 	int error;
 
 	if (!steward->policy)
@@ -548,11 +552,18 @@ enum steward_next quarantine_release(struct steward *steward, struct steward_cli
 	if (!fill_item(steward, entry, &about, NULL))
 		return steward_end(row, -EIO, "what is known of %s can't be read", client->ask.id);
 	if (!about.item.has_digest)
-		return STEWARD_NEXT_LATER; /* it is being made */
-	error = steward_allow_content(steward, about.item.digest, client->ask.id);
-	if (error)
-		return steward_end(row, error, "its content could not be allowed, so it stays where it is: %s",
-				   strerror(-error));
+		return entry->has_digest ? steward_end(row, -EIO, "the content of %s can't be read", client->ask.id)
+					 : STEWARD_NEXT_LATER; /* it is being made */
+	if (client->position == 0) {
+		snprintf(reason, sizeof(reason), "released from the quarantine: %s", entry->id);
+		error = steward_allow_content(steward, about.item.digest, 0, reason, client->uid, &id, why);
+		if (error)
+			return steward_end(row, error, "its content could not be allowed, so it stays where it is: %s",
+					   why[0] ? why : strerror(-error));
+		client->position = 1;
+	}
+	if (!allow_in_force(steward) && now_ns() < client->begun_ns + ALLOW_PATIENCE_NS)
+		return STEWARD_NEXT_LATER;
 	return restore(steward, client, row, ", and its content is allowed");
 }
 

@@ -280,6 +280,30 @@ def _(suite):
             suite.check("quarantine %s is a usage error" % " ".join(words), host.tool("quarantine", *words)[0] == 2)
 
 
+@suite.test("released: it is back, and its content is allowed from then on; restored is not allowed")
+def _(suite):
+    with Host(suite) as host:
+        policy(host)
+        folder = maildir(host)
+        path, other = os.path.join(folder, "cur", "1:2,S"), os.path.join(folder, "cur", "2:2,S")
+        for at, content in ((path, EICAR), (other, MARKER)):
+            with open(at, "wb") as f:
+                f.write(content)
+        host.start()
+        suite.check("control: both are denied and moved", host.read(path) is None and host.read(other) is None and
+                    gone(path, other))
+        ids = {r["path"]: r["id"] for r in item(host, 2)}
+        rc, text = host.tool("quarantine", "restore", ids[other])
+        suite.check("restored: still denied", rc == 0 and host.read(other) is None and not gone(other), text)
+        rc, text = host.tool("release", ids[path])
+        suite.check("released", rc == 0, text)
+        suite.check("it reads", host.read(path) == EICAR)
+        copy = deliver(folder, "3.M3", EICAR)
+        suite.check("another file of the same content too", eventually(lambda: host.read(copy) == EICAR, 5))
+        suite.check("the allow list names it", EICAR and len(host.tool_json("allow", "list")) == 1, host.tool_json("allow", "list"))
+        suite.check("the other one is denied as before", host.read(other) is None and not gone(other))
+
+
 @suite.test("nobody but root gets at it")
 def _(suite):
     with Host(suite) as host:

@@ -6,6 +6,7 @@
 #include "wire.h" /* CANARY_NAME */
 
 #include "engine.h"
+#include "verdict.h"
 
 #define CANARY_BYTES 40
 
