@@ -86,6 +86,20 @@ static bool mail_software_is_sound(const struct policy *policy, const struct pol
 	return true;
 }
 
+static bool schedule_is_sound(const struct policy *policy)
+{
+	const struct policy_schedule *schedule = &policy->schedule;
+
+	if (schedule->sweep >= SCHEDULE_SWEEPS || schedule->minute >= 24 * 60 ||
+	    schedule->path_count > SCHEDULE_PATHS_MAX ||
+	    (schedule->place.line && !place_is_sound(policy, schedule->place)))
+		return false;
+	for (uint32_t i = 0; i < schedule->path_count; i++)
+		if (schedule->paths[i][0] != '/' || !text_is_sound(schedule->paths[i], sizeof(schedule->paths[i])))
+			return false;
+	return true;
+}
+
 bool policy_is_sound(const struct policy *policy)
 {
 	if (policy->magic != POLICY_MAGIC || policy->size != sizeof(*policy) || policy->file_count == 0 ||
@@ -106,7 +120,7 @@ bool policy_is_sound(const struct policy *policy)
 	for (uint32_t i = 0; i < policy->mail_software_count; i++)
 		if (!mail_software_is_sound(policy, &policy->mail_software[i]))
 			return false;
-	return true;
+	return schedule_is_sound(policy);
 }
 
 /* ---- which watch? ---- */

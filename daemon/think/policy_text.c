@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "policy_schedule.h"
 #include "policy_values.h"
 #include "policy_watch.h"
 #include "policy_words.h"
@@ -305,6 +306,8 @@ static void take_tree(struct parse *parse, cfg_t *tree)
 	take_max_age(parse, tree);
 	for (unsigned i = 0; i < cfg_size(tree, "scanner"); i++)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
+	for (unsigned i = 0; i < cfg_size(tree, "schedule"); i++)
+		policy_take_schedule(&parse->at, parse->policy, cfg_getnsec(tree, "schedule", i));
 	for (unsigned i = 0; i < cfg_size(tree, "mail-software"); i++)
 		take_mail_software(parse, cfg_getnsec(tree, "mail-software", i));
 	for (unsigned i = 0; i < cfg_size(tree, "watch"); i++)
@@ -326,14 +329,10 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
 			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
-	cfg_opt_t top[] = {PARSE_POINTER(parse),
-			   WORD("allow-root-filesystem"),
-			   WORD("on-stop"),
-			   BLOCK("watch", watch),
-			   BLOCK("scanner", scanner),
-			   BLOCK("mail-software", software),
-			   WORD("max-definitions-age"),
-			   CFG_END()};
+	cfg_opt_t schedule[] = {PARSE_POINTER(parse), WORD("sweep"), WORD("paths"), CFG_END()};
+	cfg_opt_t top[] = {PARSE_POINTER(parse),        WORD("allow-root-filesystem"), WORD("on-stop"),
+			   BLOCK("watch", watch),       BLOCK("scanner", scanner),     BLOCK("mail-software", software),
+			   WORD("max-definitions-age"), BLOCK("schedule", schedule),   CFG_END()};
 	cfg_t *tree;
 
 	if (!text)
@@ -369,6 +368,7 @@ static void set_defaults(struct policy *policy, unsigned processors)
 	policy->magic = POLICY_MAGIC;
 	policy->size = sizeof(*policy);
 	policy->max_definitions_age_s = 7 * 86400;
+	policy->schedule.minute = SCHEDULE_DEFAULT_MINUTE;
 	policy->scanner = (struct scanner_settings){
 		.max_file_size = 100 << 20,
 		.max_scan_size = 200 << 20,
