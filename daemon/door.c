@@ -150,7 +150,8 @@ static void wait_for_case(struct gate *gate, struct waiting *waiting, const stru
 		return;
 	}
 	if (slot < SLOTS_MAX && accesses_room(gate->accesses) && (!hold || gate->status->waiting < WAITING_MAX))
-		joined = judging_case(gate, waiting->access.fd, sight, waiting->watch, now, &waiting->case_owns);
+		joined = judging_case(gate, waiting->access.fd, sight, waiting->watch, RANK_READER, now,
+				      &waiting->case_owns);
 	if (!joined) {
 		count(&gate->status->busy);
 		settle_unscanned(gate, waiting, REASON_BUSY, PHASE_BUSY, now);
@@ -353,7 +354,7 @@ static bool take_fresh(struct gate *gate, int fd, int32_t pid, uint64_t now)
 	     !(kernel_memory_label(gate->kernel, pid).flags & HOOK_LABEL_MAIL)) ||
 	    knowing_finding(gate, &look, now))
 		return false;
-	if (judging_case(gate, fd, &look.sight, place.watch, now, &begun))
+	if (judging_case(gate, fd, &look.sight, place.watch, RANK_FRESH, now, &begun))
 		count(&gate->status->fetched_ahead);
 	return begun;
 }

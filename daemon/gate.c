@@ -92,6 +92,14 @@ static void take_peer(struct gate *gate, uint64_t which, int fd)
 		workers_loader(gate->workers, fd);
 		return;
 	}
+	if (which == PEER_STEWARD) {
+		loop_remove(&gate->loop, &gate->on_steward);
+		if (gate->steward >= 0)
+			close(gate->steward);
+		gate->steward = fd;
+		loop_add(&gate->loop, &gate->on_steward, fd, EPOLLIN);
+		return;
+	}
 	loop_remove(&gate->loop, &gate->on_recorder);
 	if (gate->recorder >= 0)
 		close(gate->recorder);
@@ -186,6 +194,12 @@ static void hear_recorder(void *owner, uint32_t events)
 	telling_explain(owner);
 }
 
+static void hear_steward(void *owner, uint32_t events)
+{
+	(void)events;
+	asking_hear(owner);
+}
+
 static int take_memory(struct gate *gate)
 {
 	struct status_page *page = map_fd(FD_STATUS_PAGE, sizeof(*page), PROT_READ | PROT_WRITE);
@@ -199,6 +213,7 @@ static int take_memory(struct gate *gate)
 	gate->status->waiting = gate->status->cases = gate->status->marks_stand = 0;
 	gate->status->turn &= ~(uint64_t)1;
 	gate->recorder = gate->on_recorder.fd = -1;
+	gate->steward = gate->on_steward.fd = -1;
 	gate->epoch = 1;
 	gate->run = now_ns();
 	gate->definitions = kernel_memory_definitions_kept(gate->kernel);
@@ -238,6 +253,7 @@ static int take_groups(struct gate *gate)
 	gate->on_leash = (struct loop_handler){.ready = hear_keeper, .owner = gate, .fd = -1};
 	gate->on_refusals = (struct loop_handler){.ready = hear_refusals, .owner = gate, .fd = -1};
 	gate->on_recorder = (struct loop_handler){.ready = hear_recorder, .owner = gate, .fd = -1};
+	gate->on_steward = (struct loop_handler){.ready = hear_steward, .owner = gate, .fd = -1};
 	result = loop_add(&gate->loop, &gate->on_leash, FD_LEASH, EPOLLIN);
 	if (result == 0)
 		result = loop_add(&gate->loop, &gate->on_moves, FD_MOVES_GROUP, EPOLLIN);

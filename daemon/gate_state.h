@@ -7,6 +7,7 @@
  *   knowing.c   what is known of a file, by us and by the kernel side
  *   judging.c   cases: whose turn, digest, scan, verdict -> its waiters are answered
  *   telling.c   after an answer: the record for the history
+ *   asking.c    the steward, which moves files for us and has files judged
  *   coverage.c  the policy in force: roots, marks, the kernel side's orders
  *   showing.c   what status says of each watch
  *
@@ -31,6 +32,7 @@
 #include "ring.h"
 #include "scope.h"
 #include "shared.h"
+#include "steward.h"
 #include "workers.h"
 
 #define PENDING_MAX 512u
@@ -90,6 +92,7 @@ struct gate {
 	struct gate_notes *notes;
 	struct ring *ring;
 	int recorder; /* socket for explain, or -1 */
+	int steward;  /* socket for what moves files, or -1 */
 	uint64_t beat_ns, refresh_ns;
 	bool stopping;
 	bool asked; /* the kernel has questions */
@@ -139,7 +142,7 @@ struct gate {
 	uint64_t ignored[IGNORED_MAX]; /* hashes of the files that have an ignore mark; 0: empty */
 	uint32_t ignored_count;
 
-	struct loop_handler on_permission, on_fresh, on_moves, on_leash, on_recorder, on_refusals;
+	struct loop_handler on_permission, on_fresh, on_moves, on_leash, on_recorder, on_refusals, on_steward;
 };
 
 /* A counter of status: written by the gate alone, read by others at any time. */
@@ -188,9 +191,10 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct
 
 /* judging.c */
 void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX]);
-/* The case for this file, joined or begun; a case that is begun owns fd. NULL: no room. *begun_out: fd is its. */
-struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, uint64_t now,
-			       bool *begun_out);
+/* The case for this file, joined or begun; a case that is begun owns fd. NULL: no room. *begun_out: fd is its. One that
+ * others began moves up to this rank, never down. */
+struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, enum rank rank,
+			       uint64_t now, bool *begun_out);
 void judging_turn(struct gate *gate);                                                /* whose turn is it; what is due */
 void judging_replies(struct gate *gate);                                             /* what workers and hasher said */
 bool judging_withdrawn(const struct gate *gate, const struct hook_verdict *verdict); /* its worker is not believed */
@@ -201,6 +205,9 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
 void telling_refusals(struct gate *gate);                        /* by the kernel side, see hooks.h */
 void telling_explain(struct gate *gate);                         /* a question from the recorder's socket */
+
+/* asking.c */
+void asking_hear(struct gate *gate); /* what the steward says */
 
 /* coverage.c */
 void coverage_stage(struct gate *gate, const struct policy *policy);

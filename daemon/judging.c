@@ -17,15 +17,17 @@
 #define SECOND 1000000000ull
 #define ROUNDS_QUICK 4 /* after that a case waits a little before each new start */
 
-struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, uint64_t now,
-			       bool *begun_out)
+struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, enum rank rank,
+			       uint64_t now, bool *begun_out)
 {
 	struct file_case *found = cases_find(gate->cases, &sight->generation);
 
 	*begun_out = false;
-	if (found)
+	if (found) {
+		cases_raise(gate->cases, found, rank);
 		return found;
-	found = cases_begin(gate->cases, &sight->generation, fd, watch, now, now + memory_unsettled_ns(sight));
+	}
+	found = cases_begin(gate->cases, &sight->generation, fd, watch, now, now + memory_unsettled_ns(sight), rank);
 	*begun_out = found != NULL;
 	return found;
 }
@@ -160,7 +162,9 @@ static void start_scan(struct gate *gate, struct file_case *file_case, uint64_t 
 	const struct policy_watch *watch = &gate->policy->watches[file_case->watch];
 	enum framing framing = watch->store == STORE_POSTFIX_QUEUE ? FRAMING_POSTFIX_QUEUE : FRAMING_NONE;
 
-	if (!workers_scan(gate->workers, file_case->id, framing, file_case->fd, now))
+	bool background = rank_is_background(cases_rank(file_case));
+
+	if (!workers_scan(gate->workers, file_case->id, framing, file_case->fd, background, now))
 		return;
 	cases_start(gate->cases, file_case, CASE_SCANNING, now);
 }
@@ -193,13 +197,18 @@ static void expire(struct gate *gate, uint64_t now)
 	}
 }
 
-void judging_turn(struct gate *gate)
+/* The hasher works in order: of what nobody waits for, one at a time, so that whoever comes is next. */
+static bool hasher_has_room(const struct gate *gate, bool background)
+{
+	return background ? !workers_hasher_busy(gate->workers) : !workers_hasher_full(gate->workers);
+}
+
+/* Cases whose turn it is, as many as hasher and workers take. */
+static void turn(struct gate *gate, uint64_t now, bool background)
 {
 	struct file_case *next;
-	uint64_t now = now_ns();
 
-	expire(gate, now);
-	while ((next = cases_turn(gate->cases, now, false)) && !workers_hasher_full(gate->workers)) {
+	while ((next = cases_turn(gate->cases, now, false, background)) && hasher_has_room(gate, background)) {
 		if (gate->no_definitions)
 			finish_unscanned(gate, next, REASON_NO_DEFINITIONS, false);
 		else if (prepare(gate, next))
@@ -207,12 +216,24 @@ void judging_turn(struct gate *gate)
 		else
 			now = now_ns();
 	}
-	while ((next = cases_turn(gate->cases, now, true)) && (gate->no_definitions || workers_idle(gate->workers))) {
+	while ((next = cases_turn(gate->cases, now, true, background)) &&
+	       (gate->no_definitions || workers_idle(gate->workers, background))) {
 		if (gate->no_definitions)
 			finish_unscanned(gate, next, REASON_NO_DEFINITIONS, false);
 		else
 			start_scan(gate, next, now);
 	}
+}
+
+void judging_turn(struct gate *gate)
+{
+	uint64_t now = now_ns();
+
+	expire(gate, now);
+	turn(gate, now, false);
+	/* What nobody waits for: one digest at a time, and no worker as long as somebody could use it. */
+	if (!cases_turn(gate->cases, now, false, false) && !cases_turn(gate->cases, now, true, false))
+		turn(gate, now, true);
 	__atomic_store_n(&gate->status->cases, cases_count(gate->cases), __ATOMIC_RELAXED);
 }
 

@@ -25,6 +25,7 @@
 #include "rights.h"
 #include "ring.h"
 #include "service.h"
+#include "steward.h"
 
 #define READY_TIME (30 * SECOND_NS)
 #define STOP_GATE_TIME (700 * SECOND_NS / 1000)
@@ -124,6 +125,7 @@ static void take_error_output(struct keeper *keeper)
 static bool take_places(struct keeper *keeper)
 {
 	const struct keeper_options *options = keeper->options;
+	const struct identity root = {.uid = 0, .gid = 0};
 	int state = -1;
 
 	if (!place_taken(&keeper->runtime, places_folder(options->runtime)) ||
@@ -131,6 +133,7 @@ static bool take_places(struct keeper *keeper)
 	    !place_taken(&state, places_folder(options->state)) ||
 	    !place_taken(&keeper->loader_dir, places_subfolder(keeper->runtime, "loader", &keeper->loader_id)) ||
 	    !place_taken(&keeper->state_dir, places_subfolder(state, "recorder", &keeper->recorder_id)) ||
+	    !place_taken(&keeper->steward_dir, places_subfolder(state, "steward", &root)) ||
 	    !place_taken(&keeper->own_exe, places_own_executable()) ||
 	    !place_taken(&keeper->scanner_exe, places_scanner()))
 		return false;
@@ -151,7 +154,8 @@ static bool take_sockets(struct keeper *keeper)
 	int group = keeper->recorder_id.is_fallback ? -1 : (int)keeper->recorder_id.gid;
 
 	return place_taken(&keeper->keeper_listener, places_listen(keeper->runtime, KEEPER_SOCKET, group)) &&
-	       place_taken(&keeper->recorder_listener, places_listen(keeper->runtime, RECORDER_SOCKET, group));
+	       place_taken(&keeper->recorder_listener, places_listen(keeper->runtime, RECORDER_SOCKET, group)) &&
+	       place_taken(&keeper->steward_listener, places_listen(keeper->runtime, STEWARD_SOCKET, group));
 }
 
 static bool take_memory(struct keeper *keeper)
@@ -299,6 +303,7 @@ static void stop_tick(struct keeper *keeper, uint64_t now)
 		part_kill(&keeper->parts[PART_GATE], "does not end");
 		part_stop(&keeper->parts[PART_LOADER]);
 		part_stop(&keeper->parts[PART_RECORDER]);
+		part_stop(&keeper->parts[PART_STEWARD]);
 		keeper->stop = STOP_OTHERS;
 	}
 	if (keeper->stop == STOP_OTHERS && since > STOP_ALL_TIME) {
@@ -336,6 +341,8 @@ static const char *missing(const struct keeper *keeper)
 		return "the gate's marks do not stand";
 	if (!keeper->parts[PART_RECORDER].ready)
 		return "the recorder does not serve";
+	if (!keeper->parts[PART_STEWARD].ready)
+		return "the steward does not serve";
 	if (!page->keeper.definitions_known)
 		return "the loader has not said whether there are definitions";
 	if (page->keeper.definitions_signatures && !page->keeper.workers_serving)

@@ -287,6 +287,40 @@ void policies_gate_started(struct keeper *keeper)
 	policies_deliver(keeper);
 }
 
+/* The steward gets what is in force, never what is only offered. */
+void policies_deliver_steward(struct keeper *keeper)
+{
+	struct policies *policies = &keeper->policies;
+	const struct policy_set *set = policies->current;
+	struct part *steward = &keeper->parts[PART_STEWARD];
+	int error = 0;
+
+	if (!policies->steward_waits || !set->valid || !part_runs(steward))
+		return;
+	while (policies->steward_has < set->count + 2 && !error) {
+		uint32_t next = policies->steward_has;
+		if (next == 0)
+			error = part_tell(steward, LEASH_POLICY, set->number, set->policy_fd);
+		else if (next > set->count)
+			error = part_tell(steward, LEASH_POLICY_END, set->number, -1);
+		else if (set->frames[next - 1].kind == LEASH_ROOT)
+			error = frame_send(steward->child.leash, &set->frames[next - 1], sizeof(set->frames[0]),
+					   set->fds[next - 1]);
+		if (!error)
+			policies->steward_has++;
+	}
+	policies->steward_waits = error != 0;
+	if (steward->leash.fd >= 0)
+		loop_change(&keeper->loop, &steward->leash, error == -EAGAIN ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void policies_steward_started(struct keeper *keeper)
+{
+	keeper->policies.steward_waits = true;
+	keeper->policies.steward_has = 0;
+	policies_deliver_steward(keeper);
+}
+
 static void offer_withdraw(struct keeper *keeper, const char *why)
 {
 	struct policies *policies = &keeper->policies;
@@ -341,6 +375,7 @@ void policies_in_force(struct keeper *keeper, const struct leash_frame *frame)
 	policies->incoming = old;
 	policy_took_over(keeper, old);
 	set_clear(old);
+	policies_steward_started(keeper);
 	if (policies->reloading)
 		log_line("policy %" PRIu64 " is in force", policies->current->number);
 	reload_done(keeper, 0, frame->text);
@@ -400,6 +435,7 @@ void policies_tick(struct keeper *keeper, uint64_t now)
 	if (keeper->stop != STOP_NOT)
 		return;
 	policies_deliver(keeper);
+	policies_deliver_steward(keeper);
 	/* The first policy has no other to fall back on; keeper.c has a limit for not being ready. */
 	if (policies->offered && now > policies->offer_until_ns && policies->current->valid)
 		offer_withdraw(keeper, "the gate did not take the new policy within 2 s");

@@ -15,12 +15,14 @@
 
 #include <stdint.h>
 
+#include "definition.h"
 #include "verdict.h"
 
 #define STATUS_MAGIC 0x4d57535431303032ULL
 #define WATCHES_MAX 64
 #define ROOTS_MAX 128 /* directories that watches consist of: their own, and mounts below them */
 #define PROCESSES_MAX 16
+#define STEWARD_ISSUES_SHOWN 8
 #define LASTING_MAX 128 /* files that never raise a question, where their file system is marked */
 
 enum process_state { PROCESS_STARTING = 1, PROCESS_RUNNING, PROCESS_LOADING, PROCESS_RESTARTING, PROCESS_STATES };
@@ -30,7 +32,7 @@ enum process_state { PROCESS_STARTING = 1, PROCESS_RUNNING, PROCESS_LOADING, PRO
 	}
 
 struct process_entry {
-	char name[16]; /* keeper gate loader recorder; zero-terminated */
+	char name[16]; /* keeper gate loader recorder steward; zero-terminated */
 	int32_t pid;   /* 0: not running */
 	uint32_t state;
 	uint64_t restarts;
@@ -105,6 +107,17 @@ struct keeper_part {
 	uint8_t canary_open[WATCHES_MAX], canary_exec[WATCHES_MAX];
 	char canary_text[WATCHES_MAX][160];
 	uint64_t canary_due_ns; /* CLOCK_MONOTONIC; a selftest is under way or wanted, and over by then; 0: none is */
+	/* The definitions in use; times CLOCK_REALTIME, 0: not known. */
+	uint64_t definitions_built_ns;                  /* the latest making that a signed database names */
+	uint64_t definitions_since_ns;                  /* in use since then */
+	uint64_t definitions_bytes, definitions_memory; /* of their files; of the engine, about */
+	uint64_t definitions_max_age_s;                 /* of the policy in force; 0: none is yet */
+	uint32_t definitions_files;                     /* how many; the first DEFINITION_FILES_MAX are these */
+	uint32_t definitions_refused;                   /* enum definitions_refusal */
+	char definitions_refused_why[256];
+	uint64_t definitions_refused_ns; /* when that was said first */
+	struct definition_file definition_files[DEFINITION_FILES_MAX];
+	char steward_issues[STEWARD_ISSUES_SHOWN][256]; /* by enum steward_issue (wire.h); empty: none */
 };
 
 struct gate_part {

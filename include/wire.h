@@ -11,10 +11,13 @@
  *   gate    <-> recorder     struct explain_request/_reply
  *   tool    <-> keeper       struct keeper_request/_reply     (RUNTIME/keeper.sock)
  *   tool    <-> recorder     struct recorder_request, struct row_frame   (RUNTIME/recorder.sock)
+ *   gate    <-> steward      struct steward_request/_reply    (steward.h)
+ *   tool    <-> steward      struct steward_ask, struct steward_row   (steward.h; RUNTIME/steward.sock)
  */
 #ifndef MAILWARD_WIRE_H
 #define MAILWARD_WIRE_H
 
+#include "definition.h"
 #include "verdict.h"
 
 #define WIRE_VERSION 1
@@ -30,16 +33,16 @@
  */
 enum start_fd {
 	FD_LEASH = 3,        /* all: struct leash_frame, to the keeper */
-	FD_STATUS_PAGE,      /* gate, recorder (read-only there): memfd of struct status_page */
+	FD_STATUS_PAGE,      /* gate; recorder, steward (read-only there): memfd of struct status_page */
 	FD_GATE_NOTES,       /* gate: memfd of struct gate_notes */
 	FD_RECORD_RING,      /* gate, recorder: memfd of base/ring.h */
 	FD_RECORD_BELL,      /* gate, recorder: eventfd; written by the gate after a record */
 	FD_PERMISSION_GROUP, /* gate: fanotify, FAN_CLASS_CONTENT */
 	FD_CLOSED_GROUP,     /* gate: fanotify, FAN_CLASS_NOTIF, events with descriptors: FAN_CLOSE_WRITE */
 	FD_MOVES_GROUP,      /* gate: fanotify, FAN_CLASS_NOTIF, events with file handles: moves, links, new names */
-	FD_PROC,             /* gate, recorder: directory /proc */
-	FD_LISTENER,         /* recorder: listening SOCK_SEQPACKET socket */
-	FD_STATE_DIR,        /* recorder: directory STATE/recorder, its own */
+	FD_PROC,             /* gate, recorder, steward: directory /proc */
+	FD_LISTENER,         /* recorder, steward: listening SOCK_SEQPACKET socket, each its own */
+	FD_STATE_DIR,        /* recorder, steward: directory STATE/recorder, STATE/steward, its own */
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
 	FD_POLICY, /* policy reader, when the roots of the policy in force are to be found again: that policy */
@@ -73,8 +76,9 @@ enum leash_kind {
 	LEASH_POLICY_END,    /* all sent */
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */
-	LEASH_START, /* loader: settings in `scanner`; first frame */
-	LEASH_PEER,  /* fd: gate: socket to the loader (value LOADER) or recorder; loader, recorder: to the gate */
+	LEASH_START, /* loader: settings in `scanner`, the path of the definitions in `text`; first frame */
+	LEASH_PEER,  /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to the
+			gate */
 	LEASH_STOP,  /* end in order: the gate answers what waits by on-down first */
 	LEASH_NOTE,  /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
 	LEASH_LASTING, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a file that must open
@@ -89,9 +93,22 @@ enum leash_kind {
 	LEASH_TESTED_ALL, /* selftest to keeper: every watch was told of */
 	LEASH_STATE,      /* from each child but the gate, before it is executed: its first frame; fd: its
 			     /proc/self/stat, or none where that can't be opened */
+	LEASH_DEFINITION, /* loader: one file of the definitions that are in use from the next LEASH_LOADED on; value:
+			     its index */
+	LEASH_REFUSED, /* loader: newer definitions are not in use; value: enum definitions_refusal (NONE: it is over);
+			  text: why */
+	LEASH_ISSUE, /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
+			over */
 	LEASH_KINDS
 };
-enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };
+enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };
+
+/* What the steward has to say in status. */
+enum steward_issue {
+	ISSUE_QUARANTINE = 0, /* it cannot take more, or not all of it */
+	ISSUE_PURGE,          /* it is about to purge */
+	STEWARD_ISSUES = 8
+};
 
 /* Kinds of attachment that a policy may not want (`attachments { deny-types }`); what counts is what a file is, and
  * what it is called. */
@@ -130,6 +147,14 @@ struct leash_frame {
 	uint32_t device; /* LEASH_ROOT, LEASH_PROGRAM: the kernel's number of its file system, from mountinfo: major
 			    << 20 | minor; 0: not known */
 	uint32_t reserved;
+	/* LEASH_LOADED, all CLOCK_REALTIME; 0: not known */
+	uint64_t built_ns; /* the latest making that a signed database names */
+	uint64_t since_ns; /* when they came in use */
+	uint64_t bytes;    /* of all their files */
+	uint64_t memory;   /* LEASH_LOADED: bytes that the engine takes in memory, about */
+	uint32_t files;    /* how many there are */
+	uint32_t reserved_too;
+	struct definition_file definition; /* LEASH_DEFINITION */
 };
 
 /* ---- gate <-> loader ---- */

@@ -237,6 +237,22 @@ static void find_in_counters(const struct status_page *page, struct findings *fi
 			  "the last reload failed: %s", page->keeper.reload_failed);
 }
 
+static void find_in_steward(const struct status_page *page, struct findings *findings)
+{
+	static const struct {
+		const char *id, *remedy;
+	} known[STEWARD_ISSUES] = {
+		[ISSUE_QUARANTINE] = {"quarantine", "make room, or correct what is said of it: until then what should "
+						    "be moved away is denied where it lies"},
+		[ISSUE_PURGE] = {"quarantine-purge", "look at mailward quarantine list, release or delete what is "
+						     "there, or raise its limits"},
+	};
+
+	for (uint32_t i = 0; i < STEWARD_ISSUES; i++)
+		if (page->keeper.steward_issues[i][0] && known[i].id)
+			add_issue(findings, known[i].id, known[i].remedy, "%s", page->keeper.steward_issues[i]);
+}
+
 /* The first selftest belongs to it, but not for ever: one that does not come to an end is an issue. */
 static bool is_ready(const struct status_page *page, struct clocks clocks)
 {
@@ -266,6 +282,7 @@ void findings_make(const struct status_page *page, struct clocks clocks, struct 
 	find_in_definitions(page, findings);
 	find_in_processes(page, clocks, findings);
 	find_in_counters(page, findings);
+	find_in_steward(page, findings);
 	findings->note =
 		keeper->uids_are_fallback ? "there is no system user _mailward: fixed numeric uids are in use" : NULL;
 }

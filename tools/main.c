@@ -23,15 +23,18 @@ static const struct verb {
 	{"selftest", verb_selftest, "", "is a canary refused in each watch that enforces"},
 	{"probe", verb_probe, "", "what this kernel can do, tried for real; needs no daemon, but root"},
 	{"reload", verb_reload, "", "take the policy file again; the old one stays where it is wrong"},
+	{"quarantine", verb_quarantine, "[list] | show ID | restore ID | delete ID --yes",
+	 "what was moved away, and getting it back"},
+	{"release", verb_release, "ID", "restore it, and allow that content from now on"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-static const char *const later[] = {"scan", "top", "report", "quarantine", "allow", "definitions", "metrics", "diag"};
+static const char *const later[] = {"scan", "top", "report", "allow", "definitions", "metrics", "diag"};
 
 static void print_usage(FILE *out)
 {
 	fputs("usage: mailward [OPTION]... VERB [ARGUMENT]...\n\n", out);
 	for (size_t i = 0; i < VERBS; i++)
-		fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].purpose);
+		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].purpose);
 	fputs("\n"
 	      "  --runtime-dir DIR  where mailwardd serves its sockets (/run/mailward)\n"
 	      "  --state-dir DIR    where it keeps its history (/var/lib/mailward)\n"
@@ -134,7 +137,8 @@ static int verb_unknown(const char *name)
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (strcmp(later[i], name) == 0)
 			return trouble("%s is not in this version yet", name);
-	return trouble("unknown verb %s; there are: status blocked watch explain check selftest probe reload", name);
+	return trouble("unknown verb %s; there are: status blocked watch explain check selftest probe reload "
+		       "quarantine release", name);
 }
 
 static int run(int argc, char **argv)

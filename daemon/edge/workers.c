@@ -14,6 +14,7 @@ struct worker {
 	uint64_t serial;
 	int32_t pid;
 	uint64_t case_id; /* 0: idle */
+	bool background;  /* it is one for which nobody waited when it began */
 	uint64_t since_ns;
 };
 
@@ -96,12 +97,17 @@ static bool is_idle(const struct worker *worker)
 	return worker->handler.fd >= 0 && worker->case_id == 0;
 }
 
-bool workers_idle(const struct workers *workers)
+bool workers_idle(const struct workers *workers, bool background)
 {
-	for (int i = 0; i < WORKERS_MAX; i++)
-		if (is_idle(&workers->all[i]))
-			return true;
-	return false;
+	unsigned there = 0, idle = 0, behind = 0;
+
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		const struct worker *worker = &workers->all[i];
+		there += worker->handler.fd >= 0;
+		idle += is_idle(worker);
+		behind += worker->handler.fd >= 0 && worker->case_id && worker->background;
+	}
+	return idle > 0 && (!background || behind == 0 || behind + 1 < there);
 }
 
 bool workers_hasher_full(const struct workers *workers)
@@ -109,7 +115,13 @@ bool workers_hasher_full(const struct workers *workers)
 	return workers->hasher.handler.fd >= 0 && workers->asked_count == HASHES_MAX;
 }
 
-bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framing, int fd, uint64_t now)
+bool workers_hasher_busy(const struct workers *workers)
+{
+	return workers->hasher.handler.fd >= 0 && workers->asked_count > 0;
+}
+
+bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framing, int fd, bool background,
+		  uint64_t now)
 {
 	struct scan_request request = {.version = WIRE_VERSION, .framing = framing, .case_id = case_id};
 
@@ -119,6 +131,7 @@ bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framin
 			continue;
 		if (frame_send(worker->handler.fd, &request, sizeof(request), fd) == 0) {
 			worker->case_id = case_id;
+			worker->background = background;
 			worker->since_ns = now;
 			return true;
 		}

@@ -78,6 +78,21 @@ static uint64_t identity_of(const struct entry *entries, size_t count, const cha
 	return identity;
 }
 
+static void entry_note(struct definitions *out, const struct entry *entry)
+{
+	struct definition_file *file;
+
+	out->bytes += entry->size;
+	if (entry->time_ns > out->newest_ns)
+		out->newest_ns = entry->time_ns;
+	if (out->listed == DEFINITION_FILES_MAX)
+		return;
+	file = &out->list[out->listed++];
+	memcpy(file->name, entry->name, strnlen(entry->name, sizeof(file->name) - 1));
+	file->size = entry->size;
+	file->time_ns = entry->time_ns;
+}
+
 int definitions_look(int directory, const char *engine_version, const struct scanner_settings *settings,
 		     struct definitions *out)
 {
@@ -103,8 +118,7 @@ int definitions_look(int directory, const char *engine_version, const struct sca
 	closedir(folder);
 	qsort(entries, count, sizeof(*entries), by_name);
 	for (size_t i = 0; i < count; i++)
-		if (entries[i].time_ns > out->newest_ns)
-			out->newest_ns = entries[i].time_ns;
+		entry_note(out, &entries[i]);
 	out->files = (unsigned)count;
 	if (count > 0) {
 		out->identity = identity_of(entries, count, engine_version, settings);

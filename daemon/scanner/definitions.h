@@ -12,6 +12,9 @@ struct definitions {
 	uint64_t identity;  /* of their names, sizes and times, the engine's version and the settings that change
 			       verdicts; never 0 where there are files */
 	uint64_t newest_ns; /* CLOCK_REALTIME of the newest file's change */
+	uint64_t bytes;     /* of all files */
+	unsigned listed;    /* of the files, those in `list`: the first ones by name; name, size and time are set */
+	struct definition_file list[DEFINITION_FILES_MAX];
 };
 
 /* directory is borrowed. 0, or -errno (the folder is gone or may not be read: then none). */

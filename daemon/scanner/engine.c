@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -222,27 +223,49 @@ static int canary_load(struct engine *engine, int own_dir)
 	return result == CL_SUCCESS && count != 1 ? CL_EMALFDB : result;
 }
 
-/* "daily 27500, main 62, bytecode 335", as far as there are such files; else the identity in short. */
-static void version_name(int definitions_fd, struct engine_report *report)
+/* What the header of a signed database says. false: it is none. Verified is what has been loaded: libclamav looks at
+ * the signature of a .cvd and of nothing else. */
+static bool header_read(int definitions_fd, struct definition_file *file)
 {
-	static const char *const parts[] = {"daily", "main", "bytecode"};
-	char path[64];
+	const char *dot = strrchr(file->name, '.');
+	bool cvd = dot && !strcasecmp(dot, ".cvd");
+	struct cl_cvd *head;
+	char path[128];
+
+	if (!cvd && !(dot && (!strcasecmp(dot, ".cld") || !strcasecmp(dot, ".cud"))))
+		return false;
+	file->verified = cvd ? VERIFIED_YES : VERIFIED_NO;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", definitions_fd, file->name);
+	head = cl_cvdhead(path);
+	if (!head)
+		return false;
+	file->version = head->version;
+	file->signatures = head->sigs;
+	file->built_ns = head->stime * 1000000000ull;
+	cl_cvdfree(head);
+	return true;
+}
+
+/* "daily 27500, main 62, bytecode 335", as far as there are such files; else the identity in short. */
+static void sources_read(int definitions_fd, struct engine_report *report)
+{
+	struct definitions *definitions = &report->definitions;
 	size_t used = 0;
 
 	report->text[0] = 0;
-	for (size_t i = 0; i < 2 * sizeof(parts) / sizeof(parts[0]); i++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s.%s", definitions_fd, parts[i / 2],
-			 i % 2 ? "cld" : "cvd");
-		struct cl_cvd *head = access(path, R_OK) == 0 ? cl_cvdhead(path) : NULL;
-		if (!head)
+	report->built_ns = 0;
+	for (unsigned i = 0; i < definitions->listed; i++) {
+		struct definition_file *file = &definitions->list[i];
+		if (!header_read(definitions_fd, file) || used >= sizeof(report->text) / 2)
 			continue;
-		used += (size_t)snprintf(report->text + used, sizeof(report->text) - used, "%s%s %u", used ? ", " : "",
-					 parts[i / 2], head->version);
-		cl_cvdfree(head);
+		if (file->built_ns > report->built_ns)
+			report->built_ns = file->built_ns;
+		used += (size_t)snprintf(report->text + used, sizeof(report->text) - used, "%s%.*s %u",
+					 used ? ", " : "", (int)(strlen(file->name) - 4), file->name, file->version);
 	}
 	if (!used)
 		snprintf(report->text, sizeof(report->text), "%08llx",
-			 (unsigned long long)report->definitions.identity & 0xffffffffu);
+			 (unsigned long long)definitions->identity & 0xffffffffu);
 }
 
 static void load_failed(struct engine_report *report, const char *what, int code)
@@ -279,7 +302,7 @@ static bool load_all(struct engine *engine, int definitions_fd, int own_dir, str
 		load_failed(report, "the definitions cannot be compiled", code);
 		return false;
 	}
-	version_name(definitions_fd, report);
+	sources_read(definitions_fd, report);
 	return true;
 }
 

@@ -4,6 +4,8 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "canary.h"
@@ -18,6 +21,7 @@
 #include "frame.h"
 #include "log.h"
 #include "nest.h"
+#include "room.h"
 
 #define BEAT_NS 250000000u
 #define LOOK_NS 2000000000u
@@ -33,7 +37,12 @@ struct loader {
 	struct engine_report report; /* of the engine in use, or why there is none */
 	uint64_t tried;              /* identity that was loaded, or failed; 0: the folder was empty or gone */
 	uint64_t seen;               /* at the latest look */
-	bool has_folder, looked;
+	bool looked;
+	char folder[LEASH_TEXT];  /* its path, or empty: then only the descriptor is known */
+	uint64_t empty, resident; /* bytes in memory without an engine; of the engine in use, about */
+	uint64_t since_ns;        /* CLOCK_REALTIME: in use since then */
+	enum definitions_refusal refusal;
+	char refused[256];              /* why newer ones are not in use; empty: they are */
 	const struct engine *canary_of; /* the engine whose canary the keeper knows */
 	uint64_t beat_ns, look_ns, turn_ns;
 };
@@ -42,8 +51,14 @@ static void say(struct loader *loader, enum leash_kind kind, uint64_t value, con
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind, .value = value};
 
-	if (kind == LEASH_LOADED)
+	if (kind == LEASH_LOADED) {
 		frame.time_ns = loader->report.definitions.newest_ns;
+		frame.built_ns = loader->report.built_ns;
+		frame.since_ns = loader->since_ns;
+		frame.bytes = loader->report.definitions.bytes;
+		frame.memory = loader->resident;
+		frame.files = loader->report.definitions.files;
+	}
 	snprintf(frame.text, sizeof(frame.text), "%s", text);
 	frame_send(FD_LEASH, &frame, sizeof(frame), -1);
 }
@@ -145,12 +160,18 @@ static void on_serving(void *owner, unsigned workers)
 
 static void loaded_say(struct loader *loader)
 {
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_DEFINITION};
 	char text[LEASH_TEXT];
 	size_t used = (size_t)snprintf(text, sizeof(text), "%s", loader->report.text);
 
 	for (int i = 0; i < 2; i++)
 		if (loader->nest.trouble[i][0])
 			used += (size_t)snprintf(text + used, sizeof(text) - used, "; %s", loader->nest.trouble[i]);
+	for (unsigned i = 0; loader->engine && i < loader->report.definitions.listed; i++) {
+		frame.value = i;
+		frame.definition = loader->report.definitions.list[i];
+		frame_send(FD_LEASH, &frame, sizeof(frame), -1);
+	}
 	say(loader, LEASH_LOADED, loader->report.signatures, text);
 }
 
@@ -195,20 +216,44 @@ static void on_loading(void *owner)
 	beat(loader);
 }
 
-/* There is nothing to load, or it does not load: what is in use stays, if there is anything. */
-static void definitions_refused(struct loader *loader, const struct engine_report *report)
+/* Told once, not every two seconds. */
+static void refusal_set(struct loader *loader, enum definitions_refusal refusal, const char *why)
 {
 	char text[LEASH_TEXT];
 
-	if (loader->engine) {
-		snprintf(text, sizeof(text), "the old definitions stay in use: %s", report->text);
+	if (loader->refusal == refusal && !strcmp(loader->refused, why))
+		return;
+	if (refusal != DEFINITIONS_NEWEST && !(refusal == DEFINITIONS_NO_ROOM && refusal == loader->refusal)) {
+		snprintf(text, sizeof(text), "the old definitions stay in use: %s", why);
 		say(loader, LEASH_LOG, 0, text);
+	}
+	loader->refusal = refusal;
+	snprintf(loader->refused, sizeof(loader->refused), "%s", why);
+	say(loader, LEASH_REFUSED, refusal, loader->refused);
+}
+
+/* There is nothing to load, or it does not load: what is in use stays, if there is anything. */
+static void definitions_refused(struct loader *loader, enum definitions_refusal refusal,
+				const struct engine_report *report)
+{
+	if (loader->engine) {
+		refusal_set(loader, refusal, report->text);
 	} else {
 		loader->report = *report;
 		loader->report.signatures = 0;
 		nest_definitions(&loader->nest, NULL, 0, 0);
 	}
 	loaded_say(loader);
+}
+
+/* Bytes that the engine in use takes: what we hold now, less what we held before there was one. */
+static void measure(struct loader *loader)
+{
+	uint64_t resident;
+
+	malloc_trim(0);
+	resident = room_resident();
+	loader->resident = resident > loader->empty ? resident - loader->empty : 0;
 }
 
 static void definitions_load(struct loader *loader)
@@ -220,45 +265,99 @@ static void definitions_load(struct loader *loader)
 	engine = engine_load(&loader->settings, FD_DEFINITIONS, FD_OWN_DIR, on_loading, loader, &report);
 	loader->tried = report.definitions.identity;
 	if (!engine) {
-		definitions_refused(loader, &report);
+		malloc_trim(0);
+		definitions_refused(loader, DEFINITIONS_BROKEN, &report);
 		return;
 	}
 	loader->report = report;
 	loader->engine = engine;
 	loader->canary_of = NULL;
+	loader->since_ns = wall_ns();
 	nest_definitions(&loader->nest, engine, report.definitions.identity, report.signatures);
 	engine_free(old);
+	measure(loader);
+	refusal_set(loader, DEFINITIONS_NEWEST, "");
 	loaded_say(loader);
+}
+
+/* Would a second engine fit beside the first? Where there is none to lose, it is tried in any case. */
+static bool has_room(struct loader *loader, struct engine_report *report)
+{
+	const struct definitions *used = &loader->report.definitions;
+	uint64_t needed, available;
+	const char *limit;
+
+	if (!loader->engine)
+		return true;
+	needed = room_needed(report->definitions.bytes, used->bytes, loader->resident);
+	available = room_available("/proc", "/sys/fs/cgroup", &limit);
+	if (needed <= available)
+		return true;
+	snprintf(report->text, sizeof(report->text),
+		 "the new ones would take about %" PRIu64 " MB beside them, and %s leaves %" PRIu64 " MB", needed >> 20,
+		 limit, available >> 20);
+	return false;
+}
+
+/* The folder may have been made anew, or another put in its place: found by its path again. Where we may not walk there
+ * (the keeper could), the one that it gave us is looked at. */
+static bool folder_open(struct loader *loader)
+{
+	struct stat status;
+	int fd = loader->folder[0] ? open(loader->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (fd >= 0) {
+		bool moved = dup3(fd, FD_DEFINITIONS, O_CLOEXEC) >= 0;
+		close(fd);
+		return moved;
+	}
+	if (loader->folder[0] && (errno == ENOENT || errno == ENOTDIR))
+		return false;
+	return fstat(FD_DEFINITIONS, &status) == 0 && status.st_nlink > 0;
+}
+
+/* What is there to load; report->text says why nothing is. */
+static void folder_look(struct loader *loader, struct engine_report *report)
+{
+	if (!folder_open(loader))
+		snprintf(report->text, sizeof(report->text), "there is no folder of definitions");
+	else if (definitions_look(FD_DEFINITIONS, engine_version(), &loader->settings, &report->definitions) < 0)
+		snprintf(report->text, sizeof(report->text), "the folder of the definitions cannot be read");
+	else if (report->definitions.files == 0)
+		snprintf(report->text, sizeof(report->text), "there are no definitions in the folder");
 }
 
 /* Every two seconds: has the folder changed? While something is loaded, it must have come to rest first. */
 static void definitions_check(struct loader *loader)
 {
-	struct engine_report report = {.text = "there is no folder of definitions"};
+	struct engine_report report = {0};
 	uint64_t now = now_ns(), before = loader->seen;
 
 	if (loader->looked && now - loader->look_ns < LOOK_NS)
 		return;
 	loader->look_ns = now;
-	if (loader->has_folder &&
-	    definitions_look(FD_DEFINITIONS, engine_version(), &loader->settings, &report.definitions) == 0) {
-		if (report.definitions.files == 0)
-			snprintf(report.text, sizeof(report.text), "there are no definitions in the folder");
-	} else if (loader->has_folder) {
-		snprintf(report.text, sizeof(report.text), "the folder of the definitions cannot be read");
-	}
+	folder_look(loader, &report);
 	loader->seen = report.definitions.identity;
+	/* What is in use is in the folder again, after something else was that could not be used. */
+	if (loader->engine && loader->seen == loader->report.definitions.identity) {
+		loader->tried = loader->seen;
+		refusal_set(loader, DEFINITIONS_NEWEST, "");
+	}
 	if (loader->looked && loader->seen == loader->tried)
 		return;
 	if (loader->engine && loader->seen != before)
 		return;
 	loader->looked = true;
-	if (report.definitions.files > 0) {
+	if (report.definitions.files > 0 && has_room(loader, &report)) {
 		definitions_load(loader);
 		return;
 	}
+	if (report.definitions.files > 0) { /* `tried` stays: it is looked at again */
+		refusal_set(loader, DEFINITIONS_NO_ROOM, report.text);
+		return;
+	}
 	loader->tried = 0;
-	definitions_refused(loader, &report);
+	definitions_refused(loader, DEFINITIONS_GONE, &report);
 }
 
 /* ---- start ---- */
@@ -272,7 +371,7 @@ static bool settings_are_sane(const struct scanner_settings *settings)
 	       settings->max_depth <= 100 && settings->scan_time_ms > 0 && settings->deny_types < 1u << DENY_TYPES;
 }
 
-static int settings_receive(struct scanner_settings *settings)
+static int settings_receive(struct scanner_settings *settings, char folder[LEASH_TEXT])
 {
 	struct pollfd leash = {.fd = FD_LEASH, .events = POLLIN};
 	struct leash_frame frame;
@@ -289,6 +388,8 @@ static int settings_receive(struct scanner_settings *settings)
 	if (frame.version != WIRE_VERSION || frame.kind != LEASH_START || !settings_are_sane(&frame.scanner))
 		return -EPROTO;
 	*settings = frame.scanner;
+	frame.text[sizeof(frame.text) - 1] = 0;
+	memcpy(folder, frame.text, sizeof(frame.text));
 	return 0;
 }
 
@@ -371,11 +472,10 @@ int loader_run(void)
 	prctl(PR_SET_NAME, "mailward-loader", 0, 0, 0);
 	loader.gate_fd = -1;
 	descriptors_close();
-	if (settings_receive(&loader.settings) < 0) {
+	if (settings_receive(&loader.settings, loader.folder) < 0) {
 		log_line("no usable settings came from the keeper");
 		return 1;
 	}
-	loader.has_folder = fcntl(FD_DEFINITIONS, F_GETFD) >= 0;
 	wrong = rights_drop(&loader.settings, parent);
 	if (!wrong)
 		wrong = loader_open(&loader);
@@ -386,6 +486,7 @@ int loader_run(void)
 		return 1;
 	}
 	nest_tend(&loader.nest); /* the hasher, before there is anything in memory */
+	loader.empty = room_resident();
 	for (;;) {
 		definitions_check(&loader);
 		int wait = nest_tend(&loader.nest);

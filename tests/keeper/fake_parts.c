@@ -43,6 +43,7 @@
 #include "rights.h"
 #include "selftest.h"
 #include "shared.h"
+#include "steward_process.h"
 #include "wire.h"
 
 static struct policy table;
@@ -411,5 +412,33 @@ int recorder_run(void)
 		}
 		if (!has_word(words, "silent"))
 			tell(LEASH_BEAT, 0, "", -1);
+	}
+}
+
+/* ---- steward ---- */
+
+int steward_run(void)
+{
+	struct leash_frame frame;
+
+	if (rights_steward() < 0) {
+		tell(LEASH_LOG, 0, rights_why(), -1);
+		return 4;
+	}
+	tell(LEASH_READY, 0, "", -1);
+	for (;;) {
+		struct pollfd leash = {.fd = FD_LEASH, .events = POLLIN};
+		if (poll(&leash, 1, 200) > 0) {
+			int fd = -1;
+			if (frame_receive(FD_LEASH, &frame, sizeof(frame), &fd))
+				return 0;
+			if (fd >= 0)
+				close(fd);
+			if (frame.kind == LEASH_STOP)
+				return 0;
+			if (frame.kind == LEASH_POLICY_END)
+				tell(LEASH_LOG, 0, "has the policy in force", -1);
+		}
+		tell(LEASH_BEAT, 0, "", -1);
 	}
 }

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The rooms of the steward, and what they share. One thread: whoever has long work does it in slices, from its
+ * *_turn(), which is called in each turn of the loop and says whether there is more to do at once.
+ *
+ *   steward.c             the process: its start, its loop, the keeper's frames, the gate's, who asks it
+ *   steward_clients.c     connections of the tool: one question each, rows as they find room
+ *   steward_quarantine.c  what is moved away, kept, given back
+ *
+ * A room gets three calls: NAME_open() at the start, NAME_policy() whenever another policy or other roots are in force
+ * (also the first time: nothing is known of either before), NAME_turn().
+ */
+#ifndef MAILWARD_STEWARD_STATE_H
+#define MAILWARD_STEWARD_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "loop.h"
+#include "policy.h"
+#include "shared.h"
+#include "steward.h"
+
+#define STEWARD_SECOND 1000000000ull
+
+/* A directory that a watch consists of, as the gate has it. */
+struct steward_root {
+	int fd;         /* O_RDONLY directory; the steward's */
+	uint32_t watch; /* index in the policy */
+};
+
+struct steward;
+
+/* A connection of the tool. */
+struct steward_client {
+	struct loop_handler handler;
+	struct steward *steward;
+	struct steward_ask ask; /* checked: version, verb, terminated texts, path_size */
+	int fd;                 /* what came with it, or -1; closed by steward_clients.c */
+	uint32_t uid;           /* of who asks; UINT32_MAX: not known */
+	bool used, asked, full;
+	uint64_t quiet_since_ns;
+	uint64_t position; /* the verb's: how far its rows have been sent. 0 at first */
+	uint64_t begun_ns; /* CLOCK_MONOTONIC */
+};
+
+enum steward_next {
+	STEWARD_NEXT_ROW,   /* row_out is to be sent; the last has more = 0 */
+	STEWARD_NEXT_LATER, /* not yet: asked again in each turn */
+};
+/* A verb: asked again and again for its rows, each of which is sent before the next is asked for. row_out is all zero
+ * but for the version. */
+typedef enum steward_next (*steward_answer)(struct steward *steward, struct steward_client *client,
+					    struct steward_row *row_out);
+
+struct quarantine; /* steward_quarantine.c */
+
+struct steward {
+	struct loop loop;
+	struct loop_handler leash, gate, signals;
+	const struct status_page *page;
+	uint64_t beat_ns;
+	bool stopping;
+
+	/* In force. policy NULL: none yet. */
+	const struct policy *policy;
+	uint32_t root_count;
+	struct steward_root roots[ROOTS_MAX];
+	/* On its way from the keeper. */
+	const struct policy *staged_policy;
+	uint32_t staged_root_count;
+	struct steward_root staged_roots[ROOTS_MAX];
+
+	struct quarantine *quarantine;
+};
+
+/* ---- steward.c ---- */
+__attribute__((format(printf, 1, 2))) void steward_log(const char *format, ...); /* one line, by way of the keeper */
+/* We are alive: call it between the steps of long work. */
+void steward_alive(struct steward *steward);
+/* A frame to the gate (fd borrowed, or -1). 0 or -errno; -ENOTCONN: there is no gate now. */
+int steward_tell_gate(struct steward *steward, const struct steward_reply *reply, int fd);
+
+/* ---- steward_clients.c ---- */
+int steward_clients_open(struct steward *steward, int listener); /* 0 or -errno */
+bool steward_clients_turn(struct steward *steward);
+/* Fills the last row. text may be NULL. Returns STEWARD_NEXT_ROW. */
+__attribute__((format(printf, 3, 4))) enum steward_next steward_end(struct steward_row *row, int result,
+								    const char *format, ...);
+
+/* ---- steward_quarantine.c ---- */
+int quarantine_open(struct steward *steward); /* 0 or -errno */
+void quarantine_policy(struct steward *steward);
+bool quarantine_turn(struct steward *steward, uint64_t now);
+/* A STEWARD_QUARANTINE or STEWARD_ANOTHER_NAME; fd is borrowed. Replies to the gate. */
+void quarantine_take(struct steward *steward, const struct steward_request *request, int fd);
+enum steward_next quarantine_list(struct steward *steward, struct steward_client *client, struct steward_row *row);
+enum steward_next quarantine_show(struct steward *steward, struct steward_client *client, struct steward_row *row);
+enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row);
+enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row);
+enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
+#endif

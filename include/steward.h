@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the steward hears and says: the gate (struct steward_request, struct steward_reply; one socket, handed out by
+ * the keeper) and the tool (struct steward_ask, struct steward_row; RUNTIME/steward.sock). As with all frames: one
+ * struct in each direction, at most one descriptor, checked as hostile by who receives. Times are CLOCK_REALTIME, ns.
+ */
+#ifndef MAILWARD_STEWARD_H
+#define MAILWARD_STEWARD_H
+
+#include "attachment.h"
+#include "verdict.h"
+#include "wire.h"
+
+#define STEWARD_SOCKET "steward.sock"
+
+/* ---- gate -> steward ---- */
+enum steward_request_kind {
+	STEWARD_QUARANTINE = 1, /* fd: the file. It is to be moved away; somebody may wait for it */
+	STEWARD_EMPTY,          /* fd: the file, in a postfix queue: a copy is kept, the file truncated */
+	STEWARD_ANOTHER_NAME,   /* fd: the file, of which a name was moved before: it was found under another one */
+	STEWARD_FINDING,        /* the finding of a STEWARD_SCAN, by its case_id; result: 0 or -errno */
+	STEWARD_REQUESTS
+};
+
+struct steward_request {
+	uint32_t version;             /* WIRE_VERSION */
+	uint32_t kind;                /* enum steward_request_kind */
+	uint64_t case_id;             /* comes back in the reply */
+	uint32_t watch;               /* index in the policy in force */
+	int32_t result;               /* STEWARD_FINDING */
+	struct generation generation; /* what was judged */
+	struct verdict verdict;
+	uint64_t definitions; /* identity of those it was judged with */
+	uint64_t judged_ns;
+	uint32_t has_digest;
+	uint32_t which;     /* enum policy_case that decided */
+	uint8_t digest[32]; /* SHA-256, where has_digest */
+	char policy[320];   /* "file:line" that decided */
+	char detail[160];   /* as in struct scan_reply, these three */
+	char queue_id[32];
+	char message_id[256];
+};
+
+/* ---- steward -> gate ---- */
+enum steward_reply_kind {
+	STEWARD_DONE = 1, /* to a STEWARD_QUARANTINE, STEWARD_EMPTY or STEWARD_ANOTHER_NAME, by its case_id */
+	STEWARD_SCAN,     /* fd: a file to be judged with this rank; a STEWARD_FINDING with the same case_id follows */
+	STEWARD_REPLIES
+};
+
+struct steward_reply {
+	uint32_t version;
+	uint32_t kind; /* enum steward_reply_kind */
+	uint64_t case_id;
+	int32_t result; /* 0, or -errno: nothing was moved and nothing lost */
+	uint32_t moved; /* names that were taken away so far */
+	uint32_t links; /* names that the file had */
+	uint32_t rank;  /* STEWARD_SCAN: enum rank of queue.h */
+	char id[32];    /* of the quarantined object, [A-Za-z0-9_-]+; empty where result is not 0 */
+};
+
+/* ---- tool -> steward; one question on a connection ---- */
+enum steward_verb {
+	STEWARD_LIST = 1, /* of the quarantine */
+	STEWARD_SHOW,     /* id: one object, then a row for each of its names */
+	STEWARD_RESTORE,  /* id */
+	STEWARD_RELEASE,  /* id: restore, and allow that content */
+	STEWARD_DELETE,   /* id: for good */
+	STEWARD_VERBS
+};
+
+struct steward_ask {
+	uint32_t version;
+	uint32_t verb;               /* enum steward_verb */
+	char id[32];                 /* of the object; zero-terminated */
+	uint64_t since_ns, until_ns; /* for verbs that take a time */
+	uint32_t flags;              /* of the verb */
+	uint32_t path_size;          /* bytes in path */
+	char name[SIGNATURE_SIZE];   /* a signature, for verbs that take one; zero-terminated */
+	uint8_t digest[32];
+	char text[256]; /* a reason, for verbs that take one; zero-terminated */
+	char path[4096];
+};
+
+/* ---- steward -> tool; rows until one with more = 0 ---- */
+enum steward_row_kind {
+	STEWARD_ROW_END = 1, /* no more: result and text say how it ended */
+	STEWARD_ROW_ITEM,    /* item */
+	STEWARD_ROW_NAME,    /* path: one of its names; number: enum quarantine_name_state */
+	STEWARD_ROW_KINDS
+};
+enum quarantine_state {
+	QUARANTINED = 1,
+	QUARANTINE_INCOMPLETE, /* it has names that were not found yet */
+	QUARANTINE_STATES
+};
+#define QUARANTINE_STATE_NAMES                                                                                         \
+	{                                                                                                              \
+		"", "complete", "names-missing"                                                                        \
+	}
+
+struct quarantine_item {
+	char id[32];
+	uint64_t time_ns; /* when it was moved */
+	uint64_t size;    /* bytes */
+	uint32_t uid, gid, mode;
+	uint32_t links; /* names that the file had when it was moved */
+	uint32_t moved; /* of these, those that were moved */
+	uint32_t state; /* enum quarantine_state */
+	uint32_t has_digest;
+	uint32_t which; /* enum policy_case */
+	uint8_t digest[32];
+	struct verdict verdict;
+	uint64_t definitions;
+	char watch[1024];
+	char policy[320];
+	char detail[160];
+	char queue_id[32];
+	char message_id[256];
+};
+
+struct steward_row {
+	uint32_t version;
+	uint32_t kind;  /* enum steward_row_kind */
+	uint32_t more;  /* 0: the last one */
+	int32_t result; /* of the last one: 0, or -errno and text */
+	uint64_t number;
+	uint32_t path_size;
+	uint32_t reserved;
+	char text[512]; /* a sentence; zero-terminated, may hold bytes of a hostile name */
+	struct quarantine_item item;
+	char path[4096];
+};
+
+#endif
