@@ -22,6 +22,10 @@ void asking_hear(struct gate *gate)
 
 	if (result == -EAGAIN)
 		return;
+	if (result == 0 && reply.version == WIRE_VERSION && reply.kind == STEWARD_SCAN && fd >= 0) {
+		behind_take(gate, fd, reply.case_id, reply.rank);
+		return;
+	}
 	if (result < 0 && result != -EBADMSG)
 		steward_gone(gate);
 	if (fd >= 0)

@@ -109,7 +109,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 		if (!tested)
 			count_answer(gate, &decision);
 		count_wait(gate->status, now - waiting->since_ns);
-	} else if (decision.answer == ANSWER_DENY) {
+	} else if (decision.answer == ANSWER_DENY && decision.would) {
 		count(&gate->status->would_deny);
 	}
 	if (tell && !tested)

@@ -7,7 +7,8 @@
  *   knowing.c   what is known of a file, by us and by the kernel side
  *   judging.c   cases: whose turn, digest, scan, verdict -> its waiters are answered
  *   telling.c   after an answer: the record for the history
- *   asking.c    the steward, which moves files for us and has files judged
+ *   asking.c    the steward, which moves files for us
+ *   behind.c    the steward, which has files judged that nobody waits for
  *   coverage.c  the policy in force: roots, marks, the kernel side's orders
  *   showing.c   what status says of each watch
  *
@@ -39,6 +40,8 @@
 #define OPENERS_MAX 512u
 #define IGNORED_MAX 65536u /* a power of two */
 #define WITHDRAWN_MAX 256u
+#define BEHIND_MAX 64u
+#define WATCH_NONE UINT32_MAX /* of a case that a sweep began outside of all watches */
 #define PROGRAMS_MAX (MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX)
 
 /* An access that waits for a case; its place is its descriptor's number. */
@@ -77,6 +80,12 @@ struct basis {
 	const struct generation *judged;    /* what was judged */
 	bool keep;                          /* for later accesses too: nobody could write meanwhile */
 	const struct hook_verdict *present; /* what the kernel side says of it already; NULL: not known */
+};
+
+/* A file that the steward wants judged. */
+struct behind {
+	uint64_t id;      /* the steward's */
+	uint64_t case_id; /* 0: free */
 };
 
 /* Mail software of a policy: the programs by which it is known. */
@@ -131,6 +140,9 @@ struct gate {
 
 	/* Workers whose verdicts count no more, wherever these lie; beyond these, all that was judged before then. */
 	uint64_t withdrawn[WITHDRAWN_MAX], withdrawn_count, distrusted_ns;
+
+	struct behind behind[BEHIND_MAX];
+	uint32_t behind_count;
 
 	struct waiting waiting[SLOTS_MAX];
 	struct finding pending[PENDING_MAX];
@@ -208,6 +220,14 @@ void telling_explain(struct gate *gate);                         /* a question f
 
 /* asking.c */
 void asking_hear(struct gate *gate); /* what the steward says */
+
+/* behind.c */
+/* A STEWARD_SCAN; fd (taken over) is the file, id and rank are the steward's. A STEWARD_FINDING follows, here or with
+ * the end of its case; result -EAGAIN: the file changed meanwhile, -EBUSY: no room now, -ENOENT: a recheck of what no
+ * watch judges, -EINVAL: no regular file. */
+void behind_take(struct gate *gate, int fd, uint64_t id, uint32_t rank);
+/* The case ends. finding NULL: without one. */
+void behind_finished(struct gate *gate, const struct file_case *file_case, const struct finding *finding);
 
 /* coverage.c */
 void coverage_stage(struct gate *gate, const struct policy *policy);

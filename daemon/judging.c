@@ -43,11 +43,13 @@ static void give_back_pending(struct gate *gate, struct file_case *file_case)
 static void end(struct gate *gate, struct file_case *file_case)
 {
 	give_back_pending(gate, file_case);
+	behind_finished(gate, file_case, NULL);
 	accesses_close(gate->accesses, file_case->fd);
 	cases_end(gate->cases, file_case);
 }
 
-/* A scan after a write, in a watch that never denies: nobody asked, and yet it is to be told. */
+/* Nobody opened it, and yet it is to be told: a scan after a write, in a watch that never denies; mail that turns out
+ * infected after it was let in. */
 static void tell_unasked(struct gate *gate, const struct file_case *file_case, const struct finding *finding,
 			 uint64_t now)
 {
@@ -55,9 +57,15 @@ static void tell_unasked(struct gate *gate, const struct file_case *file_case, c
 	struct waiting nobody = {
 		.access = {.fd = file_case->fd}, .watch = file_case->watch, .since_ns = now, .case_owns = true};
 
-	if (finding->verdict.kind == VERDICT_INFECTED &&
-	    (watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store)))
-		door_settle(gate, &nobody, finding, (struct basis){0}, PHASE_CLOSE, now);
+	bool behind = rank_is_background((enum rank)file_case->rank);
+	enum record_phase phase = !behind ? PHASE_CLOSE : file_case->rank == RANK_RECHECK ? PHASE_RECHECK : PHASE_SWEEP;
+
+	if (finding->verdict.kind != VERDICT_INFECTED || watch->mode == MODE_OFF ||
+	    !(behind || watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store)))
+		return;
+	if (phase == PHASE_RECHECK)
+		count(&gate->status->rechecked_bad);
+	door_settle(gate, &nobody, finding, (struct basis){0}, phase, now);
 }
 
 void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
@@ -66,6 +74,8 @@ void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
 	uint32_t at = 0;
 
 	while ((each = cases_each(gate->cases, &at))) {
+		if (each->watch == WATCH_NONE)
+			continue;
 		each->watch = map[each->watch];
 		if (each->watch == UINT32_MAX)
 			end(gate, each); /* its waiters went on */
@@ -82,7 +92,8 @@ static void finish(struct gate *gate, struct file_case *file_case, const struct 
 	if (keep)
 		memory_keep(gate->memory, &file_case->generation, finding,
 			    file_case->has_digest ? file_case->digest : NULL, now);
-	if (file_case->first == NO_SLOT) {
+	behind_finished(gate, file_case, finding);
+	if (file_case->first == NO_SLOT && file_case->watch != WATCH_NONE) {
 		knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
 		tell_unasked(gate, file_case, finding, now);
 	}
@@ -131,7 +142,8 @@ static bool may_be_written(const struct gate *gate, const struct file_case *file
 {
 	if (scope_is_overlay(file_case->fd))
 		return true;
-	if (store_forbids_lease((enum store)gate->policy->watches[file_case->watch].store))
+	if (file_case->watch != WATCH_NONE &&
+	    store_forbids_lease((enum store)gate->policy->watches[file_case->watch].store))
 		return false;
 	return !memory_no_writer(file_case->fd);
 }
@@ -159,10 +171,12 @@ static bool prepare(struct gate *gate, struct file_case *file_case)
 
 static void start_scan(struct gate *gate, struct file_case *file_case, uint64_t now)
 {
-	const struct policy_watch *watch = &gate->policy->watches[file_case->watch];
-	enum framing framing = watch->store == STORE_POSTFIX_QUEUE ? FRAMING_POSTFIX_QUEUE : FRAMING_NONE;
+	enum framing framing = FRAMING_NONE;
 
 	bool background = rank_is_background(cases_rank(file_case));
+
+	if (file_case->watch != WATCH_NONE && gate->policy->watches[file_case->watch].store == STORE_POSTFIX_QUEUE)
+		framing = FRAMING_POSTFIX_QUEUE;
 
 	if (!workers_scan(gate->workers, file_case->id, framing, file_case->fd, background, now))
 		return;
@@ -398,6 +412,7 @@ static void hear_definitions(struct gate *gate, const struct workers_event *even
 	if (event->signatures) {
 		gate->definitions = event->definitions;
 		kernel_memory_definitions(gate->kernel, gate->definitions);
+		__atomic_store_n(&gate->status->definitions, gate->definitions, __ATOMIC_RELEASE);
 	} else if (!gate->told_definitions) {
 		gate->definitions = 0;
 	}

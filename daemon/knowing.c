@@ -74,7 +74,8 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 	if (!kernel_memory_full(gate->kernel) || watch->mode == MODE_OFF)
 		return;
 	policy_decide(watch, &finding->verdict, &decision);
-	verdict.answer = decision.would ? ANSWER_ALLOW : (uint8_t)decision.answer;
+	/* From a queue nobody is denied; what it is to give up is not there for the next who opens it. */
+	verdict.answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint8_t)decision.answer;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
 		memory_lasts(&finding->verdict);
 	refused_there = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);

@@ -294,7 +294,7 @@ static void explain_known(const struct gate *gate, const struct finding *known, 
 	reply->judged_ns = known->judged_ns;
 	memcpy(reply->detail, known->detail, sizeof(reply->detail));
 	policy_decide(&gate->policy->watches[reply->watch], &known->verdict, &decision);
-	reply->answer = decision.would ? ANSWER_ALLOW : (uint32_t)decision.answer;
+	reply->answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint32_t)decision.answer;
 	*place = decision.place;
 }
 

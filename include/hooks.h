@@ -29,7 +29,7 @@
 
 /* Counts up with every change to this file or to what the programs make of it: pinned objects of another version are
  * replaced, not used. */
-#define HOOKS_VERSION 1
+#define HOOKS_VERSION 2
 #define HOOKS_DIR "/sys/fs/bpf/mailward"
 #define HOOKS_WATCHES 64 /* WATCHES_MAX */
 
@@ -116,10 +116,15 @@ struct hook_folder {
  */
 
 /* ---- orders ---- */
+enum hook_refuses {
+	HOOK_REFUSES_NOTHING = 0, /* mbox, mdbox */
+	HOOK_REFUSES,             /* store_may_hold(): with EPERM */
+	HOOK_REFUSES_AS_ABSENT,   /* store_may_empty(): what is infected, at an open, with ENOENT */
+};
 struct hook_watch {
 	uint8_t mode;       /* enum watch_mode: only MODE_ENFORCE refuses */
 	uint8_t store;      /* enum store: which names are control files */
-	uint8_t may_refuse; /* store_may_hold(): 0 for mbox, mdbox, postfix-queue: nothing is ever refused there */
+	uint8_t may_refuse; /* enum hook_refuses */
 	uint8_t down;       /* enum answer while no gate lives */
 	uint8_t exec_never;
 	uint8_t origin_mail; /* only what mail software wrote is an attachment */

@@ -20,11 +20,13 @@ enum record_phase {
 	PHASE_DOWN,      /* answered for a gate that had ended */
 	PHASE_CLOSE,     /* no access: a scan after a write ended with this */
 	PHASE_HOOK,      /* the kernel side refused it by itself; detail says why where no verdict does */
+	PHASE_RECHECK,   /* no access: a second look after new definitions ended with this */
+	PHASE_SWEEP,     /* no access: a sweep ended with this */
 	PHASES
 };
 #define PHASE_NAMES                                                                                                    \
 	{                                                                                                              \
-		"known", "scan", "deadline", "busy", "kernel", "down", "close", "hook"                                 \
+		"known", "scan", "deadline", "busy", "kernel", "down", "close", "hook", "recheck", "sweep"             \
 	}
 
 enum record_text {

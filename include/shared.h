@@ -149,6 +149,9 @@ struct gate_part {
 	uint32_t watch_count;
 	uint32_t reserved;
 	struct watch_entry watches[WATCHES_MAX];
+	uint64_t definitions;   /* identity of those that verdicts are made with and have to be of; 0: none yet */
+	uint64_t behind;        /* cases ended that the steward asked for: rechecks and sweeps */
+	uint64_t rechecked_bad; /* of these, infected mail found by a recheck */
 };
 
 struct status_page {

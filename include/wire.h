@@ -77,10 +77,10 @@ enum leash_kind {
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */
 	LEASH_START, /* loader: settings in `scanner`, the path of the definitions in `text`; first frame */
-	LEASH_PEER,  /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to the
-			gate */
-	LEASH_STOP,  /* end in order: the gate answers what waits by on-down first */
-	LEASH_NOTE,  /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
+	LEASH_PEER, /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to
+		       the gate */
+	LEASH_STOP, /* end in order: the gate answers what waits by on-down first */
+	LEASH_NOTE, /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
 	LEASH_LASTING, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a file that must open
 			  even while nobody answers (where its own file system is marked) */
 	LEASH_PROGRAM, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a root of mail
@@ -97,8 +97,8 @@ enum leash_kind {
 			     its index */
 	LEASH_REFUSED, /* loader: newer definitions are not in use; value: enum definitions_refusal (NONE: it is over);
 			  text: why */
-	LEASH_ISSUE, /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
-			over */
+	LEASH_ISSUE,   /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
+			  over */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };

@@ -185,6 +185,8 @@ BAD = [
     ("on-stop repeated", "on-stop = hold\non-stop = release\n", 2, "'on-stop' is repeated (first in FILE:1)"),
     ("mbox that denies", W % "store = mbox\non-infected = deny", 3, "use report"),
     ("mdbox that denies", W % "store = mdbox\non-error = deny", 3, "use allow"),
+    ("a queue that denies what is infected", W % "store = postfix-queue\non-infected = deny", 3, "use quarantine"),
+    ("a queue that quarantines what is too large", W % "store = postfix-queue\non-limit = quarantine", 3, "use allow"),
     ("a queue that denies", W % "on-timeout = deny\nstore = postfix-queue", 2, "use allow"),
     ("a block that is not closed", "watch /v {\n mode = off\n", 3, "line 1: a closing brace is missing"),
     ("a brace too many", "watch /v { }\n}\n", 2, "remove it"),

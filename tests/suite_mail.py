@@ -277,7 +277,7 @@ def _(_suite):
     with Mail(queue="same") as mail:
         host = mail.host
         host.policy(host.watch(mail.store, store="maildir"), host.watch(f"{mail.store}/mbox", store="mbox"),
-                    host.watch(mail.mail.queue, store="postfix-queue"))
+                    host.watch(mail.mail.queue, store="postfix-queue", on_infected="report"))
         mail.guard()
         for number in (1, 2):
             _, uid = mail.deliver("lmtp", messages.infected(f"into mbox {number}"), ("mia",))

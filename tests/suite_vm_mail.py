@@ -30,7 +30,7 @@ class Mail:
                                        queue=queue or os.path.join(self.host.watched, "queue"))
         self.host.policy(self.host.watch(self.store, store="maildir", deadline="20s"),
                          self.host.watch(self.store + "/mbox", store="mbox"),
-                         self.host.watch(self.mail.queue, store="postfix-queue"),
+                         self.host.watch(self.mail.queue, store="postfix-queue", on_infected="report"),
                          *(self.host.software(name, *paths) for name, paths in SERVICES.items()), top=top)
         suite.at_end(self.mail.stop)
         self.mail.start()

@@ -452,11 +452,18 @@ static uint64_t identity_of(const struct policy *policy)
 	return hash ? hash : 1;
 }
 
+static uint8_t refuses_of(enum store store)
+{
+	return store_may_hold(store)    ? HOOK_REFUSES
+	       : store_may_empty(store) ? HOOK_REFUSES_AS_ABSENT
+					: HOOK_REFUSES_NOTHING;
+}
+
 static struct hook_watch orders_of(const struct policy_watch *watch)
 {
 	return (struct hook_watch){.mode = watch->mode,
 				   .store = watch->store,
-				   .may_refuse = store_may_hold((enum store)watch->store),
+				   .may_refuse = refuses_of((enum store)watch->store),
 				   .down = (uint8_t)policy_answer_down(watch),
 				   .exec_never = watch->exec_never,
 				   .origin_mail = watch->origin_mail};

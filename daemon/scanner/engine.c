@@ -351,6 +351,11 @@ void engine_settle(struct engine *engine)
 		srand(seed);
 }
 
+void engine_time(struct engine *engine, uint64_t ms)
+{
+	cl_engine_set_num(engine->clam, CL_ENGINE_MAX_SCANTIME, (long long)ms);
+}
+
 static void code_note(struct findings *findings, int code)
 {
 	switch ((cl_error_t)code) {

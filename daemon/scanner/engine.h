@@ -38,6 +38,9 @@ void engine_free(struct engine *engine);
 /* In a worker, inside the box, once: files are unpacked in "/", randomness is its own. */
 void engine_settle(struct engine *engine);
 
+/* How long the next scan may take. */
+void engine_time(struct engine *engine, uint64_t ms);
+
 /* Scans the whole of fd and adds to findings, which the caller zeroed. */
 void engine_scan(struct engine *engine, int fd, struct findings *findings);
 

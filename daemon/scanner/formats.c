@@ -21,6 +21,7 @@ static const struct magic shut[] = {
 	MAGIC("zstd dictionary", 0, "\x37\xa4\x30\xec"),
 	MAGIC("lz4", 0, "\x04\x22\x4d\x18"),
 	MAGIC("lz4", 0, "\x02\x21\x4c\x18"),
+	MAGIC("Dovecot's lz4", 0, "Dovecot-LZ4\x0d\x2a\x9b\xc5"),
 	MAGIC("lzip", 0, "LZIP"),
 	MAGIC("lzop", 0, "\x89LZO\0\r\n\x1a\n"),
 	MAGIC("lrzip", 0, "LRZI"),
@@ -252,6 +253,8 @@ static bool is_office_encrypted(const unsigned char *bytes, size_t size)
 
 const char *format_encrypted(const char *type, const unsigned char *bytes, size_t size)
 {
+	if (size >= 9 && !memcmp(bytes, "CRYPTED\x03\x07", 9)) /* Dovecot's mail-crypt plugin (istream-decrypt.c) */
+		return "mail-crypt";
 	if (type_is(type, "7Z"))
 		return is_7z_encrypted(bytes, size) ? "7Zip" : NULL;
 	if (type_is(type, "MSOLE2"))

@@ -255,6 +255,8 @@ void policy_decide(const struct policy_watch *watch, const struct verdict *verdi
 	out->place = action->place;
 	out->answer = action->answer;
 	out->quarantine = held && action->quarantine;
+	out->empty = watch->mode == MODE_ENFORCE && store_may_empty(watch->store) && action->quarantine &&
+		     verdict->kind == VERDICT_INFECTED;
 	if (action->report || (which == CASE_INFECTED && action->answer == ANSWER_ALLOW)) {
 		out->would = true; /* let go, and told */
 		out->answer = ANSWER_DENY;

@@ -120,6 +120,8 @@ struct policy_decision {
 	bool would; /* it only would be: the store may not hold, the watch does not enforce, or it is to be told alone
 		     */
 	bool quarantine; /* the file is to be moved away before the answer (DENY) is given; never where `would` */
+	bool empty;      /* goes with `would`: nobody is denied, but the message is to be taken out of its store, a copy
+			    being      kept: store_may_empty() */
 	struct policy_place place; /* the line that says so */
 	enum policy_case which;    /* whose action it is; nothing where the answer rests on none (clean, exec, off) */
 };

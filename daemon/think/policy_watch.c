@@ -67,9 +67,21 @@ static void set_action(struct policy_action *action, uint8_t act)
 /* A store whose files are never held gets no default that it could not keep. */
 static uint8_t action_default(const struct action_word *action, uint8_t store)
 {
+	if (action == &action_words[CASE_INFECTED] && store_may_empty(store))
+		return ACT_QUARANTINE;
 	if (!store_may_hold(store))
 		return action->unheld;
 	return store == STORE_FILES ? action->files : action->boxed;
+}
+
+/* Can this store do so, nobody being held or denied there? In a queue that gives a message up, what is infected may go
+ * to the quarantine. */
+static bool store_keeps(const struct policy_watch *watch, const struct action_word *known, const char *value)
+{
+	if (store_may_hold(watch->store) || (strcmp(value, "deny") != 0 && strcmp(value, "quarantine") != 0))
+		return true;
+	return store_may_empty(watch->store) && strcmp(value, "quarantine") == 0 &&
+	       (known->choices == infected_choices || known->choices == heuristic_choices);
 }
 
 /* What the policy says for this word; false: nothing, or nothing that can be taken. */
@@ -82,11 +94,13 @@ static bool read_action(const struct policy_reading *at, cfg_t *block, const str
 
 	if (!policy_one_value(at, block, known->name, &word))
 		return false;
-	if (!store_may_hold(watch->store) && (strcmp(word.text, "deny") == 0 || strcmp(word.text, "quarantine") == 0)) {
+	if (!store_keeps(watch, known, word.text)) {
 		refuse(at, word.line,
 		       "%s = %s cannot be kept in store = %s: its files are never held or denied, because one denial "
-		       "stops the mail of everybody in it; use %s, or leave the word out",
-		       known->name, word.text, stores[watch->store], known->unheld == ACT_ALLOW ? "allow" : "report");
+		       "stops the mail of everybody in it; use %s%s, or leave the word out",
+		       known->name, word.text, stores[watch->store],
+		       store_keeps(watch, known, "quarantine") ? "quarantine (which denies nobody) or " : "",
+		       known->unheld == ACT_ALLOW ? "allow" : "report");
 		return false;
 	}
 	if (!policy_choose(at, known->name, word, known->choices, &act))
@@ -164,7 +178,7 @@ static void take_watch_words(const struct policy_reading *at, cfg_t *block, stru
 		policy_choose(at, "marks", word, marks_choices, &watch->ignore_marks);
 	policy_number(at, block, "deadline", &deadline_range, &deadline_ms, &deadline_place);
 	watch->deadline_ns = deadline_ms * MS_NS;
-	if (deadline_place.line && !store_may_hold(watch->store))
+	if (deadline_place.line && !store_may_hold(watch->store) && !store_may_empty(watch->store))
 		doubt(at, deadline_place.line,
 		      "a deadline has no effect here: nothing in this store is ever held; leave it out");
 	take_actions(at, block, watch);

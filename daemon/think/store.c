@@ -25,6 +25,25 @@ bool store_may_hold(enum store store)
 	return false;
 }
 
+bool store_may_empty(enum store store)
+{
+	return store == STORE_POSTFIX_QUEUE;
+}
+
+bool store_never_waits(enum store store, const char *exe, size_t size)
+{
+	static const char *const serial[] = {"/qmgr", "/oqmgr", "/nqmgr", NULL};
+
+	if (store != STORE_POSTFIX_QUEUE || size == 0)
+		return true;
+	for (size_t i = 0; serial[i]; i++) {
+		size_t length = strlen(serial[i]);
+		if (size >= length && memcmp(exe + size - length, serial[i], length) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool store_forbids_lease(enum store store)
 {
 	switch (store) {
@@ -158,11 +177,12 @@ static bool mbox_is_control(struct name name, const char *path)
 	return (strncmp(path, ".imap/", 6) == 0 || strstr(path, "/.imap/")) && name_is_index(name, "dovecot.index");
 }
 
-/* Folders of the queue that hold no messages: sockets, locks, logs of deliveries. Relative to queue_directory. */
+/* Folders of the queue that hold no messages: sockets, locks, logs of deliveries; and maildrop, which pickup alone
+ * reads and where it hands each message to cleanup, whose new file is looked at. Relative to queue_directory. */
 static bool queue_is_control(const char *path)
 {
-	static const char *const folders[] = {"pid",   "private", "public", "defer", "bounce",
-					      "trace", "flush",   "saved",  NULL};
+	static const char *const folders[] = {"pid",   "private", "public", "defer",    "bounce",
+					      "trace", "flush",   "saved",  "maildrop", NULL};
 	const char *slash = strchr(path, '/');
 
 	return slash && name_is_any((struct name){path, (size_t)(slash - path)}, folders);

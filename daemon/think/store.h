@@ -7,6 +7,7 @@
 #define MAILWARD_STORE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum store { STORE_FILES = 0, STORE_MAILDIR, STORE_SDBOX, STORE_MBOX, STORE_MDBOX, STORE_POSTFIX_QUEUE, STORES };
 #define STORE_NAMES                                                                                                    \
@@ -17,6 +18,14 @@ enum store { STORE_FILES = 0, STORE_MAILDIR, STORE_SDBOX, STORE_MBOX, STORE_MDBO
 /* May an access wait for a scan, and be denied? mbox and mdbox hold many messages in one file, and qmgr stops all mail
  * of the host at one EPERM: false there. */
 bool store_may_hold(enum store store);
+
+/* May an infected message be taken out of it although nobody is ever denied? In a queue whose reader puts aside by
+ * itself what it finds gone (ENOENT) or cut short. */
+bool store_may_empty(enum store store);
+
+/* A reader that is never made to wait, even for an answer that is always yes: qmgr is one process for all mail of the
+ * host. exe: its program's path, not terminated; not known (size 0): it may be that one. */
+bool store_never_waits(enum store store, const char *exe, size_t size);
 
 /* Is this one of the store's own control files (indexes, locks, uid lists, ...), which are never scanned, held or
  * denied? path: relative to the watch, without a leading slash. Only in the stores that have such files, and only in a

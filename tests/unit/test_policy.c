@@ -258,6 +258,37 @@ static void an_execution_that_is_never_allowed_is_denied_by_its_own_line(void)
 	CU_ASSERT_TRUE(would);
 }
 
+static void a_queue_gives_up_what_is_infected_and_denies_nobody(void)
+{
+	static struct policy_watch watch;
+	struct verdict infected = verdict_of(VERDICT_INFECTED, REASON_NONE),
+		       large = verdict_of(VERDICT_UNSCANNED, REASON_TOO_LARGE);
+	struct policy_decision decision;
+
+	watch = (struct policy_watch){.mode = MODE_ENFORCE, .store = STORE_POSTFIX_QUEUE};
+	for (int i = 0; i < POLICY_CASES; i++)
+		watch.actions[i] = (struct policy_action){.answer = ANSWER_DENY, .quarantine = 1};
+	policy_decide(&watch, &infected, &decision);
+	CU_ASSERT_TRUE(decision.empty);
+	CU_ASSERT_TRUE(decision.would);
+	CU_ASSERT_FALSE(decision.quarantine);
+	policy_decide(&watch, &large, &decision);
+	CU_ASSERT_FALSE(decision.empty);
+	watch.mode = MODE_OBSERVE;
+	policy_decide(&watch, &infected, &decision);
+	CU_ASSERT_FALSE(decision.empty);
+	watch.mode = MODE_ENFORCE;
+	watch.actions[CASE_INFECTED] = (struct policy_action){.answer = ANSWER_ALLOW, .report = 1};
+	policy_decide(&watch, &infected, &decision);
+	CU_ASSERT_FALSE(decision.empty);
+	for (int store = 0; store < STORES; store++) {
+		watch.store = (uint8_t)store;
+		watch.actions[CASE_INFECTED] = (struct policy_action){.answer = ANSWER_DENY, .quarantine = 1};
+		policy_decide(&watch, &infected, &decision);
+		CU_ASSERT_EQUAL(decision.empty, store == STORE_POSTFIX_QUEUE);
+	}
+}
+
 static void each_reason_has_its_case(void)
 {
 	static const enum policy_case expected[REASONS] = {
@@ -504,6 +535,7 @@ int main(void)
 	CU_ADD_TEST(suite, a_policy_without_watches_matches_nothing);
 	CU_ADD_TEST(suite, the_strictest_candidate_answers_for_what_nobody_can_place);
 	CU_ADD_TEST(suite, an_execution_that_is_never_allowed_is_denied_by_its_own_line);
+	CU_ADD_TEST(suite, a_queue_gives_up_what_is_infected_and_denies_nobody);
 	CU_ADD_TEST(suite, each_reason_has_its_case);
 	CU_ADD_TEST(suite, every_case_has_the_answer_and_the_line_of_its_own_word);
 	CU_ADD_TEST(suite, clean_is_allowed_by_the_line_of_the_watch);

@@ -124,7 +124,9 @@ static void each_store_has_its_own_defaults(void)
 	answers_are("watch /v { store = sdbox }", "qdqaadrrqrrq");
 	answers_are("watch /v { store = mbox }", "raaaaarrrrrr");
 	answers_are("watch /v { store = mdbox }", "raaaaarrrrrr");
-	answers_are("watch /v { store = postfix-queue }", "raaaaarrrrrr");
+	answers_are("watch /v { store = postfix-queue }", "qaaaaarrrrrr");
+	answers_are("watch /v { store = postfix-queue on-infected = report on-heuristic = quarantine }",
+		    "raaaaaqqqqqq");
 }
 
 static void every_word_is_taken_with_its_line(void)
@@ -496,6 +498,10 @@ static void a_promise_that_a_store_cannot_keep_is_refused(void)
 			good(text);
 		}
 	bad(1, "cannot be kept", "watch /v { store = mbox on-infected = quarantine }");
+	bad(1, "use quarantine (which denies nobody) or report",
+	    "watch /v { store = postfix-queue on-infected = deny }");
+	bad(1, "use allow", "watch /v { store = postfix-queue on-limit = quarantine }");
+	good("watch /v { store = postfix-queue deadline = 2s on-infected = quarantine }");
 	doubtful(1, "a deadline has no effect here", "watch /v { store = mbox deadline = 5s }");
 }
 

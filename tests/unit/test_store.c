@@ -2,6 +2,7 @@
 // objects: daemon/think/store.c
 #include <CUnit/Basic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store.h"
 
@@ -26,6 +27,31 @@ static void stores_whose_writers_do_not_block_forbid_a_lease(void)
 	CU_ASSERT_TRUE(store_forbids_lease(STORE_MDBOX));
 	CU_ASSERT_TRUE(store_forbids_lease(STORE_POSTFIX_QUEUE));
 	CU_ASSERT_TRUE(store_forbids_lease((enum store)99));
+}
+
+static void a_queue_gives_messages_up_and_no_other_store_does(void)
+{
+	CU_ASSERT_TRUE(store_may_empty(STORE_POSTFIX_QUEUE));
+	for (int store = 0; store <= STORES; store++)
+		if (store != STORE_POSTFIX_QUEUE)
+			CU_ASSERT_FALSE(store_may_empty((enum store)store));
+}
+
+static bool never_waits(enum store store, const char *exe)
+{
+	return store_never_waits(store, exe, strlen(exe));
+}
+
+static void qmgr_and_whoever_is_not_known_never_wait(void)
+{
+	CU_ASSERT_TRUE(never_waits(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/qmgr"));
+	CU_ASSERT_TRUE(never_waits(STORE_POSTFIX_QUEUE, "/usr/libexec/postfix/oqmgr"));
+	CU_ASSERT_TRUE(never_waits(STORE_POSTFIX_QUEUE, ""));
+	CU_ASSERT_FALSE(never_waits(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/local"));
+	CU_ASSERT_FALSE(never_waits(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/xqmgr"));
+	CU_ASSERT_FALSE(never_waits(STORE_POSTFIX_QUEUE, "/qmgr/local"));
+	CU_ASSERT_TRUE(never_waits(STORE_MBOX, "/usr/lib/dovecot/imap"));
+	CU_ASSERT_TRUE(never_waits(STORE_MDBOX, "/usr/lib/dovecot/imap"));
 }
 
 static void all_are(bool expected, enum store store, const char *const *paths)
@@ -135,10 +161,10 @@ static void queue_folders_without_messages_are_control(void)
 {
 	all_are(true, STORE_POSTFIX_QUEUE,
 		(const char *[]){"pid/inet.smtp", "private/local", "public/qmgr", "defer/A/ABC", "bounce/A/ABC",
-				 "trace/A/ABC", "flush/example_org", "saved/ABC", NULL});
+				 "trace/A/ABC", "flush/example_org", "saved/ABC", "maildrop/ABC", NULL});
 	all_are(false, STORE_POSTFIX_QUEUE,
-		(const char *[]){"active/ABC", "incoming/ABC", "deferred/A/ABC", "hold/ABC", "maildrop/ABC",
-				 "corrupt/ABC", "deferred/pid/ABC", "pid", "pidx/a", "active/x.lock", NULL});
+		(const char *[]){"active/ABC", "incoming/ABC", "deferred/A/ABC", "hold/ABC", "corrupt/ABC",
+				 "deferred/pid/ABC", "pid", "pidx/a", "active/x.lock", NULL});
 }
 
 static void plain_files_have_no_control_files(void)
@@ -155,6 +181,8 @@ int main(void)
 	CU_pSuite suite = CU_add_suite("store", NULL, NULL);
 	CU_ADD_TEST(suite, only_stores_of_one_file_per_message_may_hold);
 	CU_ADD_TEST(suite, stores_whose_writers_do_not_block_forbid_a_lease);
+	CU_ADD_TEST(suite, a_queue_gives_messages_up_and_no_other_store_does);
+	CU_ADD_TEST(suite, qmgr_and_whoever_is_not_known_never_wait);
 	CU_ADD_TEST(suite, maildir_control_files_lie_beside_the_messages);
 	CU_ADD_TEST(suite, maildir_messages_are_never_control_files);
 	CU_ADD_TEST(suite, a_name_like_a_control_file_is_a_file_like_any_other);

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files that nobody waits for: the steward has them judged, for a sweep or because there are new definitions. It gets
+ * what is known at once; else its file is a case like any other, of a rank that comes after all others.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "frame.h"
+#include "gate_state.h"
+
+/* finding NULL: there is none, result says why. */
+static void tell(struct gate *gate, uint64_t id, uint32_t watch, const struct generation *generation,
+		 const struct finding *finding, const uint8_t digest[32], int result)
+{
+	struct steward_request frame = {.version = WIRE_VERSION,
+					.kind = STEWARD_FINDING,
+					.case_id = id,
+					.watch = watch,
+					.result = result,
+					.has_digest = digest != NULL};
+
+	if (gate->steward < 0)
+		return;
+	if (generation)
+		frame.generation = *generation;
+	if (digest)
+		memcpy(frame.digest, digest, sizeof(frame.digest));
+	if (finding) {
+		frame.verdict = finding->verdict;
+		frame.definitions = finding->definitions;
+		frame.judged_ns = finding->judged_ns;
+		memcpy(frame.detail, finding->detail, sizeof(frame.detail));
+		memcpy(frame.queue_id, finding->queue_id, sizeof(frame.queue_id));
+		memcpy(frame.message_id, finding->message_id, sizeof(frame.message_id));
+	}
+	frame_send(gate->steward, &frame, sizeof(frame), -1); /* one that does not read asks again */
+}
+
+/* Which watch judges it. 0; -ENOENT: none does, or it is none of its mails. A sweep goes outside of the watches, too.
+ */
+static int find_watch(struct gate *gate, int fd, const struct look *look, enum rank rank, uint32_t *watch_out)
+{
+	struct place place = {0};
+	enum where where = knowing_place(gate, fd, look, &place);
+	bool outside = where == WHERE_OUTSIDE || where == WHERE_OUTSIDE_LINKED;
+
+	*watch_out = outside ? WATCH_NONE : place.watch;
+	if (rank == RANK_SWEEP)
+		return 0;
+	return outside || place.unheld ? -ENOENT : 0;
+}
+
+/* A case for it, begun or joined. *kept_out: the descriptor is its. 0 or -errno. */
+static int begin(struct gate *gate, int fd, const struct look *look, uint32_t watch, uint64_t id, enum rank rank,
+		 bool *kept_out)
+{
+	struct file_case *file_case;
+	uint32_t at = 0;
+
+	while (at < BEHIND_MAX && gate->behind[at].case_id)
+		at++;
+	if (at == BEHIND_MAX)
+		return -EBUSY;
+	file_case = judging_case(gate, fd, &look->sight, watch, rank, now_ns(), kept_out);
+	if (!file_case)
+		return -EBUSY;
+	gate->behind[at] = (struct behind){.id = id, .case_id = file_case->id};
+	gate->behind_count++;
+	return 0;
+}
+
+static void take(struct gate *gate, int fd, uint64_t id, enum rank rank, bool *kept_out)
+{
+	static const struct finding empty = {.verdict.kind = VERDICT_CLEAN};
+	static const struct finding unable = {.verdict = {.kind = VERDICT_UNSCANNED, .reason = REASON_NO_DEFINITIONS}};
+	const struct finding *known;
+	uint32_t watch = WATCH_NONE;
+	struct look look;
+	int result;
+
+	if (!gate->policy || knowing_look(gate, fd, &look) < 0 || !look.sight.regular) {
+		tell(gate, id, watch, NULL, NULL, NULL, gate->policy ? -EINVAL : -EAGAIN);
+		return;
+	}
+	result = find_watch(gate, fd, &look, rank, &watch);
+	known = result < 0                        ? NULL
+		: look.sight.generation.size == 0 ? &empty
+		: gate->no_definitions            ? &unable
+						  : knowing_finding(gate, &look, now_ns());
+	if (result == 0 && !known)
+		result = begin(gate, fd, &look, watch, id, rank, kept_out);
+	if (result < 0 || known)
+		tell(gate, id, watch, &look.sight.generation, known, NULL, result);
+}
+
+void behind_take(struct gate *gate, int fd, uint64_t id, uint32_t rank)
+{
+	bool kept = false;
+
+	if (!accesses_adopt(gate->accesses)) {
+		tell(gate, id, WATCH_NONE, NULL, NULL, NULL, -EBUSY);
+		accesses_close(gate->accesses, fd);
+		return;
+	}
+	take(gate, fd, id, rank == RANK_RECHECK ? RANK_RECHECK : RANK_SWEEP, &kept);
+	if (!kept)
+		accesses_close(gate->accesses, fd);
+}
+
+void behind_finished(struct gate *gate, const struct file_case *file_case, const struct finding *finding)
+{
+	for (uint32_t i = 0; gate->behind_count && i < BEHIND_MAX; i++) {
+		if (gate->behind[i].case_id != file_case->id)
+			continue;
+		count(&gate->status->behind);
+		tell(gate, gate->behind[i].id, file_case->watch, &file_case->generation, finding,
+		     file_case->has_digest ? file_case->digest : NULL, finding ? 0 : -EAGAIN);
+		gate->behind[i].case_id = 0;
+		gate->behind_count--;
+	}
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "content.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dbox.h"
+#include "headers.h"
+#include "loop.h"
+#include "unpack.h"
+
+#define TINY 6 /* libclamav does not look at files below this size */
+#define MAX_SCAN_TIME "Heuristics.Limits.Exceeded.MaxScanTime"
+#define MAX_FILE_SIZE "Heuristics.Limits.Exceeded.MaxFileSize"
+#define MAX_SCAN_SIZE "Heuristics.Limits.Exceeded.MaxScanSize"
+#define MAX_FILES "Heuristics.Limits.Exceeded.MaxFiles"
+
+struct content {
+	struct engine *engine;
+	const struct scanner_settings *settings;
+	struct findings *findings;
+	struct scan_reply *reply;
+	uint64_t until_ns; /* when all of it must be done */
+	uint64_t room;     /* bytes that may still be taken out of the file */
+};
+
+void content_unscanned(struct scan_reply *reply, enum verdict_reason reason, const char *detail)
+{
+	reply->verdict = (struct verdict){.kind = VERDICT_UNSCANNED, .reason = (uint8_t)reason};
+	snprintf(reply->detail, sizeof(reply->detail), "%s", detail);
+}
+
+int content_file(void)
+{
+	int fd = open("/message", O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	if (fd >= 0)
+		unlink("/message");
+	return fd;
+}
+
+/* A copy with line ends behind it. */
+static int padded(int fd, size_t size)
+{
+	char bytes[TINY];
+	int out;
+
+	memset(bytes, '\n', sizeof(bytes));
+	if (pread(fd, bytes, size, 0) != (ssize_t)size)
+		return -1;
+	out = content_file();
+	if (out >= 0 && write(out, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes)) {
+		close(out);
+		return -1;
+	}
+	return out;
+}
+
+static void headers_note(struct content *content, int fd, uint64_t at)
+{
+	static char text[HEADERS_LOOKED_AT];
+	ssize_t size = pread(fd, text, sizeof(text), (off_t)at);
+
+	if (size > 0)
+		headers_read(text, (size_t)size, content->reply->queue_id, content->reply->message_id);
+}
+
+static void engine_look(struct content *content, int fd)
+{
+	unsigned before = content->findings->layers;
+	uint64_t now = now_ns();
+
+	if (now >= content->until_ns) {
+		findings_name(content->findings, MAX_SCAN_TIME);
+		return;
+	}
+	engine_time(content->engine, 1 + (content->until_ns - now) / 1000000u);
+	engine_scan(content->engine, fd, content->findings);
+	if (content->findings->layers == before)
+		findings_error(content->findings, REASON_ENGINE_ERROR, "it looked at nothing");
+}
+
+/* The bytes of fd as they are. */
+static void file_look(struct content *content, int fd)
+{
+	struct stat status;
+	int small;
+
+	if (fstat(fd, &status) < 0) {
+		findings_error(content->findings, REASON_IO_ERROR, "fstat failed");
+	} else if (status.st_size == 0) { /* a stored message may be empty: there is nothing in it */
+		content->findings->layers++;
+	} else if (status.st_size >= TINY) {
+		engine_look(content, fd);
+	} else {
+		small = padded(fd, (size_t)status.st_size);
+		if (small < 0) {
+			findings_error(content->findings, REASON_IO_ERROR, "no room for a copy of the small file");
+			return;
+		}
+		engine_look(content, small);
+		close(small);
+	}
+}
+
+/* Is what came out, if all of it did not, to be looked at all the same? */
+static bool unpacked_note(struct content *content, enum packing packing, enum unpack_end end, bool whole_room)
+{
+	char text[FINDING_SIZE];
+
+	switch (end) {
+	case UNPACK_DONE:
+		return true;
+	case UNPACK_DAMAGED:
+		snprintf(text, sizeof(text), "%s that does not open", packing_name(packing));
+		findings_unsupported(content->findings, text);
+		return true;
+	case UNPACK_TOO_LARGE:
+		findings_name(content->findings, whole_room ? MAX_SCAN_SIZE : MAX_FILE_SIZE);
+		return false;
+	case UNPACK_TIME:
+		findings_name(content->findings, MAX_SCAN_TIME);
+		return false;
+	case UNPACK_IO:
+		findings_error(content->findings, REASON_IO_ERROR,
+			       "a stored message could not be read, or written to memory");
+		return false;
+	case UNPACK_MEMORY:
+		break;
+	}
+	findings_error(content->findings, REASON_ENGINE_ERROR, "no memory to unpack a stored message");
+	return false;
+}
+
+/* A file of its own with what `size` bytes at `at` hold; -1: it has been noted why there is nothing to look at. */
+static int take_out(struct content *content, enum packing packing, int fd, uint64_t at, uint64_t size)
+{
+	uint64_t limit = content->settings->max_file_size;
+	bool whole_room = content->room < limit;
+	int out = content_file();
+	enum unpack_end end;
+	off_t came;
+
+	if (out < 0) {
+		findings_error(content->findings, REASON_IO_ERROR, "no room for a stored message");
+		return -1;
+	}
+	if (whole_room)
+		limit = content->room;
+	end = unpack(packing, fd, at, size, out, limit, content->until_ns);
+	came = lseek(out, 0, SEEK_CUR);
+	content->room -= came > 0 && (uint64_t)came <= content->room ? (uint64_t)came : 0;
+	if (unpacked_note(content, packing, end, whole_room))
+		return out;
+	close(out);
+	return -1;
+}
+
+/* *text: it begins as a mail does that is neither compressed nor encrypted. */
+static enum packing packing_at(int fd, uint64_t at, uint64_t size, bool *text)
+{
+	unsigned char bytes[PACKING_LOOKED_AT];
+	ssize_t got = pread(fd, bytes, size < sizeof(bytes) ? (size_t)size : sizeof(bytes), (off_t)at);
+	enum packing packing = packing_of(bytes, got > 0 ? (size_t)got : 0);
+
+	*text = packing == PACKING_NONE && got == sizeof(bytes);
+	for (ssize_t i = 0; i < got; i++)
+		*text = *text && ((bytes[i] >= ' ' && bytes[i] <= '~') || bytes[i] == '\n' || bytes[i] == '\r');
+	return packing;
+}
+
+/* A message of a dbox file, which has been looked at as a whole: libclamav sees the mail in there, if it is stored as
+ * it came and is the only one. Of the message that is infected, or the only one, the head is noted. */
+static void message_look(struct content *content, int fd, unsigned number, bool only, uint64_t at, uint64_t size)
+{
+	struct scan_reply *reply = content->reply;
+	bool text, found = content->findings->infected[0] != 0;
+	enum packing packing = packing_at(fd, at, size, &text);
+	int out;
+
+	if (only && text) {
+		headers_note(content, fd, at);
+		return;
+	}
+	out = take_out(content, packing, fd, at, size);
+	if (out < 0)
+		return;
+	file_look(content, out);
+	if (only || (!found && content->findings->infected[0]))
+		headers_note(content, out, 0);
+	close(out);
+	if (!found && content->findings->infected[0])
+		snprintf(reply->detail, sizeof(reply->detail), "in stored message %u, at byte %llu", number,
+			 (unsigned long long)at);
+}
+
+/* Is there another message behind this one? */
+static bool is_last(const struct dbox *dbox)
+{
+	static struct dbox ahead;
+	uint64_t at, size;
+
+	ahead = *dbox;
+	return dbox_next(&ahead, &at, &size) != DBOX_MESSAGE;
+}
+
+/* false: it is no dbox file. */
+static bool messages_look(struct content *content, int fd)
+{
+	static struct dbox dbox;
+	uint64_t at, size;
+	enum dbox_end end;
+
+	if (!dbox_open(&dbox, fd))
+		return false;
+	for (unsigned number = 1; (end = dbox_next(&dbox, &at, &size)) == DBOX_MESSAGE; number++) {
+		if (number > content->settings->max_files) {
+			findings_name(content->findings, MAX_FILES);
+			return true;
+		}
+		message_look(content, fd, number, number == 1 && is_last(&dbox), at, size);
+		if (content->findings->error[0])
+			return true;
+		if (now_ns() > content->until_ns) {
+			findings_name(content->findings, MAX_SCAN_TIME);
+			return true;
+		}
+	}
+	if (end == DBOX_DAMAGED)
+		findings_unsupported(content->findings, "dbox that is damaged or not finished");
+	if (end == DBOX_IO)
+		findings_error(content->findings, REASON_IO_ERROR, "the dbox file could not be read");
+	return true;
+}
+
+static void case_look(struct content *content, int fd, uint64_t size)
+{
+	bool text;
+	enum packing packing = packing_at(fd, 0, size, &text);
+	int out;
+
+	if (packing == PACKING_NONE) {
+		file_look(content, fd);
+		if (!messages_look(content, fd))
+			headers_note(content, fd, 0);
+		return;
+	}
+	out = take_out(content, packing, fd, 0, size);
+	if (out < 0)
+		return;
+	headers_note(content, out, 0);
+	file_look(content, out);
+	close(out);
+}
+
+void content_scan(struct engine *engine, const struct scanner_settings *settings, int fd, struct scan_reply *reply)
+{
+	struct findings findings = {0};
+	struct content content = {.engine = engine,
+				  .settings = settings,
+				  .findings = &findings,
+				  .reply = reply,
+				  .until_ns = now_ns() + settings->scan_time_ms * 1000000ull,
+				  .room = settings->max_scan_size};
+	char detail[sizeof(reply->detail)] = "";
+	struct stat status;
+
+	if (fstat(fd, &status) < 0) {
+		content_unscanned(reply, REASON_IO_ERROR, "fstat failed");
+		return;
+	}
+	if (status.st_size == 0) {
+		reply->verdict.kind = VERDICT_CLEAN;
+		snprintf(reply->detail, sizeof(reply->detail), "empty");
+		return;
+	}
+	case_look(&content, fd, (uint64_t)status.st_size);
+	judge(&findings, &reply->verdict, detail, sizeof(detail));
+	if (!reply->detail[0] || reply->verdict.kind != VERDICT_INFECTED)
+		memcpy(reply->detail, detail, sizeof(reply->detail));
+	reply->last = findings.spoke || findings.error[0] != 0;
+}
