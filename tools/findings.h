@@ -44,6 +44,11 @@ enum canary finding_canary(const struct status_page *page, uint32_t index);
 /* states[] is filled by the caller. */
 void findings_make(const struct status_page *page, struct clocks clocks, struct findings *findings);
 
+/* How old the definitions in use are, in seconds: since a signed database of them was made, or, without one, since the
+ * newest file was changed. -1: not known. */
+int64_t definitions_age(const struct keeper_part *keeper, uint64_t wall_ns);
+uint64_t definitions_max_age(const struct keeper_part *keeper); /* the policy's, in seconds */
+
 /* Denials of the last 24 h: in this run by the gate's hours, before it by the keeper's. */
 uint64_t blocked_in_a_day(const struct status_page *page, uint64_t wall_ns);
 

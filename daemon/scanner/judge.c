@@ -39,6 +39,23 @@ bool name_is_encrypted(const char *name)
 	return !strncmp(name, ENCRYPTED, strlen(ENCRYPTED));
 }
 
+/* heuristic: 1 << enum heuristic, or 0: a signature. */
+static void keep_name(struct findings *findings, const char *name, uint8_t heuristic)
+{
+	char text[SIGNATURE_SIZE];
+
+	text_printable(text, sizeof(text), name);
+	for (uint8_t i = 0; i < findings->name_count; i++)
+		if (!strcmp(findings->names[i], text))
+			return;
+	if (findings->name_count == SCAN_NAMES || !text[0]) {
+		findings->names_more = true;
+		return;
+	}
+	findings->name_heuristics[findings->name_count] = heuristic;
+	memcpy(findings->names[findings->name_count++], text, sizeof(text));
+}
+
 /* Longest first where one begins another. Of libclamav's own names alone: those of a database end in .UNOFFICIAL, or
  * begin otherwise. A zip whose members overlap, and an xz that wants too much memory, are not opened. */
 static const struct kind {
@@ -64,6 +81,12 @@ static bool begins(const char *name, const char *prefix)
 	return !strncmp(name, prefix, strlen(prefix));
 }
 
+static void note_heuristic(struct findings *findings, enum heuristic heuristic, const char *name)
+{
+	note(findings->heuristics[heuristic], FINDING_SIZE, name);
+	keep_name(findings, name, (uint8_t)(1 << heuristic));
+}
+
 static void note_kind(struct findings *findings, const char *name)
 {
 	static const char unofficial[] = ".UNOFFICIAL";
@@ -71,7 +94,7 @@ static void note_kind(struct findings *findings, const char *name)
 	bool own = length < end || strcmp(name + length - end, unofficial) != 0;
 
 	if (begins(name, "PUA.")) {
-		note(findings->heuristics[HEURISTIC_UNWANTED], FINDING_SIZE, name);
+		note_heuristic(findings, HEURISTIC_UNWANTED, name);
 		return;
 	}
 	for (size_t i = 0; own && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -80,17 +103,18 @@ static void note_kind(struct findings *findings, const char *name)
 		if (kinds[i].as == AS_LIMIT)
 			note(findings->limit, sizeof(findings->limit), name);
 		if (kinds[i].as == AS_HEURISTIC)
-			note(findings->heuristics[kinds[i].heuristic], FINDING_SIZE, name);
+			note_heuristic(findings, kinds[i].heuristic, name);
 		if (kinds[i].as != AS_SIGNATURE)
 			return;
 		break;
 	}
 	note(findings->infected, sizeof(findings->infected), name);
+	keep_name(findings, name, 0);
 }
 
 void findings_type(struct findings *findings, const char *name, const char *detail)
 {
-	note(findings->heuristics[HEURISTIC_TYPE], FINDING_SIZE, name);
+	note_heuristic(findings, HEURISTIC_TYPE, name);
 	note(findings->content, sizeof(findings->content), detail);
 }
 
@@ -231,4 +255,21 @@ void judge(const struct findings *findings, struct verdict *verdict, char *detai
 	}
 	if (verdict->kind != VERDICT_CLEAN)
 		tell(findings, detail, detail_size);
+}
+
+void judge_names(const struct findings *findings, struct scan_reply *reply)
+{
+	struct findings rest = *findings;
+	struct verdict without;
+	char detail[sizeof(reply->detail)];
+
+	if (reply->verdict.kind != VERDICT_INFECTED || findings->name_count == 0)
+		return;
+	rest.infected[0] = 0;
+	judge(&rest, &without, detail, sizeof(detail));
+	reply->rest = without.reason;
+	reply->name_count = findings->name_count;
+	reply->names_more = findings->names_more;
+	memcpy(reply->name_heuristics, findings->name_heuristics, sizeof(reply->name_heuristics));
+	memcpy(reply->names, findings->names, sizeof(reply->names));
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "verdict.h"
+#include "wire.h"
 
 #define FINDING_SIZE 96
 struct findings {
@@ -25,7 +26,11 @@ struct findings {
 	char content[FINDING_SIZE];                /* what the content rule says, where HEURISTIC_TYPE has a name */
 	const char *engine;                        /* who looked, for the detail; NULL: libclamav */
 	bool named;                                /* the engine has reported a name */
-	bool spoke; /* the engine had a message: its process should not be trusted with more */
+	bool spoke;                          /* the engine had a message: its process should not be trusted with more */
+	uint8_t name_count;                  /* different names that make it infected, in the order they came */
+	bool names_more;                     /* there were others beyond these */
+	uint8_t name_heuristics[SCAN_NAMES]; /* as in struct scan_reply */
+	char names[SCAN_NAMES][SIGNATURE_SIZE];
 };
 
 /* Sorts a name that the engine reports: a limit, encryption, a heuristic of some kind, or a signature. libclamav's own
@@ -49,6 +54,9 @@ void findings_error(struct findings *findings, enum verdict_reason reason, const
  * error, unsupported, encrypted; else clean, if a layer was looked at. `detail` says what each level found
  * ("libclamav: clean; content: Mailward.Type.Script (member a.js)"); empty where all of them say clean. */
 void judge(const struct findings *findings, struct verdict *verdict, char *detail, size_t detail_size);
+
+/* Every name that was found goes into the reply of an infected file, and what is left without them. */
+void judge_names(const struct findings *findings, struct scan_reply *reply);
 
 /* Copies text, cut to fit; what is not printable ASCII becomes '?', line ends at the end go. */
 void text_printable(char *out, size_t size, const char *text);

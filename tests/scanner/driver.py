@@ -7,7 +7,7 @@ LEASH = struct.Struct("<IIQIIQQIIIIIIIIII24I1024sQIIQQQQII64sQQQIIII")
 LEASH_END = (0, 0, 0) + (0,) * 6 + (b"",) + (0,) * 7  # what follows the text
 NURSERY = struct.Struct("<IIiIQQ")
 REQUEST = struct.Struct("<IIQ")
-REPLY = struct.Struct("<IIQBBB5s128s160s32s256s")
+REPLY = struct.Struct("<IIQBBB5s128s160s32s256sBBB5s8s1024s")
 HASHED = struct.Struct("<IIQ32s")
 (BEAT, READY, IN_FORCE, MISSING, LOADING, LOADED, SERVING, BEFORE, LOG) = range(1, 10)
 (START, PEER, STOP) = (15, 16, 17)
@@ -33,7 +33,7 @@ LOADER_UID, WORKER_UID, LOADER_GID, WORKER_GID = 65282, 65283, 65292, 65293
 
 class Reply:
     def __init__(self, raw):
-        (self.version, self.last, self.case, kind, reason, heuristics, _, signature, detail, queue, message) = REPLY.unpack(raw)
+        (self.version, self.last, self.case, kind, reason, heuristics, _, signature, detail, queue, message, *_) = REPLY.unpack(raw)
         text = lambda b: b.split(b"\0")[0].decode("ascii", "backslashreplace")
         self.kind, self.reason = KINDS[kind], REASONS[reason]
         self.signature, self.detail, self.queue_id, self.message_id = map(text, (signature, detail, queue, message))
