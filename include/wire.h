@@ -26,6 +26,7 @@
 /* Files of the selftest, in the watched folders for a moment. Opened by the workers' uid, which opens no other file:
  * neither counted nor recorded. */
 #define SELFTEST_PREFIX ".mailward-selftest-"
+#define CANARY_NAME "Mailward.Canary" /* the loader's own signature, of random bytes */
 
 /*
  * Descriptors that a child finds open when it starts; every other one is closed before exec. The keeper moves them to
@@ -45,9 +46,10 @@ enum start_fd {
 	FD_STATE_DIR,        /* recorder, steward: directory STATE/recorder, STATE/steward, its own */
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
-	FD_POLICY, /* policy reader, when the roots of the policy in force are to be found again: that policy */
-	FD_HOOKS,  /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
-		      the kernel side is not there */
+	FD_POLICY,   /* policy reader, when the roots of the policy in force are to be found again: that policy */
+	FD_VERDICTS, /* gate; steward (read-only there): memfd of edge/memory.h */
+	FD_HOOKS,    /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
+			the kernel side is not there */
 	FD_START_END = FD_HOOKS + 11 /* HOOK_MAPS */
 };
 
@@ -114,6 +116,14 @@ enum steward_issue {
 	STEWARD_ISSUES = 8
 };
 
+/* Kinds of attachment that a policy may not want (`attachments { deny-types }`); what counts is what a file is, and
+ * what it is called. */
+enum deny_type { TYPE_EXECUTABLE = 0, TYPE_SCRIPT, TYPE_SHORTCUT, TYPE_DISK_IMAGE, TYPE_MACRO_DOCUMENT, DENY_TYPES };
+#define DENY_TYPE_NAMES                                                                                                \
+	{                                                                                                              \
+		"executable", "script", "shortcut", "disk-image", "macro-document"                                     \
+	}
+
 struct scanner_settings {
 	uint64_t max_file_size; /* bytes */
 	uint64_t max_scan_size; /* bytes, of all layers together */
@@ -125,6 +135,8 @@ struct scanner_settings {
 	uint32_t loader_uid;
 	uint32_t worker_gid;
 	uint32_t loader_gid;
+	uint32_t deny_types; /* bits 1 << enum deny_type */
+	uint32_t reserved;   /* zero */
 };
 
 #define LEASH_TEXT 1024
