@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "policy_notify.h"
 #include "policy_values.h"
 #include "policy_watch.h"
 #include "policy_words.h"
@@ -48,7 +49,7 @@ void complain(struct complaints *complaints, bool warning, const char *file, uns
 struct parse {
 	struct policy *policy;
 	struct policy_reading at;
-	struct policy_place scanner, allow_root_filesystem, on_stop, workers, max_scan_size; /* line 0: not said */
+	struct policy_place notify, scanner, allow_root_filesystem, on_stop, workers, max_scan_size; /* line 0: not said */
 	struct policy_place max_definitions_age;                                             /* the same */
 };
 
@@ -305,6 +306,8 @@ static void take_tree(struct parse *parse, cfg_t *tree)
 	take_max_age(parse, tree);
 	for (unsigned i = 0; i < cfg_size(tree, "scanner"); i++)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
+	for (unsigned i = 0; i < cfg_size(tree, "notify"); i++)
+		policy_take_notify(&parse->at, parse->policy, cfg_getnsec(tree, "notify", i), &parse->notify);
 	for (unsigned i = 0; i < cfg_size(tree, "mail-software"); i++)
 		take_mail_software(parse, cfg_getnsec(tree, "mail-software", i));
 	for (unsigned i = 0; i < cfg_size(tree, "watch"); i++)
@@ -326,11 +329,14 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
 			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
+	cfg_opt_t notify[] = {PARSE_POINTER(parse), WORD("postmaster"), WORD("owner"),
+			      WORD("every"),        WORD("command"),    CFG_END()};
 	cfg_opt_t top[] = {PARSE_POINTER(parse),
 			   WORD("allow-root-filesystem"),
 			   WORD("on-stop"),
 			   BLOCK("watch", watch),
 			   BLOCK("scanner", scanner),
+			   BLOCK("notify", notify),
 			   BLOCK("mail-software", software),
 			   WORD("max-definitions-age"),
 			   CFG_END()};
