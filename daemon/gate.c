@@ -93,11 +93,7 @@ static void take_peer(struct gate *gate, uint64_t which, int fd)
 		return;
 	}
 	if (which == PEER_STEWARD) {
-		loop_remove(&gate->loop, &gate->on_steward);
-		if (gate->steward >= 0)
-			close(gate->steward);
-		gate->steward = fd;
-		loop_add(&gate->loop, &gate->on_steward, fd, EPOLLIN);
+		asking_peer(gate, fd);
 		return;
 	}
 	loop_remove(&gate->loop, &gate->on_recorder);
@@ -272,7 +268,7 @@ static int take_pools(struct gate *gate)
 	if (result == 0)
 		result = cases_open(&gate->cases);
 	if (result == 0)
-		result = memory_open(&gate->memory);
+		result = memory_open(&gate->memory, FD_VERDICTS);
 	if (result == 0)
 		result = contents_open(&gate->contents);
 	return result;

@@ -206,6 +206,8 @@ static void take_gate(struct steward *steward, uint64_t which, int fd)
 	gate_gone(steward);
 	if (loop_add(&steward->loop, &steward->gate, fd, EPOLLIN) < 0)
 		close(fd);
+	else
+		quarantine_gate(steward);
 }
 
 /* ---- the keeper ---- */
@@ -281,6 +283,7 @@ static int steward_open(struct steward *steward)
 		error = quarantine_open(steward);
 	if (!error)
 		error = allow_open(steward);
+	verdicts_open(steward);
 	return error;
 }
 
@@ -300,8 +303,10 @@ int steward_run(void)
 		loop_turn(&steward->loop, more ? 0 : TURN_MS);
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
+		verdicts_turn(now_ns());
 		allow_turn(steward);
 		more |= steward_clients_turn(steward);
 	}
+	verdicts_end(now_ns());
 	return 0;
 }

@@ -6,6 +6,7 @@
  *   steward.c             the process: its start, its loop, the keeper's frames, the gate's, who asks it
  *   steward_clients.c     connections of the tool: one question each, rows as they find room
  *   steward_quarantine.c  what is moved away, kept, given back
+ *   steward_verdicts.c    what the gate knows, over a restart of the daemon
  *   steward_allow.c       the allow list: kept here, handed to the gate by way of the keeper
  *
  * A room gets three calls: NAME_open() at the start, NAME_policy() whenever another policy or other roots are in force
@@ -73,6 +74,9 @@ struct steward {
 	struct steward_root staged_roots[ROOTS_MAX];
 
 	struct quarantine *quarantine;
+	/* For who sends notices: called for each file that was moved away, after the gate was told; never waits. NULL:
+	 * nobody. */
+	void (*on_quarantined)(struct steward *steward, const char *id, const char *path, size_t path_size);
 };
 
 /* ---- steward.c ---- */
@@ -93,6 +97,11 @@ bool steward_clients_turn(struct steward *steward);
 __attribute__((format(printf, 3, 4))) enum steward_next steward_end(struct steward_row *row, int result,
 								    const char *format, ...);
 
+/* ---- steward_verdicts.c ---- */
+void verdicts_open(struct steward *steward);
+void verdicts_turn(uint64_t now);
+void verdicts_end(uint64_t now); /* the gate has ended before us */
+
 /* ---- steward_quarantine.c ---- */
 int quarantine_open(struct steward *steward); /* 0 or -errno */
 void quarantine_policy(struct steward *steward);
@@ -104,6 +113,9 @@ enum steward_next quarantine_show(struct steward *steward, struct steward_client
 enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
+/* The gate has another process. */
+void quarantine_gate(struct steward *steward);
 
 /* ---- steward_allow.c ---- */
 int allow_open(struct steward *steward); /* 0 or -errno; a list that cannot be used is told and no error */

@@ -26,6 +26,7 @@
 /* Files of the selftest, in the watched folders for a moment. Opened by the workers' uid, which opens no other file:
  * neither counted nor recorded. */
 #define SELFTEST_PREFIX ".mailward-selftest-"
+#define CANARY_NAME "Mailward.Canary" /* the loader's own signature, of random bytes */
 
 /*
  * Descriptors that a child finds open when it starts; every other one is closed before exec. The keeper moves them to
@@ -45,9 +46,10 @@ enum start_fd {
 	FD_STATE_DIR,        /* recorder, steward: directory STATE/recorder, STATE/steward, its own */
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
-	FD_POLICY, /* policy reader, when the roots of the policy in force are to be found again: that policy */
-	FD_HOOKS,  /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
-		      the kernel side is not there */
+	FD_POLICY,   /* policy reader, when the roots of the policy in force are to be found again: that policy */
+	FD_VERDICTS, /* gate; steward (read-only there): memfd of edge/memory.h */
+	FD_HOOKS,    /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
+			the kernel side is not there */
 	FD_START_END = FD_HOOKS + 11 /* HOOK_MAPS */
 };
 

@@ -112,6 +112,12 @@ struct policy_notify {
 	char command[1024];   /* takes the mail: COMMAND -oi -f <> -- RECIPIENT */
 };
 
+/* How much the quarantine holds; the oldest goes first. */
+struct policy_quarantine {
+	uint64_t max_age_ns, max_size; /* ns, bytes */
+	struct policy_place place;     /* line 0: not said */
+};
+
 struct policy {
 	uint64_t magic;
 	uint64_t number; /* set by the keeper: 1, 2, ... with each policy that was taken */
@@ -125,6 +131,7 @@ struct policy {
 	char files[POLICY_FILES_MAX][POLICY_FILE_SIZE];
 	struct policy_watch watches[WATCHES_MAX];
 	struct policy_mail_software mail_software[MAIL_SOFTWARE_MAX];
+	struct policy_quarantine quarantine;
 	uint64_t max_definitions_age_s; /* older ones are an issue of status */
 	struct policy_notify notify;
 };
