@@ -46,7 +46,8 @@ static bool place_is_sound(const struct policy *policy, struct policy_place plac
 static bool scanner_is_sound(const struct scanner_settings *scanner)
 {
 	return scanner->max_file_size > 0 && scanner->max_scan_size > 0 && scanner->max_files > 0 &&
-	       scanner->max_depth > 0 && scanner->scan_time_ms > 0 && scanner->workers > 0;
+	       scanner->max_depth > 0 && scanner->scan_time_ms > 0 && scanner->workers > 0 &&
+	       scanner->deny_types < 1u << DENY_TYPES;
 }
 
 static bool watch_is_sound(const struct policy *policy, const struct policy_watch *watch)
