@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c
+// objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c daemon/think/policy_notify.c
 // objects: daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
 // libs: libconfuse
 #include <CUnit/Basic.h>
@@ -267,7 +267,9 @@ static void a_pattern_in_a_path_is_doubted(void)
 
 static void an_unknown_word_lists_the_words_known_there(void)
 {
-	bad(2, "unknown word 'colour'; known here: allow-root-filesystem, on-stop, watch, scanner, mail-software",
+	bad(2,
+	    "unknown word 'colour'; known here: allow-root-filesystem, on-stop, watch, scanner, mail-software, "
+	    "attachments",
 	    "watch /v { }\ncolour = red\n");
 	bad(2,
 	    "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
@@ -454,6 +456,28 @@ static void exec_never_is_refused_where_nothing_is_ever_denied(void)
 		snprintf(text, sizeof(text), "watch /v {\n exec = never\n store = %s\n}", held[i]);
 		good(text);
 	}
+}
+
+static void kinds_of_attachments_are_taken_from_one_block(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 0);
+	good("watch /v { }\nattachments { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 0);
+	good("attachments { deny-types = { executable, script, shortcut, disk-image, macro-document } }\nwatch /v { "
+	     "}\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, (1u << DENY_TYPES) - 1);
+	good("attachments { deny-types = shortcut }\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 1u << TYPE_SHORTCUT);
+	bad(2, "'exe' is no value for deny-types: use some of executable, script, shortcut, disk-image, macro-document",
+	    "attachments {\n deny-types = { script, exe } }\n");
+	bad(2, "names script twice", "attachments {\n deny-types = { script, script } }\n");
+	bad(3, "'deny-types' is repeated (first in p.conf:2)",
+	    "attachments {\n deny-types = { script }\n deny-types = { shortcut }\n}\n");
+	bad(2, "the block attachments is repeated (first in p.conf:1)", "attachments { }\nattachments { }\n");
+	bad(1, "empty list", "attachments { deny-types = { } }\n");
+	bad(1, "known here: deny-types", "attachments { allow-types = { script } }\n");
+	bad(1, "attachments has no title", "attachments x { }\n");
 }
 
 static void a_stop_holds_unless_the_policy_says_release(void)
@@ -764,6 +788,7 @@ int main(void)
 	CU_ADD_TEST(suite, origin_and_exec_are_taken_with_their_lines);
 	CU_ADD_TEST(suite, origin_mail_without_mail_software_is_refused);
 	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
+	CU_ADD_TEST(suite, kinds_of_attachments_are_taken_from_one_block);
 	CU_ADD_TEST(suite, a_stop_holds_unless_the_policy_says_release);
 	CU_ADD_TEST(suite, definitions_may_be_a_week_old_unless_the_policy_says_otherwise);
 	CU_ADD_TEST(suite, a_watch_says_what_new_definitions_mean);
