@@ -101,12 +101,21 @@ static bool schedule_is_sound(const struct policy *policy)
 	return true;
 }
 
+static bool notify_is_sound(const struct policy_notify *notify)
+{
+	if (notify->on > 1 || notify->owner > 1 || !memchr(notify->postmaster, 0, sizeof(notify->postmaster)) ||
+	    !memchr(notify->command, 0, sizeof(notify->command)))
+		return false;
+	return !notify->on || (notify->every_s > 0 && notify->command[0] == '/' && notify->postmaster[0] != 0);
+}
+
 bool policy_is_sound(const struct policy *policy)
 {
 	if (policy->magic != POLICY_MAGIC || policy->size != sizeof(*policy) || policy->file_count == 0 ||
 	    policy->file_count > POLICY_FILES_MAX || policy->watch_count > WATCHES_MAX ||
 	    policy->mail_software_count > MAIL_SOFTWARE_MAX || policy->allow_root_filesystem > 1 ||
-	    policy->release_on_stop > 1 || policy->max_definitions_age_s == 0 || !scanner_is_sound(&policy->scanner))
+	    policy->release_on_stop > 1 || policy->max_definitions_age_s == 0 || !scanner_is_sound(&policy->scanner) ||
+	    !notify_is_sound(&policy->notify))
 		return false;
 	for (uint32_t i = 0; i < policy->file_count; i++)
 		if (!text_is_sound(policy->files[i], sizeof(policy->files[i])))

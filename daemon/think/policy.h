@@ -120,6 +120,16 @@ struct policy_schedule {
 	char paths[SCHEDULE_PATHS_MAX][1024];
 };
 
+/* Who is told, in a digest; all zero without the block notify { }. */
+struct policy_notify {
+	uint8_t on;
+	uint8_t owner; /* the owner of a mailbox too, where that is a user of the system */
+	uint8_t reserved[6];
+	uint64_t every_s;
+	char postmaster[256]; /* an address or a local name */
+	char command[1024];   /* takes the mail: COMMAND -oi -f <> -- RECIPIENT */
+};
+
 /* How much the quarantine holds; the oldest goes first. */
 struct policy_quarantine {
 	uint64_t max_age_ns, max_size; /* ns, bytes */
@@ -142,6 +152,7 @@ struct policy {
 	struct policy_quarantine quarantine;
 	uint64_t max_definitions_age_s; /* older ones are an issue of status */
 	struct policy_schedule schedule;
+	struct policy_notify notify;
 };
 
 /* Is this memory a policy that can be used without further checks (magic, size, every count, enum and string)? */

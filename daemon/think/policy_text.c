@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "policy_notify.h"
 #include "policy_schedule.h"
 #include "policy_values.h"
 #include "policy_watch.h"
@@ -49,7 +50,7 @@ void complain(struct complaints *complaints, bool warning, const char *file, uns
 struct parse {
 	struct policy *policy;
 	struct policy_reading at;
-	struct policy_place attachments, scanner, allow_root_filesystem, on_stop, workers,
+	struct policy_place notify, attachments, scanner, allow_root_filesystem, on_stop, workers,
 		max_scan_size;                   /* line 0: not said */
 	struct policy_place max_definitions_age; /* the same */
 };
@@ -388,6 +389,8 @@ static void take_tree(struct parse *parse, cfg_t *tree)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
 	for (unsigned i = 0; i < cfg_size(tree, "schedule"); i++)
 		policy_take_schedule(&parse->at, parse->policy, cfg_getnsec(tree, "schedule", i));
+	for (unsigned i = 0; i < cfg_size(tree, "notify"); i++)
+		policy_take_notify(&parse->at, parse->policy, cfg_getnsec(tree, "notify", i), &parse->notify);
 	for (unsigned i = 0; i < cfg_size(tree, "attachments"); i++)
 		take_attachments(parse, cfg_getnsec(tree, "attachments", i));
 	for (unsigned i = 0; i < cfg_size(tree, "quarantine"); i++)
@@ -415,12 +418,15 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 	cfg_opt_t attachments[] = {PARSE_POINTER(parse), WORD("deny-types"), CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
 	cfg_opt_t schedule[] = {PARSE_POINTER(parse), WORD("sweep"), WORD("paths"), CFG_END()};
+	cfg_opt_t notify[] = {PARSE_POINTER(parse), WORD("postmaster"), WORD("owner"),
+			      WORD("every"),        WORD("command"),    CFG_END()};
 	cfg_opt_t quarantine[] = {PARSE_POINTER(parse), WORD("max-age"), WORD("max-size"), CFG_END()};
 	cfg_opt_t top[] = {PARSE_POINTER(parse),
 			   WORD("allow-root-filesystem"),
 			   WORD("on-stop"),
 			   BLOCK("watch", watch),
 			   BLOCK("scanner", scanner),
+			   BLOCK("notify", notify),
 			   BLOCK("mail-software", software),
 			   BLOCK("attachments", attachments),
 			   BLOCK("quarantine", quarantine),
