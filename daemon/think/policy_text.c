@@ -422,9 +422,9 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 			   WORD("on-stop"),
 			   BLOCK("watch", watch),
 			   BLOCK("scanner", scanner),
-			   BLOCK("notify", notify),
 			   BLOCK("mail-software", software),
 			   BLOCK("attachments", attachments),
+			   BLOCK("notify", notify),
 			   BLOCK("quarantine", quarantine),
 			   WORD("max-definitions-age"),
 			   CFG_END()};
