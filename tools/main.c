@@ -138,7 +138,8 @@ static int verb_unknown(const char *name)
 		if (strcmp(later[i], name) == 0)
 			return trouble("%s is not in this version yet", name);
 	return trouble("unknown verb %s; there are: status blocked watch explain check selftest probe reload "
-		       "quarantine release", name);
+		       "quarantine release",
+		       name);
 }
 
 static int run(int argc, char **argv)

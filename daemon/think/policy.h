@@ -101,6 +101,7 @@ struct policy {
 	char files[POLICY_FILES_MAX][POLICY_FILE_SIZE];
 	struct policy_watch watches[WATCHES_MAX];
 	struct policy_mail_software mail_software[MAIL_SOFTWARE_MAX];
+	struct policy_place file_size_place; /* who says max-file-size; line 0: nobody, it is the default */
 };
 
 /* Is this memory a policy that can be used without further checks (magic, size, every count, enum and string)? */
