@@ -30,6 +30,7 @@ static void tell(struct gate *gate, uint64_t id, uint32_t watch, const struct ge
 		frame.verdict = finding->verdict;
 		frame.definitions = finding->definitions;
 		frame.judged_ns = finding->judged_ns;
+		frame.allowed = finding->allowed;
 		memcpy(frame.detail, finding->detail, sizeof(frame.detail));
 		memcpy(frame.queue_id, finding->queue_id, sizeof(frame.queue_id));
 		memcpy(frame.message_id, finding->message_id, sizeof(frame.message_id));
@@ -87,7 +88,7 @@ static void take(struct gate *gate, int fd, uint64_t id, enum rank rank, bool *k
 	known = result < 0                        ? NULL
 		: look.sight.generation.size == 0 ? &empty
 		: gate->no_definitions            ? &unable
-						  : knowing_finding(gate, &look, now_ns());
+						  : knowing_finding(gate, &look, watch, now_ns());
 	if (result == 0 && !known)
 		result = begin(gate, fd, &look, watch, id, rank, kept_out);
 	if (result < 0 || known)

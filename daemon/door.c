@@ -87,7 +87,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 		 enum record_phase phase, uint64_t now)
 {
 	struct policy_decision decision;
-	policy_decide(&gate->policy->watches[waiting->watch], &finding->verdict, &decision);
+	allowing_decide(gate, waiting->watch, finding, &decision);
 	bool tell = decision.answer == ANSWER_DENY || finding->verdict.kind != VERDICT_CLEAN ||
 		    __atomic_load_n(&gate->ring->watchers, __ATOMIC_RELAXED);
 	static struct opener asked;
@@ -284,7 +284,7 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 		door_settle(gate, &waiting, &executed, (struct basis){0}, PHASE_KNOWN, now);
 		return;
 	}
-	known = knowing_finding(gate, &look, now);
+	known = knowing_finding(gate, &look, place.watch, now);
 	if (known && !look.sight.generation.counted &&
 	    scope_hides_mapped_stores(&gate->scope, look.sight.generation.dev) && !memory_no_writer(access->fd))
 		known = NULL;
@@ -352,7 +352,7 @@ static bool take_fresh(struct gate *gate, int fd, int32_t pid, uint64_t now)
 	if (where != WHERE_INSIDE || place.unheld || gate->no_definitions ||
 	    (!is_attachment(gate, fd, &look, &gate->policy->watches[place.watch]) &&
 	     !(kernel_memory_label(gate->kernel, pid).flags & HOOK_LABEL_MAIL)) ||
-	    knowing_finding(gate, &look, now))
+	    knowing_finding(gate, &look, place.watch, now))
 		return false;
 	if (judging_case(gate, fd, &look.sight, place.watch, RANK_FRESH, now, &begun))
 		count(&gate->status->fetched_ahead);

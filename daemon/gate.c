@@ -122,6 +122,9 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 		if (fd >= 0)
 			coverage_program(gate, fd, (uint32_t)frame->value, frame->device);
 		return;
+	case LEASH_ALLOWED:
+		allowing_take(gate, fd);
+		return;
 	case LEASH_LASTING:
 		if (fd >= 0)
 			coverage_lasting(gate, fd);
@@ -210,7 +213,7 @@ static int take_memory(struct gate *gate)
 		return -errno;
 	gate->status = &page->gate;
 	/* What was our predecessor's and is over; its counters go on. */
-	gate->status->waiting = gate->status->cases = gate->status->marks_stand = 0;
+	gate->status->waiting = gate->status->cases = gate->status->marks_stand = gate->status->allowed_number = 0;
 	gate->status->turn &= ~(uint64_t)1;
 	gate->recorder = gate->on_recorder.fd = -1;
 	gate->steward = gate->on_steward.fd = -1;
@@ -369,6 +372,7 @@ int gate_run(void)
 	tell_keeper(LEASH_READY, 0);
 	while (!gate->stopping) {
 		loop_turn(&gate->loop, turn_ms(gate));
+		allowing_turn(gate);
 		if (gate->asked)
 			door_open(gate);
 		judging_replies(gate);

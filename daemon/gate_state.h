@@ -7,6 +7,7 @@
  *   knowing.c   what is known of a file, by us and by the kernel side
  *   judging.c   cases: whose turn, digest, scan, verdict -> its waiters are answered
  *   telling.c   after an answer: the record for the history
+ *   allowing.c  the allow list
  *   asking.c    the steward, which moves files for us
  *   behind.c    the steward, which has files judged that nobody waits for
  *   coverage.c  the policy in force: roots, marks, the kernel side's orders
@@ -19,6 +20,7 @@
 #define MAILWARD_GATE_STATE_H
 
 #include "accesses.h"
+#include "allowances.h"
 #include "cases.h"
 #include "contents.h"
 #include "fresh.h"
@@ -138,6 +140,10 @@ struct gate {
 	bool no_definitions;   /* the loader said that there are none */
 	uint64_t not_adopted;  /* fresh files for which there was no descriptor to spare */
 
+	struct allowed_table allowed; /* number 0: none was handed over yet */
+	uint64_t allowances;          /* its identity now; 0: nothing is allowed */
+	uint64_t allowed_end_ns;      /* CLOCK_REALTIME: its next entry ends; 0: none does */
+
 	/* Workers whose verdicts count no more, wherever these lie; beyond these, all that was judged before then. */
 	uint64_t withdrawn[WITHDRAWN_MAX], withdrawn_count, distrusted_ns;
 
@@ -196,7 +202,7 @@ enum origin_said knowing_origin(const struct gate *gate, int fd, const struct lo
 bool knowing_left_watch(const struct gate *gate, int fd, const struct look *look, struct place *place_out);
 /* The finding for this generation that counts, in our memory or in the kernel's; NULL: unknown. Borrowed until the next
  * call. */
-const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint64_t now);
+const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint32_t watch, uint64_t now);
 /* The one place from which the kernel side learns what it may answer by itself. Before the access is answered; also
  * where nobody waits. */
 void knowing_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct finding *finding, struct basis basis);
@@ -217,6 +223,21 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
 void telling_refusals(struct gate *gate);                        /* by the kernel side, see hooks.h */
 void telling_explain(struct gate *gate);                         /* a question from the recorder's socket */
+
+/* allowing.c */
+void allowing_take(struct gate *gate, int fd); /* from the keeper: the list that counts from now on */
+void allowing_turn(struct gate *gate);         /* entries whose time is over */
+/* What a worker found, without the names that are allowed. */
+void allowing_judge(const struct gate *gate, const struct scan_reply *reply, struct finding *finding);
+/* The end of a case: is this content allowed whatever was found? digest may be NULL. */
+void allowing_finish(const struct gate *gate, const uint8_t *digest, struct finding *finding);
+/* It was judged with another list, and that may matter. */
+bool allowing_is_stale(const struct gate *gate, const struct finding *finding);
+/* The same of what the kernel side keeps; else what rests on an entry gets its detail. */
+bool allowing_adopts(const struct gate *gate, const struct hook_verdict *present, struct finding *finding);
+/* policy_decide(), and then the allow list. The one place to ask what a finding leads to. */
+void allowing_decide(const struct gate *gate, uint32_t watch, const struct finding *finding,
+		     struct policy_decision *out);
 
 /* asking.c */
 void asking_hear(struct gate *gate); /* what the steward says */

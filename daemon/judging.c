@@ -82,16 +82,20 @@ void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
 	}
 }
 
-static void finish(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
+static void finish(struct gate *gate, struct file_case *file_case, const struct finding *said, bool keep,
 		   enum record_phase phase)
 {
 	uint64_t now = now_ns();
 	uint32_t slot;
 
 	struct basis basis = {.judged = &file_case->generation, .keep = keep};
+	const uint8_t *digest = file_case->has_digest ? file_case->digest : NULL;
+	struct finding judged = *said;
+	const struct finding *finding = &judged;
+
+	allowing_finish(gate, digest, &judged);
 	if (keep)
-		memory_keep(gate->memory, &file_case->generation, finding,
-			    file_case->has_digest ? file_case->digest : NULL, now);
+		memory_keep(gate->memory, &file_case->generation, finding, digest, now);
 	behind_finished(gate, file_case, finding);
 	if (file_case->first == NO_SLOT && file_case->watch != WATCH_NONE) {
 		knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
@@ -293,10 +297,14 @@ static const struct finding *by_content(struct gate *gate, struct file_case *fil
 	static struct finding clean;
 	const struct finding *found;
 
-	if (file_case->confirming)
-		return &gate->pending[file_case->pending];
+	if (file_case->confirming) {
+		found = &gate->pending[file_case->pending];
+		return allowing_is_stale(gate, found) ? NULL : found;
+	}
 	found = memory_same_content(gate->memory, &file_case->generation, file_case->digest, gate->definitions,
 				    now_ns());
+	if (found && allowing_is_stale(gate, found))
+		found = NULL;
 	if (found || !contents_clean(gate->contents, file_case->digest, gate->definitions))
 		return found;
 	clean = (struct finding){
@@ -340,6 +348,7 @@ static void hear_digest(struct gate *gate, struct file_case *file_case, const st
 		finish(gate, file_case, &copy, keep, PHASE_SCAN);
 		return;
 	}
+	give_back_pending(gate, file_case);
 	cases_again(gate->cases, file_case, &file_case->generation, now_ns(), 0);
 }
 
@@ -373,6 +382,7 @@ static void hear_verdict(struct gate *gate, struct file_case *file_case, const s
 	memcpy(finding.detail, event->reply.detail, sizeof(finding.detail));
 	memcpy(finding.queue_id, event->reply.queue_id, sizeof(finding.queue_id));
 	memcpy(finding.message_id, event->reply.message_id, sizeof(finding.message_id));
+	allowing_judge(gate, &event->reply, &finding);
 	count(&gate->status->scans);
 	door_news(gate);
 	if (knowing_look(gate, file_case->fd, &look) < 0) {
@@ -386,12 +396,12 @@ static void hear_verdict(struct gate *gate, struct file_case *file_case, const s
 		return;
 	}
 	keep = !file_case->writer && !file_case->unsettled && !may_be_written(gate, file_case);
-	if (file_case->has_digest && finding.verdict.kind == VERDICT_INFECTED) {
+	if (file_case->has_digest && event->reply.verdict.kind == VERDICT_INFECTED) {
 		uint64_t liar = contents_contradict(gate->contents, file_case->digest, gate->definitions);
 		if (liar)
 			withdraw(gate, liar);
 	}
-	if (keep && file_case->has_digest && finding.verdict.kind == VERDICT_CLEAN)
+	if (keep && file_case->has_digest && event->reply.verdict.kind == VERDICT_CLEAN)
 		contents_keep(gate->contents, file_case->digest, gate->definitions, finding.worker);
 	finish(gate, file_case, &finding, keep, PHASE_SCAN);
 }

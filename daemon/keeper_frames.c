@@ -142,7 +142,7 @@ static bool recorder_frame(struct part *part, const struct leash_frame *frame)
 	}
 }
 
-static bool steward_frame(struct part *part, const struct leash_frame *frame)
+static bool steward_frame(struct part *part, const struct leash_frame *frame, int fd)
 {
 	char(*issues)[sizeof(part->keeper->page->keeper.steward_issues[0])] = part->keeper->page->keeper.steward_issues;
 
@@ -155,6 +155,8 @@ static bool steward_frame(struct part *part, const struct leash_frame *frame)
 		restart_succeeded(&part->restart);
 		part_show(part, PROCESS_RUNNING);
 		return true;
+	case LEASH_ALLOWED:
+		return policies_allowed(part->keeper, fd);
 	case LEASH_ISSUE:
 		if (frame->value >= STEWARD_ISSUES)
 			return false;
@@ -182,7 +184,7 @@ bool part_frame(struct part *part, struct leash_frame *frame, int fd)
 	case PART_RECORDER:
 		return recorder_frame(part, frame);
 	case PART_STEWARD:
-		return steward_frame(part, frame);
+		return steward_frame(part, frame, fd);
 	case PART_READER:
 		policies_reader_frame(part->keeper, frame, fd);
 		return true;

@@ -8,6 +8,7 @@
 #ifndef MAILWARD_KEEPER_PARTS_H
 #define MAILWARD_KEEPER_PARTS_H
 
+#include "allowed.h"
 #include "attach.h"
 #include "callers.h"
 #include "children.h"
@@ -51,6 +52,7 @@ struct policy_set {
 	int policy_fd;
 	uint64_t number, fingerprint;
 	bool release_on_stop;
+	uint64_t max_definitions_age_s;
 	struct scanner_settings scanner;
 	uint32_t count, without;    /* frames; those of them that say LEASH_WATCH_WITHOUT */
 	int fds[POLICY_FRAMES_MAX]; /* -1: a frame without a descriptor */
@@ -73,13 +75,17 @@ struct policies {
 	uint32_t delivered; /* frames of it sent: the policy, count frames, the end */
 	bool steward_waits; /* the same of the steward, which gets what is in force */
 	uint32_t steward_has;
+	int allowed_fd;            /* the allow list of the steward; -1: none yet */
+	bool allowed_waits;        /* the gate has still to be sent it */
+	uint64_t allowed_until_ns; /* the first gate waits for it until then */
 	bool reload_wanted, roots_wanted, roots_changed, labels_wanted;
 	uint64_t roots_next_ns; /* not before that */
 	uint64_t round;         /* of reloads; the running one while one runs */
 	bool reloading;
 	uint32_t complaint_count;
 	char complaints[KEEPER_COMPLAINTS][LEASH_TEXT];
-	struct policy table; /* where a policy is checked */
+	struct policy table;          /* where a policy is checked */
+	struct allowed_table allowed; /* where an allow list is checked */
 };
 
 /* What one run has found, as in struct keeper_part. */
@@ -179,6 +185,8 @@ void policies_deliver(struct keeper *keeper);
 void policies_steward_started(struct keeper *keeper);
 void policies_deliver_steward(struct keeper *keeper);
 void policies_in_force(struct keeper *keeper, const struct leash_frame *frame);
+/* The steward's allow list (fd is borrowed): for this gate, and every later one. false: it is none. */
+bool policies_allowed(struct keeper *keeper, int fd);
 
 /* ---- keeper_selftest.c ---- */
 /* Another one is due. */

@@ -21,6 +21,7 @@
 
 #define READER_TIME (15 * SECOND_NS)
 #define OFFER_TIME (2 * SECOND_NS)
+#define ALLOWED_TIME (5 * SECOND_NS)
 #define ROOTS_PAUSE (2 * SECOND_NS)
 
 static void set_clear(struct policy_set *set)
@@ -39,7 +40,8 @@ void policies_init(struct keeper *keeper)
 {
 	struct policies *policies = &keeper->policies;
 
-	policies->sets[0].policy_fd = policies->sets[1].policy_fd = -1;
+	policies->sets[0].policy_fd = policies->sets[1].policy_fd = policies->allowed_fd = -1;
+	policies->allowed_until_ns = now_ns() + ALLOWED_TIME;
 	policies->current = &policies->sets[0];
 	policies->incoming = &policies->sets[1];
 }
@@ -82,6 +84,7 @@ static bool take_table(struct keeper *keeper, int fd)
 		return false;
 	set->fingerprint = hooks_fingerprint(table);
 	set->release_on_stop = table->release_on_stop;
+	set->max_definitions_age_s = table->max_definitions_age_s;
 	table->number = keeper->page->keeper.policy_number + 1;
 	if (policies->purpose == READ_START)
 		table->number = hooks_first_number(keeper, set->fingerprint);
@@ -106,6 +109,7 @@ static bool keep_table(struct policies *policies)
 	set->number = policies->current->number;
 	set->fingerprint = policies->current->fingerprint;
 	set->release_on_stop = policies->current->release_on_stop;
+	set->max_definitions_age_s = policies->current->max_definitions_age_s;
 	set->scanner = policies->current->scanner;
 	return set->policy_fd >= 0;
 }
@@ -253,6 +257,39 @@ void policies_reader_ended(struct keeper *keeper, const char *how)
 
 /* ---- the gate ---- */
 
+/* The allow list comes before the policy: with that the gate begins to answer. Where the steward does not come up at
+ * our start it begins without one, and allows nothing more. false: the policy has to wait. */
+static bool deliver_allowed(struct keeper *keeper)
+{
+	struct policies *policies = &keeper->policies;
+
+	if (policies->allowed_fd < 0)
+		return now_ns() > policies->allowed_until_ns;
+	if (policies->allowed_waits && part_runs(&keeper->parts[PART_GATE]) &&
+	    part_tell(&keeper->parts[PART_GATE], LEASH_ALLOWED, 0, policies->allowed_fd) == 0)
+		policies->allowed_waits = false;
+	return !policies->allowed_waits;
+}
+
+bool policies_allowed(struct keeper *keeper, int fd)
+{
+	struct policies *policies = &keeper->policies;
+	int copy;
+
+	if (fd < 0 || !pages_take_sealed(fd, &policies->allowed, sizeof(policies->allowed)) ||
+	    policies->allowed.magic != ALLOWED_MAGIC || policies->allowed.size != sizeof(policies->allowed))
+		return false;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return true; /* the one before stays */
+	if (policies->allowed_fd >= 0)
+		close(policies->allowed_fd);
+	policies->allowed_fd = copy;
+	policies->allowed_waits = true;
+	policies_deliver(keeper);
+	return true;
+}
+
 /* Sends what the gate still has to get of a set, as far as its socket takes it. */
 void policies_deliver(struct keeper *keeper)
 {
@@ -261,7 +298,7 @@ void policies_deliver(struct keeper *keeper)
 	struct part *gate = &keeper->parts[PART_GATE];
 	int error = 0;
 
-	if (!policies->delivering || !set->valid || !part_runs(gate))
+	if (!deliver_allowed(keeper) || !policies->delivering || !set->valid || !part_runs(gate))
 		return;
 	while (policies->delivered < set->count + 2 && !error) {
 		uint32_t next = policies->delivered;
@@ -282,7 +319,7 @@ void policies_deliver(struct keeper *keeper)
 
 void policies_gate_started(struct keeper *keeper)
 {
-	keeper->policies.delivering = true;
+	keeper->policies.delivering = keeper->policies.allowed_waits = true;
 	keeper->policies.delivered = 0;
 	policies_deliver(keeper);
 }
@@ -375,6 +412,7 @@ void policies_in_force(struct keeper *keeper, const struct leash_frame *frame)
 	policies->offered = false;
 	policies->current = policies->incoming;
 	policies->incoming = old;
+	keeper->page->keeper.definitions_max_age_s = policies->current->max_definitions_age_s;
 	policy_took_over(keeper, old);
 	set_clear(old);
 	policies_steward_started(keeper);

@@ -31,21 +31,29 @@ int knowing_look(const struct gate *gate, int fd, struct look *look)
 	return 0;
 }
 
-const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint64_t now)
+const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint32_t watch, uint64_t now)
 {
+	bool never = watch != WATCH_NONE && gate->policy->watches[watch].recheck == RECHECK_NEVER;
 	static struct finding kept;
 	const struct generation *generation = &look->sight.generation;
 	const struct hook_verdict *present = &look->present;
 	const struct finding *known = memory_known(gate->memory, generation, gate->definitions, now);
 
+	if (known && allowing_is_stale(gate, known))
+		known = NULL;
+	if (!known && never && gate->definitions)
+		known = memory_known_clean(gate->memory, generation, now);
 	if (known || !look->said || !generation->counted || present->session != 0 || gate->definitions == 0 ||
-	    present->definitions != gate->definitions || judging_withdrawn(gate, present))
+	    judging_withdrawn(gate, present))
 		return known;
+	if (present->definitions != gate->definitions &&
+	    !(never && present->definitions && present->verdict.kind == VERDICT_CLEAN))
+		return NULL;
 	kept = (struct finding){.verdict = present->verdict,
 				.definitions = present->definitions,
 				.judged_ns = present->judged_ns,
 				.worker = present->worker};
-	return &kept;
+	return allowing_adopts(gate, present, &kept) ? &kept : NULL;
 }
 
 /* What is to be let through although nobody knows what it is counts for what lies there now; what was judged counts for
@@ -67,15 +75,19 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 				       .judged_ns = finding->judged_ns,
 				       .worker = finding->worker,
 				       .watch = (uint16_t)index,
+				       .allowed = finding->allowed,
 				       .verdict = finding->verdict};
 	struct policy_decision decision;
 	bool lasts, refused_there;
 
 	if (!kernel_memory_full(gate->kernel) || watch->mode == MODE_OFF)
 		return;
-	policy_decide(watch, &finding->verdict, &decision);
+	allowing_decide(gate, index, finding, &decision);
 	/* From a queue nobody is denied; what it is to give up is not there for the next who opens it. */
 	verdict.answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint8_t)decision.answer;
+	/* The kernel side asks about everything that older definitions said. */
+	if (watch->recheck == RECHECK_NEVER && finding->verdict.kind == VERDICT_CLEAN && finding->definitions)
+		verdict.definitions = gate->definitions;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
 		memory_lasts(&finding->verdict);
 	refused_there = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);

@@ -37,6 +37,24 @@ void steward_log(const char *format, ...)
 	tell_keeper(&frame);
 }
 
+void steward_issue(enum steward_issue issue, const char *format, ...)
+{
+	struct leash_frame frame = {.kind = LEASH_ISSUE, .value = issue};
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(frame.text, sizeof(frame.text), format, arguments);
+	va_end(arguments);
+	tell_keeper(&frame);
+}
+
+int steward_give_keeper(enum leash_kind kind, int fd)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = kind};
+
+	return frame_send(FD_LEASH, &frame, sizeof(frame), fd);
+}
+
 void steward_alive(struct steward *steward)
 {
 	struct leash_frame frame = {.kind = LEASH_BEAT};
@@ -261,6 +279,8 @@ static int steward_open(struct steward *steward)
 		error = steward_clients_open(steward, FD_LISTENER);
 	if (!error)
 		error = quarantine_open(steward);
+	if (!error)
+		error = allow_open(steward);
 	return error;
 }
 
@@ -280,6 +300,7 @@ int steward_run(void)
 		loop_turn(&steward->loop, more ? 0 : TURN_MS);
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
+		allow_turn(steward);
 		more |= steward_clients_turn(steward);
 	}
 	return 0;

@@ -24,7 +24,8 @@ static const struct verb {
 } verbs[STEWARD_VERBS] = {
 	[STEWARD_LIST] = {quarantine_list, false},      [STEWARD_SHOW] = {quarantine_show, false},
 	[STEWARD_RESTORE] = {quarantine_restore, true}, [STEWARD_RELEASE] = {quarantine_release, true},
-	[STEWARD_DELETE] = {quarantine_delete, true},
+	[STEWARD_DELETE] = {quarantine_delete, true},   [STEWARD_ALLOW_ADD] = {allow_add, true},
+	[STEWARD_ALLOW_LIST] = {allow_list, false},     [STEWARD_ALLOW_REMOVE] = {allow_remove, true},
 };
 
 static struct steward_client clients[CLIENTS];

@@ -6,6 +6,7 @@
  *   steward.c             the process: its start, its loop, the keeper's frames, the gate's, who asks it
  *   steward_clients.c     connections of the tool: one question each, rows as they find room
  *   steward_quarantine.c  what is moved away, kept, given back
+ *   steward_allow.c       the allow list: kept here, handed to the gate by way of the keeper
  *
  * A room gets three calls: NAME_open() at the start, NAME_policy() whenever another policy or other roots are in force
  * (also the first time: nothing is known of either before), NAME_turn().
@@ -76,6 +77,10 @@ struct steward {
 
 /* ---- steward.c ---- */
 __attribute__((format(printf, 1, 2))) void steward_log(const char *format, ...); /* one line, by way of the keeper */
+/* What status is to say, by enum steward_issue; empty: it is over. */
+__attribute__((format(printf, 2, 3))) void steward_issue(enum steward_issue issue, const char *format, ...);
+/* A descriptor for the keeper (borrowed). 0 or -errno. */
+int steward_give_keeper(enum leash_kind kind, int fd);
 /* We are alive: call it between the steps of long work. */
 void steward_alive(struct steward *steward);
 /* A frame to the gate (fd borrowed, or -1). 0 or -errno; -ENOTCONN: there is no gate now. */
@@ -99,5 +104,19 @@ enum steward_next quarantine_show(struct steward *steward, struct steward_client
 enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
+/* ---- steward_allow.c ---- */
+int allow_open(struct steward *steward); /* 0 or -errno; a list that cannot be used is told and no error */
+void allow_turn(struct steward *steward);
+/* Allows this content until then (CLOCK_REALTIME; 0: for good), or finds the entry that does so already. reason: as in
+ * struct allowed_record. 0 and *id_out, or -errno (with a sentence in why_out: at most 256 bytes) and nothing changed.
+ * It counts as soon as allow_in_force() says so. */
+int steward_allow_content(struct steward *steward, const uint8_t digest[32], uint64_t until_ns, const char *reason,
+			  uint32_t uid, uint32_t *id_out, char why_out[256]);
+/* Has the gate the list as it is now? */
+bool allow_in_force(const struct steward *steward);
+enum steward_next allow_add(struct steward *steward, struct steward_client *client, struct steward_row *row);
+enum steward_next allow_list(struct steward *steward, struct steward_client *client, struct steward_row *row);
+enum steward_next allow_remove(struct steward *steward, struct steward_client *client, struct steward_row *row);
 
 #endif

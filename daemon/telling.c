@@ -293,7 +293,8 @@ static void explain_known(const struct gate *gate, const struct finding *known, 
 	reply->verdict = known->verdict;
 	reply->judged_ns = known->judged_ns;
 	memcpy(reply->detail, known->detail, sizeof(reply->detail));
-	policy_decide(&gate->policy->watches[reply->watch], &known->verdict, &decision);
+	reply->allowed = known->allowed;
+	allowing_decide(gate, reply->watch, known, &decision);
 	reply->answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint32_t)decision.answer;
 	*place = decision.place;
 }
@@ -352,7 +353,7 @@ static void explain(struct gate *gate, int fd, struct explain_reply *reply)
 	reply->watch = place.watch;
 	snprintf(reply->watch_path, sizeof(reply->watch_path), "%.1023s", watch->path);
 	reply->origin = (uint8_t)explain_origin(watch, &look);
-	known = knowing_finding(gate, &look, now_ns());
+	known = knowing_finding(gate, &look, place.watch, now_ns());
 	if (known)
 		explain_known(gate, known, reply, &said_by);
 	else

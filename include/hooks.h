@@ -80,7 +80,7 @@ struct hook_verdict {
 	uint8_t answer;       /* enum answer; ANSWER_NONE: nothing decided, only origin is said */
 	uint8_t origin;       /* HOOK_ORIGIN_MAIL: the mark on disk says so */
 	uint16_t watch;
-	uint32_t reserved;
+	uint32_t allowed; /* the entry of the allow list that it rests on; 0: none */
 	struct verdict verdict;
 };
 
@@ -134,7 +134,7 @@ struct hook_orders {
 	uint64_t session;      /* of the gate; 0: none has taken orders yet. Never the same twice on one boot */
 	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC; older than HOOK_STANDSTILL_NS: as good as dead */
 	uint64_t epoch;        /* of folders and watches: what was found before is void */
-	uint64_t policy;       /* number of the policy in force; 0: nothing is guarded yet */
+	uint64_t policy;       /* number of the policy in force, with its allow list; 0: nothing is guarded yet */
 	uint64_t definitions;
 	uint32_t watch_count;
 	uint32_t strictest;     /* index of the watch that counts for HOOK_UNSURE */

@@ -147,6 +147,7 @@ struct gate_part {
 	uint64_t denied_hour[24];    /* ring: index (CLOCK_REALTIME hour) % 24 */
 	uint64_t denied_hour_is[24]; /* which hour that is */
 	uint64_t wait_under_ms[8];   /* histogram of waits: <1 <10 <100 <1000 <5000 <10000 <60000 more, ms */
+	uint64_t allowed_number;     /* of the allow list in force (struct allowed_table); 0: none yet */
 	uint32_t watch_count;
 	uint32_t reserved;
 	struct watch_entry watches[WATCHES_MAX];

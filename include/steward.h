@@ -7,6 +7,7 @@
 #ifndef MAILWARD_STEWARD_H
 #define MAILWARD_STEWARD_H
 
+#include "allowed.h"
 #include "attachment.h"
 #include "verdict.h"
 #include "wire.h"
@@ -39,6 +40,8 @@ struct steward_request {
 	char detail[160];   /* as in struct scan_reply, these three */
 	char queue_id[32];
 	char message_id[256];
+	uint32_t allowed; /* the entry of the allow list that lets it go, infected or not; 0: none */
+	uint32_t unused;
 };
 
 /* ---- steward -> gate ---- */
@@ -61,11 +64,16 @@ struct steward_reply {
 
 /* ---- tool -> steward; one question on a connection ---- */
 enum steward_verb {
-	STEWARD_LIST = 1, /* of the quarantine */
-	STEWARD_SHOW,     /* id: one object, then a row for each of its names */
-	STEWARD_RESTORE,  /* id */
-	STEWARD_RELEASE,  /* id: restore, and allow that content */
-	STEWARD_DELETE,   /* id: for good */
+	STEWARD_LIST = 1,     /* of the quarantine */
+	STEWARD_SHOW,         /* id: one object, then a row for each of its names */
+	STEWARD_RESTORE,      /* id */
+	STEWARD_RELEASE,      /* id: restore, and allow that content */
+	STEWARD_DELETE,       /* id: for good */
+	STEWARD_ALLOW_ADD,    /* number: enum allowed_kind; name or digest; until_ns, 0: for good; text: the reason */
+	STEWARD_ALLOW_LIST,   /* rows ALLOWED */
+	STEWARD_ALLOW_REMOVE, /* number: the entry */
+	STEWARD_KEEP,         /* fd: one message out of a file of many, whose path it is; flags: its number; name: the
+				 signature;	 text: its Message-ID. The last row's text: the id under which it is kept */
 	STEWARD_VERBS
 };
 
@@ -80,6 +88,7 @@ struct steward_ask {
 	uint8_t digest[32];
 	char text[256]; /* a reason, for verbs that take one; zero-terminated */
 	char path[4096];
+	uint64_t number; /* for verbs that take one */
 };
 
 /* ---- steward -> tool; rows until one with more = 0 ---- */
@@ -87,6 +96,7 @@ enum steward_row_kind {
 	STEWARD_ROW_END = 1, /* no more: result and text say how it ended */
 	STEWARD_ROW_ITEM,    /* item */
 	STEWARD_ROW_NAME,    /* path: one of its names; number: enum quarantine_name_state */
+	STEWARD_ROW_ALLOWED, /* allowed */
 	STEWARD_ROW_KINDS
 };
 enum quarantine_state {
@@ -130,6 +140,7 @@ struct steward_row {
 	char text[512]; /* a sentence; zero-terminated, may hold bytes of a hostile name */
 	struct quarantine_item item;
 	char path[4096];
+	struct allowed_record allowed;
 };
 
 #endif

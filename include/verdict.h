@@ -43,7 +43,8 @@ enum heuristic {
 	HEURISTICS
 };
 
-#define SIGNATURE_SIZE 128 /* with its terminating zero; longer names are cut */
+#define CANARY_NAME "Mailward.Canary" /* the signature of the canary's random bytes */
+#define SIGNATURE_SIZE 128            /* with its terminating zero; longer names are cut */
 
 /*
  * infected, heuristics 0: a signature matched, reason is none.

@@ -99,6 +99,8 @@ enum leash_kind {
 			  text: why */
 	LEASH_ISSUE,   /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
 			  over */
+	LEASH_ALLOWED, /* steward to keeper, keeper to gate; fd: sealed memfd of struct allowed_table (allowed.h). A
+			  gate gets it before its first policy */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };
@@ -107,6 +109,8 @@ enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWAR
 enum steward_issue {
 	ISSUE_QUARANTINE = 0, /* it cannot take more, or not all of it */
 	ISSUE_PURGE,          /* it is about to purge */
+	ISSUE_ALLOWED,        /* the allow list cannot be used */
+	ISSUE_NOTIFY,         /* notices do not get out */
 	STEWARD_ISSUES = 8
 };
 
@@ -175,6 +179,7 @@ struct scan_request {
 	uint32_t framing; /* enum framing: what is to be taken off before scanning */
 	uint64_t case_id; /* comes back in the reply */
 };
+#define SCAN_NAMES 8
 struct scan_reply {
 	uint32_t version;
 	uint32_t last; /* 1: this worker ends after this reply (finding, message of the engine, 50 cases) */
@@ -183,6 +188,13 @@ struct scan_reply {
 	char detail[160];     /* for explain: which limit, which type, the engine's message; printable ASCII */
 	char queue_id[32];    /* [A-Za-z0-9] from the topmost Received line with an id, or empty */
 	char message_id[256]; /* printable ASCII without space, or empty */
+	/* INFECTED: every name that was found, so that one of them can be allowed (allowed.h). 0 names: not said. */
+	uint8_t name_count;
+	uint8_t names_more; /* 1: there were more than that */
+	uint8_t rest;       /* enum verdict_reason: what would be unscanned were there no name; REASON_NONE: clean */
+	uint8_t unused[5];
+	uint8_t name_heuristics[SCAN_NAMES];    /* 1 << enum heuristic, or 0: a signature */
+	char names[SCAN_NAMES][SIGNATURE_SIZE]; /* printable ASCII, zero-terminated */
 };
 
 struct hash_request {
@@ -235,6 +247,8 @@ struct explain_reply {
 	uint8_t origin;       /* enum explain_origin */
 	uint8_t reserved[3];
 	char exec_policy[320]; /* "file:line" of the line that decides of an exec */
+	uint32_t allowed;      /* the entry of the allow list that lets it go; 0: none */
+	uint32_t unused;
 };
 
 /* ---- tool <-> keeper ---- */

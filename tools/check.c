@@ -24,12 +24,13 @@
 
 #define DEFAULT_POLICY "/etc/mailward/mailward.conf"
 #define POSTCONF_TIME_MS 5000
-#define COLUMNS (8 + POLICY_CASES)
+#define COLUMNS (9 + POLICY_CASES)
 #define CELL 64
 
 static const char *const store_names[] = STORE_NAMES;
 static const char *const mode_names[] = MODE_NAMES;
 static const char *const case_names[POLICY_CASES] = CASE_NAMES;
+static const char *const recheck_names[RECHECKS] = RECHECK_NAMES;
 
 /* Half a megabyte and more: not on the stack. */
 static struct policy policy;
@@ -129,13 +130,15 @@ static void row_cells(char cells[COLUMNS - 2][CELL], const struct policy_watch *
 	for (int i = 0; i < POLICY_CASES; i++)
 		answer_cell(cells[5 + i], watch, (enum policy_case)i);
 	snprintf(cells[5 + POLICY_CASES], CELL, "%s", watch->ignore_marks ? "cached" : "none");
+	word_cell(cells[6 + POLICY_CASES], watch, recheck_names[watch->recheck], watch->recheck_place);
 }
 
 static void print_table(FILE *out, bool header)
 {
-	static const char *const titles[COLUMNS - 2] = {
-		"STORE", "MODE", "ORIGIN", "EXEC",   "DEADLINE", "INFECTED", "TIMEOUT", "LIMIT", "ENCRYPTED",
-		"ERROR", "DOWN", "MACRO",  "BROKEN", "PHISHING", "UNWANTED", "OTHER",   "TYPE",  "MARKS"};
+	static const char *const titles[COLUMNS - 2] = {"STORE",    "MODE",    "ORIGIN", "EXEC",      "DEADLINE",
+							"INFECTED", "TIMEOUT", "LIMIT",  "ENCRYPTED", "ERROR",
+							"DOWN",     "MACRO",   "BROKEN", "PHISHING",  "UNWANTED",
+							"OTHER",    "TYPE",    "MARKS",  "RECHECK"};
 	char cells[COLUMNS - 2][CELL], path[4 * POLICY_PATH_SIZE], place[POLICY_FILE_SIZE + 16];
 	int widths[COLUMNS - 2], path_width = 4;
 
@@ -180,6 +183,7 @@ static void print_rest(FILE *out, bool header, const struct mail_limits *limits)
 	for (uint32_t i = 0; i < policy.mail_software_count; i++)
 		fprintf(out, "mail-software %s: %u root%s\n", policy.mail_software[i].name,
 			policy.mail_software[i].root_count, policy.mail_software[i].root_count == 1 ? "" : "s");
+	fprintf(out, "max-definitions-age: %" PRIu64 "h\n", policy.max_definitions_age_s / 3600);
 	fprintf(out, "on-stop: %s\n",
 		policy.release_on_stop
 			? "release (nothing is guarded after a stop)"
@@ -230,13 +234,14 @@ static json_t *watch_json(uint32_t index)
 				    json_pack("{s:s, s:o, s:b}", "answer", answer_text(watch, (enum policy_case)i),
 					      "policy", place_json(watch->actions[i].place), "default",
 					      watch->actions[i].is_default));
-	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:b, s:o, s:o}", "path",
+	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:o, s:b, s:o, s:o}", "path",
 			 json_text(watch->path, strlen(watch->path)), "store", store_names[watch->store], "mode",
 			 mode_names[watch->mode], "origin", watch->origin_mail ? "mail" : "any", "exec",
 			 watch->exec_never ? "never" : "scan", "deadline_ms",
 			 (json_int_t)(watch->deadline_ns / 1000000), "marks", watch->ignore_marks ? "cached" : "none",
-			 "policy", place_json(watch->place), "answers", answers, "covered", roots.why[index][0] == 0,
-			 "why", json_text(roots.why[index], strlen(roots.why[index])), "file_system",
+			 "recheck", recheck_names[watch->recheck], "policy", place_json(watch->place), "answers",
+			 answers, "covered", roots.why[index][0] == 0, "why",
+			 json_text(roots.why[index], strlen(roots.why[index])), "file_system",
 			 json_text(roots.file_system[index], strlen(roots.file_system[index])));
 }
 
@@ -291,6 +296,8 @@ static void print_object(FILE *out, const char *file, bool good, const struct ma
 	json_object_set_new(object, "watches", watches);
 	if (good) {
 		json_object_set_new(object, "allow_root_filesystem", json_boolean(policy.allow_root_filesystem));
+		json_object_set_new(object, "max_definitions_age_s",
+				    json_integer((json_int_t)policy.max_definitions_age_s));
 		json_object_set_new(object, "on_stop", json_string(policy.release_on_stop ? "release" : "hold"));
 		json_object_set_new(object, "scanner",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,

@@ -47,10 +47,10 @@ static bool row_fits(const struct wish *wish, const struct row_frame *row)
 }
 
 /* The latest that the history tells of it. *found_out: there is one. */
-static int history_ask(const struct options *options, const struct wish *wish, struct row_frame *latest, bool *found_out)
+static int history_ask(const struct options *options, const struct wish *wish, struct row_frame *latest,
+		       bool *found_out)
 {
-	struct recorder_request request = {
-		.version = WIRE_VERSION, .verb = RECORDER_BLOCKED, .uid = UINT32_MAX};
+	struct recorder_request request = {.version = WIRE_VERSION, .verb = RECORDER_BLOCKED, .uid = UINT32_MAX};
 	static struct row_frame row;
 	int sock, error, code;
 
@@ -84,9 +84,10 @@ static int store_find(const struct options *options, struct infected *infected)
 		if (strcmp(copy.gate.watches[i].path, infected->row.watch) == 0)
 			infected->store = (enum store)copy.gate.watches[i].store;
 	if (infected->store != STORE_MBOX && infected->store != STORE_MDBOX)
-		return trouble("the watch %s is no mbox or mdbox now: one file is one message there, which the policy may "
-			       "move away (on-infected = quarantine)",
-			       infected->row.watch);
+		return trouble(
+			"the watch %s is no mbox or mdbox now: one file is one message there, which the policy may "
+			"move away (on-infected = quarantine)",
+			infected->row.watch);
 	return EXIT_FINE;
 }
 
@@ -114,9 +115,10 @@ static int message_find(struct infected *infected)
 		infected->end = message.end;
 		return EXIT_FINE;
 	}
-	return trouble("%s has changed since: no message begins at byte %llu any more (mailward blocked --path tells what "
-		       "is found in it now)",
-		       infected->path, at);
+	return trouble(
+		"%s has changed since: no message begins at byte %llu any more (mailward blocked --path tells what "
+		"is found in it now)",
+		infected->path, at);
 }
 
 /* ---- what is to be done ---- */
@@ -181,7 +183,8 @@ static int message_keep(const struct options *options, const struct infected *in
 	close(sock);
 	row.text[sizeof(row.text) - 1] = 0;
 	if (error || row.version != WIRE_VERSION || row.more)
-		return trouble("the quarantine does not answer (%s): nothing was removed", strerror(error ? -error : EBADMSG));
+		return trouble("the quarantine does not answer (%s): nothing was removed",
+			       strerror(error ? -error : EBADMSG));
 	if (row.result < 0)
 		return trouble("the quarantine did not take it (%s): nothing was removed",
 			       row.text[0] ? row.text : strerror(-row.result));
@@ -272,8 +275,9 @@ static int clean(const struct options *options, const struct wish *wish)
 	if (code != EXIT_FINE)
 		return code;
 	if (!found)
-		return trouble("no infected message is known in a file of many that is called so (mailward blocked --reason "
-			       "infected)");
+		return trouble(
+			"no infected message is known in a file of many that is called so (mailward blocked --reason "
+			"infected)");
 	code = store_find(options, &infected);
 	if (code == EXIT_FINE)
 		code = message_find(&infected);

@@ -58,8 +58,8 @@ int clean_by_dovecot(const struct infected *infected, struct removal *removal);
 
 /* A plain mbox: its content, in *removal_out. 0 or -errno and text. */
 int clean_find_mbox(const struct infected *infected, struct removal *removal_out);
-/* Under the locks of local(8) and of everybody else who writes mbox: PATH.lock and fcntl(2). In place, since who waits for
- * the lock has the file open already, and would deliver into what a rename had put away; the file as it was is kept
+/* Under the locks of local(8) and of everybody else who writes mbox: PATH.lock and fcntl(2). In place, since who waits
+ * for the lock has the file open already, and would deliver into what a rename had put away; the file as it was is kept
  * beside it (PATH.mailward-before) until the new content is on the disk. 0, or -errno and text. */
 int clean_by_rewrite(const struct infected *infected, struct removal *removal);
 

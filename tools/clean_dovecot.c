@@ -279,8 +279,8 @@ static int purge(struct removal *removal)
 static int is_gone(struct removal *removal)
 {
 	char uid[12];
-	struct command command = {.argv = {"doveadm", "search", "-u", removal->user, "mailbox-guid", removal->mailbox,
-					   "uid", uid, NULL}};
+	struct command command = {
+		.argv = {"doveadm", "search", "-u", removal->user, "mailbox-guid", removal->mailbox, "uid", uid, NULL}};
 	struct candidate list[CANDIDATES_MOST];
 	int status;
 

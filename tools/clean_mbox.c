@@ -149,11 +149,13 @@ static int dotlock_take(struct locked *locked, struct removal *removal)
 	uint64_t until = now_ns() + LOCK_NS;
 	int fd;
 
-	while ((fd = openat(locked->folder, locked->lock, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0) {
+	while ((fd = openat(locked->folder, locked->lock, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) <
+	       0) {
 		if (errno != EEXIST)
 			return failed(removal, -errno, "%s: %s", locked->lock, strerror(errno));
 		if (now_ns() > until)
-			return failed(removal, -EBUSY, "%s is there for more than ten seconds: somebody works on the mbox",
+			return failed(removal, -EBUSY,
+				      "%s is there for more than ten seconds: somebody works on the mbox",
 				      locked->lock);
 		pause_short();
 	}
@@ -255,14 +257,16 @@ static int bytes_move(int in, uint64_t from, uint64_t end, int out, uint64_t to)
 /* The file as it is, beside it; on the disk when this returns. */
 static int copy_before(struct locked *locked, const struct stat *status, struct removal *removal)
 {
-	int error, folder, out = openat(locked->folder, locked->before,
-					O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int error, folder,
+		out = openat(locked->folder, locked->before, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			     0600);
 
 	if (out < 0 && errno == EEXIST)
-		return failed(removal, -EEXIST,
-			      "%s is there: a run before this one was cut off. It holds the mbox as it was then; compare "
-			      "the two, and remove it",
-			      locked->before);
+		return failed(
+			removal, -EEXIST,
+			"%s is there: a run before this one was cut off. It holds the mbox as it was then; compare "
+			"the two, and remove it",
+			locked->before);
 	if (out < 0)
 		return failed(removal, -errno, "%s: %s", locked->before, strerror(errno));
 	error = bytes_move(locked->file, 0, (uint64_t)status->st_size, out, 0);

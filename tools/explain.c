@@ -128,6 +128,7 @@ static json_t *explain_to_json(const struct explain_reply *reply, const char *pa
 	json_object_set_new(json, "signature", json_text(reply->verdict.signature, strlen(reply->verdict.signature)));
 	json_object_set_new(json, "heuristics", heuristics_json(&reply->verdict));
 	json_object_set_new(json, "reason", json_string(reasons[reply->verdict.reason]));
+	json_object_set_new(json, "allowed", reply->allowed ? json_integer(reply->allowed) : json_null());
 	json_object_set_new(json, "detail", json_text(reply->detail, strlen(reply->detail)));
 	json_object_set_new(json, "watch", json_text(reply->watch_path, strlen(reply->watch_path)));
 	json_object_set_new(json, "policy", json_text(reply->policy, strlen(reply->policy)));

@@ -47,6 +47,10 @@ void findings_make(const struct status_page *page, struct clocks clocks, struct 
 
 /* What the mail software takes and the scanner would not, as issues behind those of findings_make(). */
 void findings_limits(const struct status_page *page, const struct mail_limits *limits, struct findings *findings);
+/* How old the definitions in use are, in seconds: since a signed database of them was made, or, without one, since the
+ * newest file was changed. -1: not known. */
+int64_t definitions_age(const struct keeper_part *keeper, uint64_t wall_ns);
+uint64_t definitions_max_age(const struct keeper_part *keeper); /* the policy's, in seconds */
 
 /* Denials of the last 24 h: in this run by the gate's hours, before it by the keeper's. */
 uint64_t blocked_in_a_day(const struct status_page *page, uint64_t wall_ns);

@@ -22,13 +22,19 @@ static const struct verb {
 	{"check", verb_check, "[FILE]", "is a policy right, and what does it say"},
 	{"selftest", verb_selftest, "", "is a canary refused in each watch that enforces"},
 	{"probe", verb_probe, "", "what this kernel can do, tried for real; needs no daemon, but root"},
+	{"definitions", verb_definitions, "",
+	 "what verdicts are made with: files, versions, age, and what is not in use"},
 	{"reload", verb_reload, "", "take the policy file again; the old one stays where it is wrong"},
 	{"quarantine", verb_quarantine, "[list] | show ID | restore ID | delete ID --yes",
 	 "what was moved away, and getting it back"},
+	{"allow", verb_allow, "[list] | add --sha256 HEX|--signature NAME [--until TIME] --reason TEXT | remove ID",
+	 "what is allowed although the scanner finds something, and until when"},
+	{"clean", verb_clean, "PATH | MESSAGE-ID [--user USER] [--yes]",
+	 "take one infected message out of an mbox or mdbox file"},
 	{"release", verb_release, "ID", "restore it, and allow that content from now on"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-static const char *const later[] = {"scan", "top", "report", "allow", "definitions", "metrics", "diag"};
+static const char *const later[] = {"scan", "top", "report", "metrics", "diag"};
 
 static void print_usage(FILE *out)
 {
@@ -137,9 +143,10 @@ static int verb_unknown(const char *name)
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (strcmp(later[i], name) == 0)
 			return trouble("%s is not in this version yet", name);
-	return trouble("unknown verb %s; there are: status blocked watch explain check selftest probe reload "
-		       "quarantine release",
-		       name);
+	return trouble(
+		"unknown verb %s; there are: status blocked watch explain check selftest probe definitions reload "
+		"quarantine clean allow release",
+		name);
 }
 
 static int run(int argc, char **argv)

@@ -115,12 +115,23 @@ static json_t *status_to_json(const struct status_page *page, const struct findi
 {
 	const struct keeper_part *keeper = &page->keeper;
 	json_t *json = json_object(), *definitions = json_object();
+	char when[32];
 
 	json_object_set_new(definitions, "version",
 			    json_text(keeper->definitions_version, strlen(keeper->definitions_version)));
 	set_number(definitions, "signatures", keeper->definitions_signatures);
 	json_object_set_new(definitions, "age_s",
 			    findings->definitions_age_s < 0 ? json_null() : json_integer(findings->definitions_age_s));
+	set_number(definitions, "max_age_s", definitions_max_age(keeper));
+	set_number(definitions, "files", keeper->definitions_files);
+	time_text(when, (int64_t)keeper->definitions_time_ns, false);
+	json_object_set_new(definitions, "newest_file", json_string(when));
+	time_text(when, (int64_t)keeper->definitions_since_ns, false);
+	json_object_set_new(definitions, "in_use_since", json_string(when));
+	json_object_set_new(definitions, "refused",
+			    !keeper->definitions_refused ? json_string("")
+							 : json_text(keeper->definitions_refused_why,
+								     strlen(keeper->definitions_refused_why)));
 	json_object_set_new(json, "mode", json_string(guard_names[keeper->guard_mode]));
 	json_object_set_new(json, "mode_why", json_text(keeper->guard_why, strlen(keeper->guard_why)));
 	json_object_set_new(json, "mode_remedy", json_text(keeper->guard_remedy, strlen(keeper->guard_remedy)));

@@ -180,6 +180,15 @@ const struct finding *memory_known(struct memory *memory, const struct generatio
 	return finding_of(memory, entry, definitions, now);
 }
 
+const struct finding *memory_known_clean(struct memory *memory, const struct generation *generation, uint64_t now)
+{
+	struct entry *entry = find(memory, generation);
+
+	if (!entry || entry->stale || entry->finding != 0 || !generation_same(&entry->generation, generation))
+		return NULL;
+	return finding_of(memory, entry, entry->definitions, now);
+}
+
 const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
 					  const uint8_t digest[32], uint64_t definitions, uint64_t now)
 {
@@ -243,7 +252,7 @@ void memory_keep(struct memory *memory, const struct generation *generation, con
 	if (digest)
 		memcpy(entry->digest, digest, sizeof(entry->digest));
 	entry->finding = 0;
-	if (finding->verdict.kind != VERDICT_CLEAN) {
+	if (finding->verdict.kind != VERDICT_CLEAN || finding->allowed) {
 		struct finding kept = *finding; /* it may lie in the ring itself */
 		entry->finding = ++memory->serial;
 		memory->findings[entry->finding % FINDINGS] = kept;

@@ -45,6 +45,10 @@ struct finding {
 	char detail[160];
 	char queue_id[32];
 	char message_id[256];
+	uint64_t allowances; /* identity of the allow list that it was judged with (allowances.h) */
+	uint32_t allowed;    /* the entry of it that lets this go: its signature (the verdict is without it), or its
+				content (the verdict stays what it was); 0: none */
+	uint32_t unused;
 };
 
 /* Where it lies, kept beside the verdict so that it need not be found out at each open. */
@@ -65,6 +69,8 @@ bool memory_lasts(const struct verdict *verdict);
  * s)? The finding is borrowed until the next call here. NULL: unknown. */
 const struct finding *memory_known(struct memory *memory, const struct generation *generation, uint64_t definitions,
 				   uint64_t now);
+/* Was this generation clean with whatever definitions it was judged last? As memory_known(). */
+const struct finding *memory_known_clean(struct memory *memory, const struct generation *generation, uint64_t now);
 /* Keeps it. digest: SHA-256 of the content, or NULL. now: CLOCK_MONOTONIC. */
 void memory_keep(struct memory *memory, const struct generation *generation, const struct finding *finding,
 		 const uint8_t digest[32], uint64_t now);

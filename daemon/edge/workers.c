@@ -171,6 +171,25 @@ static bool reason_is_workers(uint8_t reason)
 	       reason != REASON_NO_DEFINITIONS && reason != REASON_BUSY && reason != REASON_EXEC_NEVER;
 }
 
+/* Names are there only with an infection, and that of the verdict is among them unless there were too many. */
+static bool names_are_sound(const struct scan_reply *reply)
+{
+	bool named = reply->names_more;
+
+	if (reply->name_count == 0)
+		return reply->names_more == 0 && reply->rest == REASON_NONE;
+	if (reply->name_count > SCAN_NAMES || reply->names_more > 1 || reply->verdict.kind != VERDICT_INFECTED ||
+	    (reply->rest != REASON_NONE && !reason_is_workers(reply->rest)))
+		return false;
+	for (uint32_t i = 0; i < reply->name_count; i++) {
+		if (!printable(reply->names[i], sizeof(reply->names[i]), true) || reply->names[i][0] == 0 ||
+		    reply->name_heuristics[i] >= 1 << HEURISTICS)
+			return false;
+		named = named || strcmp(reply->names[i], reply->verdict.signature) == 0;
+	}
+	return named;
+}
+
 bool scan_reply_is_sound(const struct scan_reply *reply)
 {
 	const struct verdict *verdict = &reply->verdict;
@@ -179,7 +198,7 @@ bool scan_reply_is_sound(const struct scan_reply *reply)
 	    !printable(verdict->signature, sizeof(verdict->signature), true) ||
 	    !printable(reply->detail, sizeof(reply->detail), true) ||
 	    !printable(reply->queue_id, sizeof(reply->queue_id), false) ||
-	    !printable(reply->message_id, sizeof(reply->message_id), false))
+	    !printable(reply->message_id, sizeof(reply->message_id), false) || !names_are_sound(reply))
 		return false;
 	if (verdict->kind == VERDICT_CLEAN)
 		return verdict->reason == REASON_NONE && verdict->signature[0] == 0 && verdict->heuristics == 0;

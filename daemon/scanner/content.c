@@ -331,5 +331,6 @@ void content_scan(struct engine *engine, const struct scanner_settings *settings
 	judge(&findings, &reply->verdict, detail, sizeof(detail));
 	if (!reply->detail[0] || reply->verdict.kind != VERDICT_INFECTED)
 		memcpy(reply->detail, detail, sizeof(reply->detail));
+	judge_names(&findings, reply);
 	reply->last = findings.spoke || findings.error[0] != 0;
 }

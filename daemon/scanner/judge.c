@@ -49,14 +49,33 @@ void findings_encrypted(struct findings *findings, const char *what)
 	note(findings->encrypted, sizeof(findings->encrypted), what);
 }
 
+/* heuristic: 1 << enum heuristic, or 0: a signature. */
+static void keep_name(struct findings *findings, const char *name, uint8_t heuristic)
+{
+	char text[SIGNATURE_SIZE];
+
+	text_printable(text, sizeof(text), name);
+	for (uint8_t i = 0; i < findings->name_count; i++)
+		if (!strcmp(findings->names[i], text))
+			return;
+	if (findings->name_count == SCAN_NAMES || !text[0]) {
+		findings->names_more = true;
+		return;
+	}
+	findings->name_heuristics[findings->name_count] = heuristic;
+	memcpy(findings->names[findings->name_count++], text, sizeof(text));
+}
+
 void findings_name(struct findings *findings, const char *name)
 {
 	if (!strncmp(name, LIMITS, strlen(LIMITS)))
 		note(findings->limit, sizeof(findings->limit), rest(name, LIMITS));
 	else if (name_is_encrypted(name))
 		findings_encrypted(findings, rest(name, ENCRYPTED));
-	else
+	else {
 		note(findings->infected, sizeof(findings->infected), name);
+		keep_name(findings, name, 0);
+	}
 }
 
 void findings_error(struct findings *findings, enum verdict_reason reason, const char *text)
@@ -131,4 +150,21 @@ void judge(const struct findings *findings, struct verdict *verdict, char *detai
 	} else {
 		verdict->kind = VERDICT_CLEAN;
 	}
+}
+
+void judge_names(const struct findings *findings, struct scan_reply *reply)
+{
+	struct findings rest = *findings;
+	struct verdict without;
+	char detail[sizeof(reply->detail)];
+
+	if (reply->verdict.kind != VERDICT_INFECTED || findings->name_count == 0)
+		return;
+	rest.infected[0] = 0;
+	judge(&rest, &without, detail, sizeof(detail));
+	reply->rest = without.reason;
+	reply->name_count = findings->name_count;
+	reply->names_more = findings->names_more;
+	memcpy(reply->name_heuristics, findings->name_heuristics, sizeof(reply->name_heuristics));
+	memcpy(reply->names, findings->names, sizeof(reply->names));
 }

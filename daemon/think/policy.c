@@ -58,6 +58,8 @@ static bool watch_is_sound(const struct policy *policy, const struct policy_watc
 	if (watch->origin_mail > 1 ||
 	    (watch->origin_mail && (policy->mail_software_count == 0 || !place_is_sound(policy, watch->origin_place))))
 		return false;
+	if (watch->recheck >= RECHECKS || (watch->recheck && !place_is_sound(policy, watch->recheck_place)))
+		return false;
 	if (watch->exec_never > 1 ||
 	    (watch->exec_never && (!store_may_hold(watch->store) || !place_is_sound(policy, watch->exec_place))))
 		return false;
@@ -89,7 +91,7 @@ bool policy_is_sound(const struct policy *policy)
 	if (policy->magic != POLICY_MAGIC || policy->size != sizeof(*policy) || policy->file_count == 0 ||
 	    policy->file_count > POLICY_FILES_MAX || policy->watch_count > WATCHES_MAX ||
 	    policy->mail_software_count > MAIL_SOFTWARE_MAX || policy->allow_root_filesystem > 1 ||
-	    policy->release_on_stop > 1 || !scanner_is_sound(&policy->scanner))
+	    policy->release_on_stop > 1 || policy->max_definitions_age_s == 0 || !scanner_is_sound(&policy->scanner))
 		return false;
 	for (uint32_t i = 0; i < policy->file_count; i++)
 		if (!text_is_sound(policy->files[i], sizeof(policy->files[i])))

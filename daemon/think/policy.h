@@ -28,6 +28,18 @@ enum watch_mode { MODE_OFF = 0, MODE_OBSERVE, MODE_ENFORCE, MODES };
 		"off", "observe", "enforce"                                                                            \
 	}
 
+/* What new definitions mean for what was clean with the old ones. */
+enum recheck {
+	RECHECK_ON_OPEN = 0, /* unknown again: the next open has it judged anew */
+	RECHECK_BACKGROUND,  /* the same, and it is judged anew before somebody opens it */
+	RECHECK_NEVER,       /* it stays clean, as long as the file is unchanged in content and name */
+	RECHECKS
+};
+#define RECHECK_NAMES                                                                                                  \
+	{                                                                                                              \
+		"on-open", "background", "never"                                                                       \
+	}
+
 /* Which line says so. file: index in policy.files; line: from 1. A default is said by the line of its watch. */
 struct policy_place {
 	uint16_t file;
@@ -74,11 +86,13 @@ struct policy_watch {
 	uint8_t ignore_marks; /* marks = cached */
 	uint8_t origin_mail;  /* origin = mail: only what mail software wrote is an attachment here */
 	uint8_t exec_never;   /* exec = never: attachments are not executed, whatever the verdict */
-	uint8_t reserved[3];
+	uint8_t recheck;      /* enum recheck */
+	uint8_t reserved[2];
 	struct policy_place exec_place; /* the line that says so, or that of the watch */
 	uint64_t deadline_ns;
 	struct policy_action actions[POLICY_CASES];
-	struct policy_place origin_place; /* as exec_place */
+	struct policy_place origin_place;  /* as exec_place */
+	struct policy_place recheck_place; /* the same */
 };
 
 struct policy_mail_software {
@@ -102,6 +116,7 @@ struct policy {
 	struct policy_watch watches[WATCHES_MAX];
 	struct policy_mail_software mail_software[MAIL_SOFTWARE_MAX];
 	struct policy_place file_size_place; /* who says max-file-size; line 0: nobody, it is the default */
+	uint64_t max_definitions_age_s; /* older ones are an issue of status */
 };
 
 /* Is this memory a policy that can be used without further checks (magic, size, every count, enum and string)? */

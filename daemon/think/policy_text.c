@@ -49,6 +49,7 @@ struct parse {
 	struct policy *policy;
 	struct policy_reading at;
 	struct policy_place scanner, allow_root_filesystem, on_stop, workers, max_scan_size; /* line 0: not said */
+	struct policy_place max_definitions_age;                                             /* the same */
 };
 
 /* Every word as a list, so that no value of a repeated one is lost. The first entry cannot be written in a policy; it
@@ -275,11 +276,34 @@ static void take_top_word(struct parse *parse, cfg_t *tree, const char *name, co
 	policy_choose(&parse->at, name, word, choices, value_out);
 }
 
+/* As take_top_word(), for a time. */
+static void take_max_age(struct parse *parse, cfg_t *tree)
+{
+	static const struct policy_range range = {policy_time_units,  "ms s min h d", "7d",   3600000,
+						  86400000ull * 3650, "1h",           "3650d"};
+	struct policy_place *place = &parse->max_definitions_age;
+	char first[POLICY_FILE_SIZE + 16];
+	struct policy_word word;
+	uint64_t ms;
+
+	if (!policy_one_value(&parse->at, tree, "max-definitions-age", &word))
+		return;
+	if (place->line) {
+		policy_place_text(parse->policy, *place, first, sizeof(first));
+		refuse(&parse->at, word.line,
+		       "'max-definitions-age' is repeated (first in %s): keep one of the two lines", first);
+		return;
+	}
+	if (policy_number(&parse->at, tree, "max-definitions-age", &range, &ms, place))
+		parse->policy->max_definitions_age_s = ms / 1000;
+}
+
 static void take_tree(struct parse *parse, cfg_t *tree)
 {
 	take_top_word(parse, tree, "allow-root-filesystem", yes_choices, &parse->allow_root_filesystem,
 		      &parse->policy->allow_root_filesystem);
 	take_top_word(parse, tree, "on-stop", stop_choices, &parse->on_stop, &parse->policy->release_on_stop);
+	take_max_age(parse, tree);
 	for (unsigned i = 0; i < cfg_size(tree, "scanner"); i++)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
 	for (unsigned i = 0; i < cfg_size(tree, "mail-software"); i++)
@@ -293,17 +317,24 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 {
 	const struct policy_source source = {.name = parse->at.file, .text = source_text, .size = size};
 	char *text = policy_words_literal(&source, parse->at.complaints);
-	cfg_opt_t watch[] = {PARSE_POINTER(parse), WORD("store"),        WORD("mode"),        WORD("origin"),
-			     WORD("exec"),         WORD("deadline"),     WORD("on-infected"), WORD("on-timeout"),
-			     WORD("on-limit"),     WORD("on-encrypted"), WORD("on-error"),    WORD("on-down"),
-			     WORD("on-heuristic"), WORD("on-macro"),     WORD("on-broken"),   WORD("on-phishing"),
-			     WORD("on-unwanted"),  WORD("on-type"),      WORD("marks"),       CFG_END()};
+	cfg_opt_t watch[] = {PARSE_POINTER(parse), WORD("store"),       WORD("mode"),
+			     WORD("origin"),       WORD("exec"),        WORD("deadline"),
+			     WORD("on-infected"),  WORD("on-timeout"),  WORD("on-limit"),
+			     WORD("on-encrypted"), WORD("on-error"),    WORD("on-down"),
+			     WORD("on-heuristic"), WORD("on-macro"),    WORD("on-broken"),
+			     WORD("on-phishing"),  WORD("on-unwanted"), WORD("on-type"),
+			     WORD("marks"),        WORD("recheck"),     CFG_END()};
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
 			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
-	cfg_opt_t top[] = {
-		PARSE_POINTER(parse),      WORD("allow-root-filesystem"),    WORD("on-stop"), BLOCK("watch", watch),
-		BLOCK("scanner", scanner), BLOCK("mail-software", software), CFG_END()};
+	cfg_opt_t top[] = {PARSE_POINTER(parse),
+			   WORD("allow-root-filesystem"),
+			   WORD("on-stop"),
+			   BLOCK("watch", watch),
+			   BLOCK("scanner", scanner),
+			   BLOCK("mail-software", software),
+			   WORD("max-definitions-age"),
+			   CFG_END()};
 	cfg_t *tree;
 
 	if (!text)
@@ -338,6 +369,7 @@ static void set_defaults(struct policy *policy, unsigned processors)
 	memset(policy, 0, sizeof(*policy));
 	policy->magic = POLICY_MAGIC;
 	policy->size = sizeof(*policy);
+	policy->max_definitions_age_s = 7 * 86400;
 	policy->scanner = (struct scanner_settings){
 		.max_file_size = 100 << 20,
 		.max_scan_size = 200 << 20,

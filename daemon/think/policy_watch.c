@@ -18,6 +18,8 @@ static const struct policy_choice mode_choices[] = {
 static const struct policy_choice origin_choices[] = {{"any", 0, 0}, {"mail", 1, 0}, {0}};
 static const struct policy_choice exec_choices[] = {{"scan", 0, 0}, {"never", 1, 0}, {0}};
 static const struct policy_choice marks_choices[] = {{"none", 0, 0}, {"cached", 1, 0}, {0}};
+static const struct policy_choice recheck_choices[] = {
+	{"on-open", RECHECK_ON_OPEN, 0}, {"background", RECHECK_BACKGROUND, 0}, {"never", RECHECK_NEVER, 0}, {0}};
 static const struct policy_range deadline_range = {policy_time_units, "ms s min h d", "5s", 100, 60000, "100ms", "60s"};
 
 /* What a word of the policy says is to be done. */
@@ -160,6 +162,20 @@ static void take_exec(const struct policy_reading *at, cfg_t *block, struct poli
 		       stores[watch->store]);
 }
 
+static void take_recheck(const struct policy_reading *at, cfg_t *block, struct policy_watch *watch)
+{
+	struct policy_word word;
+
+	watch->recheck_place = watch->place;
+	if (!policy_one_value(at, block, "recheck", &word))
+		return;
+	watch->recheck_place = policy_place_at(at, word.line);
+	if (policy_choose(at, "recheck", word, recheck_choices, &watch->recheck) && watch->recheck == RECHECK_NEVER)
+		doubt(at, word.line,
+		      "recheck = never: what was clean stays clean, also where a signature that came later would find "
+		      "it; use background, so that opens need not wait after new definitions");
+}
+
 static void take_watch_words(const struct policy_reading *at, cfg_t *block, struct policy_watch *watch)
 {
 	uint64_t deadline_ms = 5000;
@@ -174,6 +190,7 @@ static void take_watch_words(const struct policy_reading *at, cfg_t *block, stru
 		policy_choose(at, "mode", word, mode_choices, &watch->mode);
 	take_origin(at, block, watch);
 	take_exec(at, block, watch);
+	take_recheck(at, block, watch);
 	if (policy_one_value(at, block, "marks", &word))
 		policy_choose(at, "marks", word, marks_choices, &watch->ignore_marks);
 	policy_number(at, block, "deadline", &deadline_range, &deadline_ms, &deadline_place);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // objects: daemon/scanner/judge.c
 #include <CUnit/Basic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "judge.h"
@@ -153,6 +154,42 @@ static void hostile_names_come_out_printable_and_cut(void)
 	CU_ASSERT_EQUAL(judged(), VERDICT_UNSCANNED);
 }
 
+static void every_name_goes_into_the_reply(void)
+{
+	struct scan_reply reply = {0};
+
+	fresh(1);
+	findings_name(&findings, "First");
+	findings_name(&findings, "Second");
+	findings_name(&findings, "First");
+	findings_name(&findings, "Heuristics.Encrypted.Zip");
+	judge(&findings, &reply.verdict, reply.detail, sizeof(reply.detail));
+	judge_names(&findings, &reply);
+	CU_ASSERT_EQUAL(reply.verdict.kind, VERDICT_INFECTED);
+	CU_ASSERT_EQUAL(reply.name_count, 2);
+	CU_ASSERT_EQUAL(reply.names_more, 0);
+	CU_ASSERT_STRING_EQUAL(reply.names[0], "First");
+	CU_ASSERT_STRING_EQUAL(reply.names[1], "Second");
+	CU_ASSERT_EQUAL(reply.rest, REASON_ENCRYPTED);
+}
+
+static void more_names_than_have_room_are_told(void)
+{
+	struct scan_reply reply = {0};
+	char name[16];
+
+	fresh(1);
+	for (int i = 0; i <= SCAN_NAMES; i++) {
+		snprintf(name, sizeof(name), "Name.%d", i);
+		findings_name(&findings, name);
+	}
+	judge(&findings, &reply.verdict, reply.detail, sizeof(reply.detail));
+	judge_names(&findings, &reply);
+	CU_ASSERT_EQUAL(reply.name_count, SCAN_NAMES);
+	CU_ASSERT_EQUAL(reply.names_more, 1);
+	CU_ASSERT_EQUAL(reply.rest, REASON_NONE);
+}
+
 int main(void)
 {
 	CU_initialize_registry();
@@ -166,6 +203,8 @@ int main(void)
 	CU_ADD_TEST(suite, messages_about_files_are_io_errors);
 	CU_ADD_TEST(suite, a_part_that_was_left_out_is_unsupported);
 	CU_ADD_TEST(suite, hostile_names_come_out_printable_and_cut);
+	CU_ADD_TEST(suite, every_name_goes_into_the_reply);
+	CU_ADD_TEST(suite, more_names_than_have_room_are_told);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();
 	int failed = (int)CU_get_number_of_failures();

@@ -44,6 +44,7 @@ static void begin(void)
 	table.magic = POLICY_MAGIC;
 	table.size = sizeof(table);
 	table.file_count = 1;
+	table.max_definitions_age_s = 86400;
 	strcpy(table.files[0], "/etc/mailward/mailward.conf");
 	table.scanner = (struct scanner_settings){.max_file_size = 1,
 						  .max_scan_size = 1,
@@ -118,6 +119,9 @@ static void a_table_with_one_wrong_field_is_not_sound(void)
 	SPOILT(table.watches[0].origin_mail = 1; table.watches[0].origin_place.line = 3; table.mail_software_count = 0);
 	SPOILT(table.watches[0].exec_never = 2);
 	SPOILT(table.watches[0].exec_never = 1);
+	SPOILT(table.max_definitions_age_s = 0);
+	SPOILT(table.watches[0].recheck = RECHECKS);
+	SPOILT(table.watches[0].recheck = RECHECK_NEVER; table.watches[0].recheck_place.file = 9);
 	SPOILT(table.watches[0].exec_never = 1; table.watches[0].exec_place.line = 3;
 	       table.watches[0].exec_place.file = 9);
 	SPOILT(table.watches[0].exec_never = 1; table.watches[0].exec_place.line = 3;

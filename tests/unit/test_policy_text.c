@@ -477,6 +477,40 @@ static void a_stop_holds_unless_the_policy_says_release(void)
 			       "q.conf:2: 'on-stop' is repeated (first in p.conf:2): keep one of the two lines");
 }
 
+static void definitions_may_be_a_week_old_unless_the_policy_says_otherwise(void)
+{
+	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\nmax-definitions-age = 2d\n"},
+					  {.name = "q.conf", .text = "\nmax-definitions-age = 3d\n"}};
+
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.max_definitions_age_s, 7 * 86400);
+	good("max-definitions-age = 36h\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.max_definitions_age_s, 36 * 3600);
+	bad(1, "out of range: use 1h to 3650d", "max-definitions-age = 59min\n");
+	bad(1, "write a whole number and its unit", "max-definitions-age = 7\n");
+	bad(1, "unknown word 'max-definitions-age'", "watch /v { max-definitions-age = 7d }\n");
+	for (size_t i = 0; i < 2; i++)
+		sources[i].size = strlen(sources[i].text);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
+	CU_ASSERT_STRING_EQUAL(
+		complaints.list[0].text,
+		"q.conf:2: 'max-definitions-age' is repeated (first in p.conf:2): keep one of the two lines");
+}
+
+static void a_watch_says_what_new_definitions_mean(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.watches[0].recheck, RECHECK_ON_OPEN);
+	good("watch /v {\n recheck = background }\n");
+	CU_ASSERT_EQUAL(table.watches[0].recheck, RECHECK_BACKGROUND);
+	CU_ASSERT_EQUAL(table.watches[0].recheck_place.line, 2);
+	doubtful(2, "what was clean stays clean", "watch /v {\n recheck = never }\n");
+	CU_ASSERT_EQUAL(table.watches[0].recheck, RECHECK_NEVER);
+	bad(2, "use one of on-open, background, never", "watch /v {\n recheck = daily }\n");
+	bad(3, "'recheck' is repeated", "watch /v {\n recheck = never\n recheck = on-open }\n");
+}
+
 static void a_promise_that_a_store_cannot_keep_is_refused(void)
 {
 	static const char *const stores[] = {"mbox", "mdbox", "postfix-queue"};
@@ -731,6 +765,8 @@ int main(void)
 	CU_ADD_TEST(suite, origin_mail_without_mail_software_is_refused);
 	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
 	CU_ADD_TEST(suite, a_stop_holds_unless_the_policy_says_release);
+	CU_ADD_TEST(suite, definitions_may_be_a_week_old_unless_the_policy_says_otherwise);
+	CU_ADD_TEST(suite, a_watch_says_what_new_definitions_mean);
 	CU_ADD_TEST(suite, a_promise_that_a_store_cannot_keep_is_refused);
 	CU_ADD_TEST(suite, a_lasting_deny_in_maildir_is_doubted);
 	CU_ADD_TEST(suite, memory_bounds_the_workers);

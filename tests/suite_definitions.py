@@ -1,0 +1,266 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""New definitions: loaded beside the old and swapped under load, refused where they are no good, looked for again where
+there is no room; what they find in old mail; what a restart keeps."""
+# limit: 420
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+
+from harness import CLEAN, EICAR, MARKER, SLACK, Host, Suite, distribution, eventually
+
+suite = Suite("definitions", limit=400)
+NEW = b"a signature of " + b"tomorrow finds this"
+
+
+def signatures(host, **texts):
+    """Other definitions: the usual ones, and these."""
+    host.define(dict({"Mailward.Test.Eicar": EICAR, "Mailward.Test.Marker": MARKER},
+                     **{"Mailward.Test." + name: text for name, text in texts.items()}))
+
+
+def put_definitions(host, name, text):
+    """As freshclam does: under another name first."""
+    path = host.definitions + "/" + name
+    with open(path + ".tmp", "wb") as f:
+        f.write(text)
+    os.chmod(path + ".tmp", 0o644)
+    os.rename(path + ".tmp", path)
+
+
+def definitions(host):
+    return json.loads(host.tool("definitions", "--json")[1])
+
+
+def count(host):
+    return definitions(host)["signatures"]
+
+
+def wait_count(host, number, timeout=30):
+    host.wait("%d signatures are in use" % number, lambda: count(host) == number, timeout)
+
+
+def issues(host):
+    return {i["id"]: i for i in (host.status() or {}).get("issues", [])}
+
+
+def swapped(host, number, timeout=30):
+    """The gate too goes by the new ones: what it had judged before is unknown to it."""
+    wait_count(host, number, timeout)
+    return eventually(lambda: not [w for w in host.workers() if w in host.old_workers], timeout)
+
+
+def note_workers(host):
+    host.old_workers = host.workers()
+
+
+@suite.test("swap")
+def _(suite):
+    """Ten reloads under four readers: nobody waits longer than his deadline, nobody reads an infected byte."""
+    with Host(suite) as host:
+        host.policy(host.watch(deadline="5s", on_error="deny"))
+        host.start()
+        stop, waits, bytes_read, errors = threading.Event(), [], [0, 0], []
+        lock = threading.Lock()
+
+        def reader(number):
+            turn = 0
+            while not stop.is_set():
+                turn += 1
+                bad = turn % 2
+                content = b"%d %d\n" % (number, turn) + (MARKER if bad else CLEAN)
+                path = host.put("%d-%d" % (number, turn), content)
+                begun = time.monotonic()
+                got = host.read(path)
+                waited = time.monotonic() - begun
+                with lock:
+                    waits.append(waited)
+                    bytes_read[bad] += len(got or b"")
+                    if (got is None) != bool(bad):
+                        errors.append((path, got is None))
+                os.unlink(path)
+
+        threads = [threading.Thread(target=reader, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        reloads = 0
+        try:
+            for i in range(10):
+                text = "".join("Mailward.Filler.%d.%d:0:*:%s\n" % (i, j, os.urandom(16).hex()) for j in range(20000 + i))
+                put_definitions(host, "filler.ndb", text.encode())
+                if not eventually(lambda: count(host) == 20002 + i, 40):
+                    break
+                reloads += 1
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        suite.say("swap: %d reloads, %s" % (reloads, distribution(waits)))
+        suite.check("swap: ten times the new ones came in use", reloads == 10, reloads)
+        suite.check("swap: nobody waits longer than his deadline", max(waits) <= 5 + SLACK, max(waits))
+        suite.check("swap: bytes of infected files read: 0", bytes_read[1] == 0, bytes_read)
+        suite.check("swap: clean files are read", bytes_read[0] > 0, bytes_read)
+        suite.check("swap: nobody was denied for the swap's sake", not errors, errors[:5])
+        suite.check("swap: nobody ran into his deadline", host.counter("deadlines_passed") == 0,
+                    host.counter("deadlines_passed"))
+
+
+def resident(pid):
+    with open("/proc/%d/statm" % pid) as f:
+        fields = f.read().split()
+    return (int(fields[1]) - int(fields[2])) * 4096
+
+
+@suite.test("memory is given back")
+def _(suite):
+    with Host(suite) as host:
+        text = lambda: "".join("Mailward.Filler.%d:0:*:%s\n" % (j, os.urandom(16).hex()) for j in range(60000)).encode()
+        put_definitions(host, "filler.ndb", text())
+        host.start()
+        one = resident(host.pid("loader"))
+        pid = host.pid("loader")
+        for i in range(4):
+            before = definitions(host)["version"]
+            put_definitions(host, "filler.ndb", text())
+            host.wait("other ones are in use", lambda: definitions(host)["version"] != before, 30)
+        after = resident(host.pid("loader"))
+        suite.say("memory: one engine %d MB, after four swaps %d MB" % (one >> 20, after >> 20))
+        suite.check("memory: the same loader", host.pid("loader") == pid)
+        suite.check("memory: the old engine's is given back", after < 1.5 * one, (one, after))
+        suite.check("memory: what it takes is told",
+                    one / 3 < definitions(host)["memory_bytes"] < 3 * one, definitions(host)["memory_bytes"])
+
+
+@suite.test("broken")
+def _(suite):
+    with Host(suite) as host:
+        host.start()
+        suite.check("broken: in order before", host.tool("definitions")[0] == 0, host.tool("definitions"))
+        before = definitions(host)
+        put_definitions(host, "broken.ndb", b"This is no signature\n")
+        told = host.wait("it is an issue", lambda: issues(host).get("definitions-broken"))
+        suite.check("broken: the issue has a remedy", told["remedy"] and "Malformed" in told["text"], told)
+        suite.check("broken: status and definitions end with 1",
+                    (host.tool("status")[0], host.tool("definitions")[0]) == (1, 1))
+        now = definitions(host)
+        suite.check("broken: the old ones are in use",
+                    (now["version"], now["signatures"]) == (before["version"], before["signatures"]), now)
+        suite.check("broken: why not is told", now["refused"]["id"] == "broken", now["refused"])
+        suite.check("broken: infected files are denied all the same", host.read(host.put("bad", MARKER)) is None)
+        suite.check("broken: clean ones are read", host.read(host.put("good", CLEAN)) == CLEAN)
+        os.unlink(host.definitions + "/broken.ndb")
+        suite.check("broken: it is over when the file is gone",
+                    eventually(lambda: not issues(host) and definitions(host)["refused"] is None, 15), issues(host))
+
+
+def forged():
+    """A signed database that nobody signed: a header as freshclam's, and a tar with one signature."""
+    head = "ClamAV-VDB:01 Jan 2026 00-00 +0000:999:1:90:%s:%s:nobody:1767225600" % ("0" * 32, "A" * 342)
+    return head.encode().ljust(512) + b"\x1f\x8b\x08" + os.urandom(200)
+
+
+@suite.test("forged")
+def _(suite):
+    with Host(suite) as host:
+        host.start()
+        put_definitions(host, "daily.cvd", forged())
+        told = host.wait("it is an issue", lambda: issues(host).get("definitions-broken"))
+        suite.check("forged: it is refused for its signature", "verif" in told["text"].lower(), told)
+        suite.check("forged: the old ones are in use", count(host) == 2, definitions(host))
+        suite.check("forged: infected files are denied", host.read(host.put("bad", MARKER)) is None)
+        suite.check("forged: it is not listed", [f["name"] for f in definitions(host)["files"]] == ["mailward-test.ndb"])
+        suite.check("forged: what has no signature says so",
+                    [f["verified"] for f in definitions(host)["files"]] == ["unsigned"])
+        # control: the same kind of file loads where no signature is asked for
+        os.unlink(host.definitions + "/daily.cvd")
+        put_definitions(host, "daily.ndb", ("Mailward.Test.New:0:*:%s\n" % NEW.hex()).encode())
+        wait_count(host, 3)
+        suite.check("forged: other new ones come in use", host.read(host.put("new", NEW)) is None)
+
+
+@suite.test("folder")
+def _(suite):
+    """Removed, empty, made again, another one in its place; half written."""
+    with Host(suite) as host:
+        host.start()
+        os.rename(host.definitions, host.definitions + "-away")
+        host.wait("it is an issue", lambda: "definitions-gone" in issues(host))
+        suite.check("folder: the old ones are in use without it",
+                    count(host) == 2 and host.read(host.put("bad", MARKER)) is None, definitions(host))
+        os.mkdir(host.definitions, 0o755)
+        time.sleep(3)
+        suite.check("folder: an empty one is none", "definitions-gone" in issues(host), issues(host))
+        signatures(host, New=NEW)
+        wait_count(host, 3)
+        suite.check("folder: what is made in its place is found", host.read(host.put("new", NEW)) is None)
+        suite.check("folder: the issue is over", eventually(lambda: not issues(host), 10), issues(host))
+        # freshclam brings several files one after the other: loaded once, when it is over
+        loaded = host.log().count("definitions:")
+        for i in range(6):
+            put_definitions(host, "part%d.ndb" % i, ("Mailward.Part.%d:0:*:%s\n" % (i, os.urandom(16).hex())).encode())
+            time.sleep(0.9)
+        wait_count(host, 9)
+        suite.check("folder: files that come one by one are loaded when they are all there",
+                    host.log().count("definitions:") - loaded <= 2, host.log()[-600:])
+
+
+@suite.test("room")
+def _(suite):
+    """Too little memory: the old ones stay. What the new ones would take goes by their size."""
+    with Host(suite) as host:
+        host.start()
+        huge = host.definitions + "/huge.hdb"
+        with open(huge + ".tmp", "wb") as f:
+            f.truncate(1 << 40)
+        os.rename(huge + ".tmp", huge)
+        told = host.wait("it is an issue", lambda: issues(host).get("definitions-no-room"))
+        suite.check("room: what it would take and what there is, is told",
+                    re.search(r"about \d+ MB .* leaves \d+ MB", told["text"]), told)
+        suite.check("room: the remedy says that it is tried again", "again" in told["remedy"], told)
+        suite.check("room: it was not loaded", host.pids().get("loader") and count(host) == 2, definitions(host))
+        suite.check("room: infected files are denied, clean ones read",
+                    host.read(host.put("bad", MARKER)) is None and host.read(host.put("good", CLEAN)) == CLEAN)
+        # room comes: the same name, with less in it
+        put_definitions(host, "huge.hdb", b"0123456789abcdef0123456789abcdef:68:Mailward.Test.Hash\n")
+        wait_count(host, 3)
+        suite.check("room: it is tried again by itself", eventually(lambda: not issues(host), 10), issues(host))
+
+
+@suite.test("age")
+def _(suite):
+    with Host(suite) as host:
+        old = time.time() - 3 * 86400
+        os.utime(host.definitions + "/mailward-test.ndb", (old, old))
+        host.policy(top="max-definitions-age = 4d\n")
+        host.start()
+        suite.check("age: below the limit is no issue", host.tool("status")[0] == 0 and
+                    host.tool("definitions")[0] == 0, host.tool("status"))
+        host.policy(top="max-definitions-age = 2d\n")
+        host.tool("reload")
+        suite.check("age: above it is one", "definitions-old" in issues(host), issues(host))
+        suite.check("age: exit code 1", (host.tool("status")[0], host.tool("definitions")[0]) == (1, 1))
+        suite.check("age: it is told", definitions(host)["max_age_s"] == 2 * 86400 and
+                    abs(definitions(host)["age_s"] - 3 * 86400) < 3600, definitions(host))
+        os.utime(host.definitions + "/mailward-test.ndb")
+        suite.check("age: fresh ones end it", eventually(lambda: host.tool("status")[0] == 0, 20), issues(host))
+
+
+@suite.test("network")
+def _(suite):
+    """Whoever loads them has no network."""
+    with Host(suite) as host:
+        host.start()
+        own = os.readlink("/proc/self/ns/net")
+        with open("/proc/%d/net/dev" % host.pid("loader")) as f:
+            interfaces = [line.split(":")[0].strip() for line in f if ":" in line]
+        suite.check("network: the loader is in another network", os.readlink("/proc/%d/ns/net" % host.pid("loader")) != own)
+        suite.check("network: without an interface but a loopback that is down", interfaces in (["lo"], []), interfaces)
+        with open("/proc/%d/net/route" % host.pid("loader")) as f:
+            suite.check("network: and without a route", len(f.readlines()) <= 1)
+        suite.check("network: control: the test itself has one or could", os.path.exists("/proc/self/net/dev"))
+
+
+suite.main()
