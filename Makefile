@@ -45,7 +45,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDSAN) $(LDFLAGS)
 NEEDED := libclamav libcap-ng libseccomp libconfuse jansson sqlite3 libcrypto libbpf libzstd liblz4
 libs = $(shell pkg-config --libs $(1) 2>/dev/null)
 LIBS_CFLAGS := $(shell pkg-config --cflags $(NEEDED) 2>/dev/null)
-LIBS_DAEMON := $(call libs,libcap-ng libseccomp libconfuse sqlite3 libbpf)
+LIBS_DAEMON := $(call libs,libcap-ng libseccomp libconfuse sqlite3 libbpf jansson libcrypto)
 LIBS_SCANNER := $(call libs,libclamav libcap-ng libseccomp libcrypto libzstd liblz4)
 LIBS_TOOL := $(call libs,libconfuse jansson libbpf)
 

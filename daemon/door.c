@@ -166,6 +166,7 @@ static void wait_for_case(struct gate *gate, struct waiting *waiting, const stru
 	} else {
 		count_waiting(gate, 1);
 	}
+	waiting->case_id = joined->id;
 	gate->waiting[slot] = *waiting;
 	cases_join(gate->cases, joined, slot, hold ? now + watch->deadline_ns : UINT64_MAX);
 }
@@ -288,6 +289,8 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 	if (known && !look.sight.generation.counted &&
 	    scope_hides_mapped_stores(&gate->scope, look.sight.generation.dev) && !memory_no_writer(access->fd))
 		known = NULL;
+	if (known && asking_known(gate, &waiting, known, &look, now))
+		return;
 	if (known) {
 		settle_known(gate, &waiting, known, &look, now);
 		return;
@@ -432,8 +435,9 @@ void door_stop(struct gate *gate)
 		struct waiting *waiting = &gate->waiting[slot];
 		if (!cases_forget(gate->cases, slot) || !waiting->held)
 			continue;
+		bool parts = asking_parting(gate, cases_by_id(gate->cases, waiting->case_id));
 		accesses_answer(gate->accesses, &waiting->access,
-				policy_answer_down(&gate->policy->watches[waiting->watch]));
+				parts ? ANSWER_DENY : policy_answer_down(&gate->policy->watches[waiting->watch]));
 	}
 	accesses_give_all(gate->accesses);
 }

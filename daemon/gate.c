@@ -93,11 +93,7 @@ static void take_peer(struct gate *gate, uint64_t which, int fd)
 		return;
 	}
 	if (which == PEER_STEWARD) {
-		loop_remove(&gate->loop, &gate->on_steward);
-		if (gate->steward >= 0)
-			close(gate->steward);
-		gate->steward = fd;
-		loop_add(&gate->loop, &gate->on_steward, fd, EPOLLIN);
+		asking_peer(gate, fd);
 		return;
 	}
 	loop_remove(&gate->loop, &gate->on_recorder);

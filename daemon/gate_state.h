@@ -42,6 +42,8 @@
 #define OPENERS_MAX 512u
 #define IGNORED_MAX 65536u /* a power of two */
 #define WITHDRAWN_MAX 256u
+#define PARTINGS_MAX 256u
+#define SET_APART_MAX 64u
 #define BEHIND_MAX 64u
 #define WATCH_NONE UINT32_MAX /* of a case that a sweep began outside of all watches */
 #define PROGRAMS_MAX (MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX)
@@ -51,9 +53,10 @@ struct waiting {
 	struct access access;
 	uint32_t watch;
 	uint64_t since_ns;
-	bool held;       /* the opener sleeps; else it was answered, and only the record is still to come */
-	bool case_owns;  /* the case goes on with this descriptor and closes it */
-	uint16_t opener; /* place in openers, + 1; 0: not known. Only where !held: a sleeping opener is asked later */
+	bool held;        /* the opener sleeps; else it was answered, and only the record is still to come */
+	bool case_owns;   /* the case goes on with this descriptor and closes it */
+	uint64_t case_id; /* that it waits for */
+	uint16_t opener;  /* place in openers, + 1; 0: not known. Only where !held: a sleeping opener is asked later */
 };
 
 /* One file system that holds roots. */
@@ -82,6 +85,16 @@ struct basis {
 	const struct generation *judged;    /* what was judged */
 	bool keep;                          /* for later accesses too: nobody could write meanwhile */
 	const struct hook_verdict *present; /* what the kernel side says of it already; NULL: not known */
+};
+
+/* A file that the steward was asked to move away; its case is CASE_PARTING. */
+struct parting {
+	uint64_t case_id; /* 0: free */
+	struct finding finding;
+	bool keep;  /* as in struct basis */
+	bool moved; /* the steward has said so, or that it will be */
+	size_t path_size;
+	char path[4097]; /* what it was called before; empty: not known */
 };
 
 /* A file that the steward wants judged. */
@@ -147,6 +160,10 @@ struct gate {
 	/* Workers whose verdicts count no more, wherever these lie; beyond these, all that was judged before then. */
 	uint64_t withdrawn[WITHDRAWN_MAX], withdrawn_count, distrusted_ns;
 
+	struct parting partings[PARTINGS_MAX];
+	const struct parting *telling_of; /* whose waiters are being answered, or NULL */
+	uint32_t set_apart_count;
+	int set_apart[SET_APART_MAX]; /* folders of the quarantine, O_PATH: what lies in them is not asked about */
 	struct behind behind[BEHIND_MAX];
 	uint32_t behind_count;
 
@@ -203,6 +220,8 @@ bool knowing_left_watch(const struct gate *gate, int fd, const struct look *look
 /* The finding for this generation that counts, in our memory or in the kernel's; NULL: unknown. Borrowed until the next
  * call. */
 const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint32_t watch, uint64_t now);
+/* fd, ours from now on: a folder of the quarantine. first: those told before count no more. */
+void knowing_set_apart(struct gate *gate, int fd, bool first);
 /* The one place from which the kernel side learns what it may answer by itself. Before the access is answered; also
  * where nobody waits. */
 void knowing_tell_kernel(struct gate *gate, int fd, uint32_t watch, const struct finding *finding, struct basis basis);
@@ -217,7 +236,13 @@ void judging_turn(struct gate *gate);                                           
 void judging_replies(struct gate *gate);                                             /* what workers and hasher said */
 bool judging_withdrawn(const struct gate *gate, const struct hook_verdict *verdict); /* its worker is not believed */
 
+/* The case is over: answers all who wait for it and lets go of it. */
+void judging_settle(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
+		    enum record_phase phase);
+
 /* telling.c */
+/* The file's name as it goes into a record; 0: not known. */
+size_t telling_name(struct gate *gate, int fd, char *path, size_t size);
 void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
 		    const struct policy_decision *decision, const struct opener *opener, enum record_phase phase);
 void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
@@ -240,7 +265,17 @@ void allowing_decide(const struct gate *gate, uint32_t watch, const struct findi
 		     struct policy_decision *out);
 
 /* asking.c */
-void asking_hear(struct gate *gate); /* what the steward says */
+void asking_hear(struct gate *gate);         /* what the steward says */
+void asking_peer(struct gate *gate, int fd); /* a new one: its socket, ours from now on */
+/* Is a file with this finding, in this watch, to be moved away, and is there somebody who does it? */
+bool asking_wanted(const struct gate *gate, uint32_t watch, const struct finding *finding);
+/* Asks for the file of this case, which has come to its end. true: it goes on as CASE_PARTING, with those who wait. */
+bool asking_begin(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep);
+/* The same for an access to a file whose finding is known already. true: it waits. */
+bool asking_known(struct gate *gate, struct waiting *waiting, const struct finding *known, const struct look *look,
+		  uint64_t now);
+/* What the steward was asked for this case; NULL: nothing. */
+const struct parting *asking_parting(struct gate *gate, const struct file_case *file_case);
 
 /* behind.c */
 /* A STEWARD_SCAN; fd (taken over) is the file, id and rank are the steward's. A STEWARD_FINDING follows, here or with

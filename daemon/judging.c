@@ -58,10 +58,11 @@ static void tell_unasked(struct gate *gate, const struct file_case *file_case, c
 		.access = {.fd = file_case->fd}, .watch = file_case->watch, .since_ns = now, .case_owns = true};
 
 	bool behind = rank_is_background((enum rank)file_case->rank);
+	bool moved = gate->telling_of && gate->telling_of->moved;
 	enum record_phase phase = !behind ? PHASE_CLOSE : file_case->rank == RANK_RECHECK ? PHASE_RECHECK : PHASE_SWEEP;
 
-	if (finding->verdict.kind != VERDICT_INFECTED || watch->mode == MODE_OFF ||
-	    !(behind || watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store)))
+	if (!moved && (finding->verdict.kind != VERDICT_INFECTED || watch->mode == MODE_OFF ||
+		       !(behind || watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store))))
 		return;
 	if (phase == PHASE_RECHECK)
 		count(&gate->status->rechecked_bad);
@@ -82,20 +83,13 @@ void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
 	}
 }
 
-static void finish(struct gate *gate, struct file_case *file_case, const struct finding *said, bool keep,
-		   enum record_phase phase)
+void judging_settle(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
+		    enum record_phase phase)
 {
 	uint64_t now = now_ns();
 	uint32_t slot;
 
 	struct basis basis = {.judged = &file_case->generation, .keep = keep};
-	const uint8_t *digest = file_case->has_digest ? file_case->digest : NULL;
-	struct finding judged = *said;
-	const struct finding *finding = &judged;
-
-	allowing_finish(gate, digest, &judged);
-	if (keep)
-		memory_keep(gate->memory, &file_case->generation, finding, digest, now);
 	behind_finished(gate, file_case, finding);
 	if (file_case->first == NO_SLOT && file_case->watch != WATCH_NONE) {
 		knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
@@ -108,6 +102,19 @@ static void finish(struct gate *gate, struct file_case *file_case, const struct 
 		door_settle(gate, waiting, finding, basis, phase, now);
 	}
 	end(gate, file_case);
+}
+
+static void finish(struct gate *gate, struct file_case *file_case, const struct finding *said, bool keep,
+		   enum record_phase phase)
+{
+	const uint8_t *digest = file_case->has_digest ? file_case->digest : NULL;
+	struct finding judged = *said;
+
+	allowing_finish(gate, digest, &judged);
+	if (keep)
+		memory_keep(gate->memory, &file_case->generation, &judged, digest, now_ns());
+	if (!asking_begin(gate, file_case, &judged, keep))
+		judging_settle(gate, file_case, &judged, keep, phase);
 }
 
 static void finish_unscanned(struct gate *gate, struct file_case *file_case, enum verdict_reason reason, bool keep)
@@ -209,7 +216,15 @@ static void expire(struct gate *gate, uint64_t now)
 	uint32_t slot;
 
 	while ((slot = cases_expire(gate->cases, now)) != NO_SLOT) {
+		const struct parting *parting =
+			asking_parting(gate, cases_by_id(gate->cases, gate->waiting[slot].case_id));
 		count_waiting(gate, -1);
+		if (parting) { /* its verdict is known; only the moving takes long */
+			gate->telling_of = parting;
+			door_settle(gate, &gate->waiting[slot], &parting->finding, (struct basis){0}, PHASE_SCAN, now);
+			gate->telling_of = NULL;
+			continue;
+		}
 		count(&gate->status->deadlines_passed);
 		door_settle(gate, &gate->waiting[slot], &late, (struct basis){0}, PHASE_DEADLINE, now);
 	}

@@ -4,7 +4,9 @@
  * that is what we see and remember ourselves; in full mode the kernel side's maps are asked too, and here alone they
  * learn what may be answered without us.
  */
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gate_state.h"
 
@@ -137,6 +139,31 @@ static enum where place_by_kernel(const struct gate *gate, const struct look *lo
 	return WHERE_UNSURE;
 }
 
+void knowing_set_apart(struct gate *gate, int fd, bool first)
+{
+	while (first && gate->set_apart_count > 0)
+		close(gate->set_apart[--gate->set_apart_count]);
+	if (gate->set_apart_count == SET_APART_MAX)
+		close(gate->set_apart[--gate->set_apart_count]);
+	gate->set_apart[gate->set_apart_count++] = fd;
+}
+
+/* Does this name lie in a folder of the quarantine? By what that folder is called now; only root gets there. */
+static bool is_set_apart(const struct gate *gate, const char *path)
+{
+	char link[32], folder[4097];
+
+	if (!strstr(path, "/" QUARANTINE_FOLDER "/"))
+		return false;
+	for (uint32_t i = 0; i < gate->set_apart_count; i++) {
+		snprintf(link, sizeof(link), "self/fd/%d", gate->set_apart[i]);
+		ssize_t size = readlinkat(FD_PROC, link, folder, sizeof(folder));
+		if (size > 0 && strncmp(path, folder, (size_t)size) == 0 && path[size] == '/')
+			return true;
+	}
+	return false;
+}
+
 enum where knowing_place(struct gate *gate, int fd, const struct look *look, struct place *place_out)
 {
 	const struct sight *sight = &look->sight;
@@ -149,6 +176,8 @@ enum where knowing_place(struct gate *gate, int fd, const struct look *look, str
 	if (memory_place(gate->memory, sight, gate->epoch, place_out))
 		return WHERE_INSIDE;
 	where = scope_find(&gate->scope, fd, sight, &watch, &inner, path, sizeof(path), &candidates);
+	if (where == WHERE_INSIDE && is_set_apart(gate, path))
+		return place_by_kernel(gate, look, WHERE_OUTSIDE_LINKED, place_out);
 	if (where == WHERE_UNSURE) {
 		int strictest = policy_strictest(gate->policy, candidates);
 		if (strictest < 0)

@@ -206,6 +206,8 @@ static void take_gate(struct steward *steward, uint64_t which, int fd)
 	gate_gone(steward);
 	if (loop_add(&steward->loop, &steward->gate, fd, EPOLLIN) < 0)
 		close(fd);
+	else
+		quarantine_gate(steward);
 }
 
 /* ---- the keeper ---- */

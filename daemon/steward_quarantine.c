@@ -1,60 +1,585 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* What the gate asks to be moved, what the tool asks of what was, and how much of it is kept. */
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "steward_state.h"
+#include "frame.h"
+#include "quarantine_state.h"
+
+#define DAY_NS (86400 * STEWARD_SECOND)
+#define PARKED_LOOK_NS 50000000u
+#define PARKED_PATIENCE_NS (60 * STEWARD_SECOND)
+#define BOUNDS_NS (60 * STEWARD_SECOND)
+#define TRY_NS (5 * STEWARD_SECOND)
+#define ALLOW_PATIENCE_NS (5 * STEWARD_SECOND)
+
+static struct quarantine quarantine_room; /* large, one per process */
+
+static void tell_issue(char *told, size_t size, enum steward_issue issue, const char *text)
+{
+	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_ISSUE, .value = issue};
+
+	if (strcmp(told, text) == 0)
+		return;
+	snprintf(told, size, "%s", text);
+	snprintf(frame.text, sizeof(frame.text), "%s", text);
+	frame_send(FD_LEASH, &frame, sizeof(frame), -1);
+	if (text[0])
+		steward_log("%s", text);
+}
+
+void quarantine_issue(struct steward *steward, const char *format, ...)
+{
+	struct quarantine *quarantine = steward->quarantine;
+	char text[sizeof(quarantine->issue)];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, text);
+}
 
 int quarantine_open(struct steward *steward)
 {
-	(void)steward;
-	return 0;
+	steward->quarantine = &quarantine_room;
+	for (int i = 0; i < PARKED_MAX; i++)
+		quarantine_room.parked[i].fd = -1;
+	return back_read();
 }
 
 void quarantine_policy(struct steward *steward)
 {
-	(void)steward;
+	struct quarantine *quarantine = steward->quarantine;
+
+	while (quarantine->place_count > 0) {
+		struct quarantine_place *place = &quarantine->places[--quarantine->place_count];
+		close(place->fd);
+		close(place->on);
+	}
+	tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
+	places_find(steward);
+	items_read(steward);
+	quarantine->bounds_ns = 0;
+	names_search_again();
 }
 
-bool quarantine_turn(struct steward *steward, uint64_t now)
+void quarantine_gate(struct steward *steward)
 {
-	(void)steward;
-	(void)now;
-	return false;
+	for (uint32_t i = 0; i < steward->quarantine->place_count; i++)
+		steward->quarantine->places[i].told = false;
+	places_tell_gate(steward);
+}
+
+/* ---- how much is kept ---- */
+
+static void note_purged(const struct quarantine_entry *entry, const char *why)
+{
+	char line[256];
+	int size = snprintf(line, sizeof(line),
+			    "{\"time_ns\":%" PRIu64 ",\"id\":\"%s\",\"size\":%" PRIu64 ",\"why\":\"%s\"}\n", wall_ns(),
+			    entry->id, entry->size, why);
+	int fd = openat(FD_STATE_DIR, "purged.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	steward_log("purged %s from the quarantine: %s", entry->id, why);
+	if (fd < 0)
+		return;
+	if (write(fd, line, (size_t)size) == size)
+		fsync(fd);
+	close(fd);
+}
+
+static bool purge(struct steward *steward, struct quarantine_entry *entry, const char *why)
+{
+	struct quarantine_entry was = *entry;
+
+	if (items_delete(steward, entry) < 0)
+		return false;
+	note_purged(&was, why);
+	return true;
+}
+
+static uint64_t age_of(const struct quarantine_entry *entry, uint64_t wall)
+{
+	return wall > entry->time_ns ? wall - entry->time_ns : 0;
+}
+
+/* Room for so many bytes more? The oldest go, but none within a day. */
+static bool make_room(struct steward *steward, uint64_t size)
+{
+	struct quarantine *quarantine = steward->quarantine;
+	uint64_t most = steward->policy->quarantine.max_size;
+
+	while (quarantine->bytes + size > most) {
+		if (quarantine->count == 0 || age_of(&quarantine->all[0], wall_ns()) < DAY_NS ||
+		    !purge(steward, &quarantine->all[0], "max-size"))
+			return false;
+		steward_alive(steward);
+	}
+	return true;
+}
+
+/* Nine tenths of what is allowed, or of the time: then it is said before anything goes. */
+static void warn(struct steward *steward, uint64_t wall)
+{
+	struct quarantine *quarantine = steward->quarantine;
+	const struct policy_quarantine *limits = &steward->policy->quarantine;
+	uint64_t most = limits->max_size, old = 0;
+	char text[256] = "";
+
+	for (uint32_t i = 0; i < quarantine->count; i++)
+		old += age_of(&quarantine->all[i], wall) > limits->max_age_ns - limits->max_age_ns / 10;
+	if (quarantine->bytes > most - most / 10)
+		snprintf(text, sizeof(text),
+			 "the quarantine holds %" PRIu64 "M of %" PRIu64
+			 "M: its oldest objects are purged when it is full",
+			 quarantine->bytes >> 20, most >> 20);
+	else if (old)
+		snprintf(text, sizeof(text),
+			 "%" PRIu64 " objects of the quarantine reach max-age soon and are purged then, %s first", old,
+			 quarantine->all[0].id);
+	tell_issue(quarantine->warning, sizeof(quarantine->warning), ISSUE_PURGE, text);
+}
+
+static void keep_bounds(struct steward *steward, uint64_t now)
+{
+	struct quarantine *quarantine = steward->quarantine;
+	uint64_t wall = wall_ns();
+
+	if (now < quarantine->bounds_ns)
+		return;
+	quarantine->bounds_ns = now + BOUNDS_NS;
+	while (quarantine->count && age_of(&quarantine->all[0], wall) > steward->policy->quarantine.max_age_ns &&
+	       age_of(&quarantine->all[0], wall) > DAY_NS && purge(steward, &quarantine->all[0], "max-age"))
+		steward_alive(steward);
+	make_room(steward, 0);
+	warn(steward, wall);
+}
+
+/* ---- taking ---- */
+
+static void reply(struct steward *steward, const struct steward_request *request, int result,
+		  const struct quarantine_entry *entry)
+{
+	struct steward_reply said = {
+		.version = WIRE_VERSION, .kind = STEWARD_DONE, .case_id = request->case_id, .result = result};
+
+	if (entry) {
+		said.moved = entry->entries;
+		said.links = entry->links;
+		memcpy(said.id, entry->id, sizeof(said.id));
+	}
+	steward_tell_gate(steward, &said, -1);
+}
+
+static uint64_t mount_of(int fd)
+{
+	struct statx status;
+
+	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0 ? 0 : status.stx_mnt_id;
+}
+
+static void say_failed(struct steward *steward, const char *path, int error)
+{
+	if (error == -ENOSPC || error == -EDQUOT)
+		quarantine_issue(steward,
+				 "no room to move anything away (%s): what is infected is denied where it lies",
+				 strerror(-error));
+	else if (error != -EAGAIN && error != -ENOENT)
+		steward_log("%s could not be moved away: %s", path, strerror(-error));
+}
+
+/* Moves the file away by this name, into its item or a new one. 0 or -errno. */
+static int take_by_name(struct steward *steward, const struct steward_request *request, const struct stat *file,
+			const struct found_name *name, struct quarantine_entry **entry)
+{
+	struct quarantine *quarantine = steward->quarantine;
+	struct quarantine_place *place;
+	const char *why;
+	int error;
+
+	*entry = items_by_file(quarantine, file);
+	if (*entry) {
+		error = items_take_name(steward, *entry, file, name);
+	} else {
+		place = places_of(steward, file, mount_of(name->folder), &why);
+		if (!place)
+			return -EXDEV;
+		if (!make_room(steward, (uint64_t)file->st_size)) {
+			quarantine_issue(steward,
+					 "the quarantine is full (max-size), and what it holds is younger than a day: "
+					 "what is infected is denied where it lies");
+			return -EDQUOT;
+		}
+		error = items_take(steward, place, request, file, name, entry);
+	}
+	if (error)
+		say_failed(steward, name->path, error);
+	else
+		tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
+	if (!error && (*entry)->entries < (uint32_t)file->st_nlink) {
+		(*entry)->search = true;
+		names_search_again();
+	}
+	return error;
+}
+
+static void park(struct steward *steward, const struct steward_request *request, int fd, bool lost)
+{
+	struct quarantine *quarantine = steward->quarantine;
+	struct parked *place = NULL;
+
+	for (int i = 0; i < PARKED_MAX; i++)
+		if (quarantine->parked[i].fd < 0)
+			place = &quarantine->parked[i];
+	if (!place)
+		return; /* the next open of it asks again */
+	place->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	place->since_ns = now_ns();
+	place->lost = lost;
+	place->request = *request;
+	if (lost)
+		names_search_again();
+}
+
+/* 0, -errno; -EINPROGRESS: it is not to be moved yet. */
+static int take(struct steward *steward, const struct steward_request *request, int fd, struct quarantine_entry **entry)
+{
+	static struct found_name name;
+	const struct policy_watch *watch;
+	struct stat file, folder;
+	int error;
+
+	if (!steward->policy || request->watch >= steward->policy->watch_count)
+		return -EAGAIN;
+	watch = &steward->policy->watches[request->watch];
+	if (fstat(fd, &file) < 0)
+		return -errno;
+	if (!S_ISREG(file.st_mode) || file.st_nlink == 0)
+		return -ENOENT; /* it is gone already */
+	if (back_is(steward, fd, &file))
+		return -EALREADY;
+	*entry = items_by_file(steward->quarantine, &file);
+	if (*entry && (*entry)->entries >= (uint32_t)file.st_nlink)
+		return 0; /* all of it is there */
+	error = names_of(steward, fd, &file, &name);
+	if (error)
+		return error;
+	if (fstat(name.folder, &folder) == 0 && places_is_inside(steward->quarantine, &folder))
+		error = -EALREADY;
+	else if (store_is_transient((enum store)watch->store, name.path))
+		error = -EINPROGRESS;
+	else
+		error = take_by_name(steward, request, &file, &name, entry);
+	close(name.folder);
+	if (!error && steward->on_quarantined && (*entry)->entries == 1)
+		steward->on_quarantined(steward, (*entry)->id, name.path, strlen(name.path));
+	return error;
 }
 
 void quarantine_take(struct steward *steward, const struct steward_request *request, int fd)
 {
-	struct steward_reply reply = {
-		.version = WIRE_VERSION, .kind = STEWARD_DONE, .case_id = request->case_id, .result = -ENOSYS};
+	struct quarantine_entry *entry = NULL;
+	int error = take(steward, request, fd, &entry);
 
-	(void)fd;
-	steward_tell_gate(steward, &reply, -1);
+	if (error == -EINPROGRESS || error == -ENOENT)
+		park(steward, request, fd, error == -ENOENT);
+	reply(steward, request, error, error ? NULL : entry);
+}
+
+static void try_parked(struct steward *steward, uint64_t now)
+{
+	struct quarantine *quarantine = steward->quarantine;
+	struct quarantine_entry *entry;
+
+	if (now < quarantine->parked_ns)
+		return;
+	quarantine->parked_ns = now + PARKED_LOOK_NS;
+	for (int i = 0; i < PARKED_MAX; i++) {
+		struct parked *parked = &quarantine->parked[i];
+		int error;
+		if (parked->fd < 0)
+			continue;
+		error = take(steward, &parked->request, parked->fd, &entry);
+		if (error == -ENOENT && !parked->lost) { /* its name went, and it has another: link and unlink */
+			parked->lost = true;
+			names_search_again();
+		}
+		if ((error == -EINPROGRESS || error == -ENOENT) && now - parked->since_ns < PARKED_PATIENCE_NS)
+			continue;
+		if (!error)
+			steward_log("%s was moved to the quarantine (%u of %u names)", entry->id, entry->entries,
+				    entry->links);
+		close(parked->fd);
+		parked->fd = -1;
+	}
+}
+
+/* ---- other names ---- */
+
+static struct parked *parked_of(struct quarantine *quarantine, uint64_t dev, uint64_t ino)
+{
+	for (int i = 0; i < PARKED_MAX; i++) {
+		const struct generation *file = &quarantine->parked[i].request.generation;
+		if (quarantine->parked[i].fd >= 0 && quarantine->parked[i].lost && file->ino == ino &&
+		    (!dev || file->dev == dev))
+			return &quarantine->parked[i];
+	}
+	return NULL;
+}
+
+bool quarantine_wanted(struct steward *steward, uint64_t dev, uint64_t ino)
+{
+	struct quarantine *quarantine = steward->quarantine;
+
+	for (uint32_t i = quarantine->count; i-- > 0;)
+		if (quarantine->all[i].search && quarantine->all[i].ino == ino &&
+		    (!dev || quarantine->all[i].dev == dev))
+			return true;
+	return parked_of(quarantine, dev, ino) != NULL;
+}
+
+void quarantine_found(struct steward *steward, int folder, const char *base, const struct stat *file)
+{
+	static struct found_name name;
+	struct parked *parked = parked_of(steward->quarantine, file->st_dev, file->st_ino);
+	struct quarantine_entry *entry = items_by_file(steward->quarantine, file);
+	const struct steward_request *request = parked ? &parked->request : NULL;
+	ssize_t length;
+	char link[32];
+
+	if (!parked && (!entry || !entry->search))
+		return;
+	snprintf(link, sizeof(link), "self/fd/%d", folder);
+	length = readlinkat(FD_PROC, link, name.path, sizeof(name.path) - 1);
+	if (length <= 0 || (size_t)length + 2 + strlen(base) > sizeof(name.path))
+		return;
+	name.path[length] = 0;
+	snprintf(name.path + length, sizeof(name.path) - (size_t)length, "%s%s", length > 1 ? "/" : "", base);
+	name.base = name.path + length + (length > 1);
+	name.folder = folder;
+	for (int store = 0; store < STORES; store++)
+		if (store_is_transient((enum store)store, name.path))
+			return;
+	if (take_by_name(steward, request, file, &name, &entry) == 0)
+		steward_log("%s: another name was found and moved to the quarantine (%u of %u)", entry->id,
+			    entry->entries, entry->links);
+	if (entry && entry->entries >= entry->links)
+		entry->search = false;
+}
+
+/* After a search: what was not found is not there, or lies where nobody looks. */
+static void end_search(struct quarantine *quarantine)
+{
+	for (uint32_t i = 0; i < quarantine->count; i++)
+		quarantine->all[i].search = false;
+}
+
+static bool settle_new(struct steward *steward)
+{
+	struct quarantine *quarantine = steward->quarantine;
+
+	for (uint32_t i = quarantine->count; i-- > 0;) {
+		if (!quarantine->all[i].new || quarantine->all[i].search)
+			continue;
+		items_settle(steward, &quarantine->all[i]);
+		return true;
+	}
+	return false;
+}
+
+/* Is there room again? */
+static void try_again(struct steward *steward, uint64_t now)
+{
+	struct quarantine *quarantine = steward->quarantine;
+
+	if (!quarantine->issue[0] || now < quarantine->try_ns)
+		return;
+	quarantine->try_ns = now + TRY_NS;
+	for (uint32_t i = 0; i < quarantine->place_count; i++) {
+		char bytes[4096] = {0};
+		int fd = openat(quarantine->places[i].fd, ".try", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		bool good = fd >= 0 && write(fd, bytes, sizeof(bytes)) == sizeof(bytes) && fsync(fd) == 0;
+		if (fd >= 0)
+			close(fd);
+		unlinkat(quarantine->places[i].fd, ".try", 0);
+		if (!good)
+			return;
+	}
+	if (make_room(steward, 1) && quarantine->place_count)
+		tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
+}
+
+bool quarantine_turn(struct steward *steward, uint64_t now)
+{
+	static bool searching;
+	bool more;
+
+	if (!steward->policy)
+		return false;
+	try_parked(steward, now);
+	more = names_search(steward, now);
+	if (searching && !more)
+		end_search(steward->quarantine);
+	searching = more;
+	keep_bounds(steward, now);
+	try_again(steward, now);
+	if (settle_new(steward))
+		return true;
+	return digest_turn(steward);
+}
+
+/* ---- what the tool asks ---- */
+
+static enum steward_next none_such(const struct steward_client *client, struct steward_row *row)
+{
+	return steward_end(row, -ENOENT, "there is no %s in the quarantine", client->ask.id);
+}
+
+static bool fill_item(struct steward *steward, const struct quarantine_entry *entry, struct steward_row *row,
+		      struct quarantine_names *names)
+{
+	int item = items_open(steward->quarantine, entry);
+	struct stat file;
+	int error = item < 0 ? item : about_read(item, &row->item, &file, names);
+
+	if (item >= 0)
+		close(item);
+	if (error)
+		return false;
+	row->item.moved = entry->entries;
+	row->item.links = entry->links;
+	row->item.state = entry->entries < entry->links ? QUARANTINE_INCOMPLETE : QUARANTINED;
+	return true;
+}
+
+static void fill_name(struct steward_row *row, const struct quarantine_names *names, uint32_t which)
+{
+	size_t size = which < names->count ? strlen(names->list[which].path) : 0;
+
+	row->path_size = (uint32_t)(size < sizeof(row->path) ? size : sizeof(row->path));
+	if (size)
+		memcpy(row->path, names->list[which].path, row->path_size);
 }
 
 enum steward_next quarantine_list(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
-	(void)steward;
-	(void)client;
+	static struct quarantine_names names;
+	struct quarantine_entry *entry;
+
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	while ((entry = items_after(steward->quarantine, client->position))) {
+		client->position = entry->serial;
+		if (!fill_item(steward, entry, row, &names))
+			continue;
+		row->kind = STEWARD_ROW_ITEM;
+		row->more = 1;
+		fill_name(row, &names, 0);
+		names_clear(&names);
+		return STEWARD_NEXT_ROW;
+	}
 	return steward_end(row, 0, NULL);
 }
 
+/* The item, then its names. */
 enum steward_next quarantine_show(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
-	(void)steward;
-	return steward_end(row, -ENOENT, "there is no %s in the quarantine", client->ask.id);
+	static struct quarantine_names names;
+	struct quarantine_entry *entry;
+	uint32_t which = (uint32_t)client->position;
+
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	entry = items_by_id(steward->quarantine, client->ask.id);
+	if (!entry || !fill_item(steward, entry, row, &names))
+		return which ? steward_end(row, 0, NULL) : none_such(client, row);
+	client->position++;
+	row->kind = which ? STEWARD_ROW_NAME : STEWARD_ROW_ITEM;
+	row->more = 1;
+	if (which > names.count)
+		steward_end(row, 0, NULL);
+	else if (which)
+		fill_name(row, &names, which - 1);
+	names_clear(&names);
+	return STEWARD_NEXT_ROW;
+}
+
+static enum steward_next restore(struct steward *steward, struct steward_client *client, struct steward_row *row,
+				 const char *done)
+{
+	struct quarantine_entry *entry = items_by_id(steward->quarantine, client->ask.id);
+	char why[512] = "";
+	int error = entry ? items_restore(steward, entry, why, sizeof(why)) : -ENOENT;
+
+	if (!entry)
+		return none_such(client, row);
+	if (error)
+		return steward_end(row, error, "%s", why[0] ? why : strerror(-error));
+	steward_log("%s was given back from the quarantine%s", client->ask.id, done);
+	return steward_end(row, 0, "%s is back under its names%s", client->ask.id, done);
 }
 
 enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
-	return quarantine_show(steward, client, row);
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	return restore(steward, client, row, "; opens of it are denied as before");
 }
 
+/* Allowed first, and given back when the gate knows of it: it must not be denied in between. position: 1 from then on.
+ */
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
-	return quarantine_show(steward, client, row);
+	struct quarantine_entry *entry;
+	static struct steward_row about;
+	char why[256] = "", reason[64];
+	uint32_t id;
+	int error;
+
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	entry = items_by_id(steward->quarantine, client->ask.id);
+	if (!entry)
+		return none_such(client, row);
+	if (!fill_item(steward, entry, &about, NULL))
+		return steward_end(row, -EIO, "what is known of %s can't be read", client->ask.id);
+	if (!about.item.has_digest)
+		return entry->has_digest ? steward_end(row, -EIO, "the content of %s can't be read", client->ask.id)
+					 : STEWARD_NEXT_LATER; /* it is being made */
+	if (client->position == 0) {
+		snprintf(reason, sizeof(reason), "released from the quarantine: %s", entry->id);
+		error = steward_allow_content(steward, about.item.digest, 0, reason, client->uid, &id, why);
+		if (error)
+			return steward_end(row, error, "its content could not be allowed, so it stays where it is: %s",
+					   why[0] ? why : strerror(-error));
+		client->position = 1;
+	}
+	if (!allow_in_force(steward) && now_ns() < client->begun_ns + ALLOW_PATIENCE_NS)
+		return STEWARD_NEXT_LATER;
+	return restore(steward, client, row, ", and its content is allowed");
 }
 
 enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
-	return quarantine_show(steward, client, row);
+	struct quarantine_entry *entry;
+	int error;
+
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	entry = items_by_id(steward->quarantine, client->ask.id);
+	if (!entry)
+		return none_such(client, row);
+	error = items_delete(steward, entry);
+	if (error)
+		return steward_end(row, error, "%s could not be deleted: %s", client->ask.id, strerror(-error));
+	steward_log("%s was deleted from the quarantine", client->ask.id);
+	return steward_end(row, 0, "%s is deleted", client->ask.id);
 }

@@ -73,6 +73,9 @@ struct steward {
 	struct steward_root staged_roots[ROOTS_MAX];
 
 	struct quarantine *quarantine;
+	/* For who sends notices: called for each file that was moved away, after the gate was told; never waits. NULL:
+	 * nobody. */
+	void (*on_quarantined)(struct steward *steward, const char *id, const char *path, size_t path_size);
 };
 
 /* ---- steward.c ---- */
@@ -104,6 +107,9 @@ enum steward_next quarantine_show(struct steward *steward, struct steward_client
 enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
+/* The gate has another process. */
+void quarantine_gate(struct steward *steward);
 
 /* ---- steward_allow.c ---- */
 int allow_open(struct steward *steward); /* 0 or -errno; a list that cannot be used is told and no error */

@@ -54,6 +54,25 @@ static size_t name_file(struct gate *gate, int fd, const struct sight *sight, ch
 	return (size_t)length;
 }
 
+size_t telling_name(struct gate *gate, int fd, char *path, size_t size)
+{
+	struct sight sight;
+
+	return memory_look(fd, &sight) == 0 ? name_file(gate, fd, &sight, path, size) : 0;
+}
+
+/* The name that it had before it was moved. */
+static size_t name_before(const struct parting *parting, char *path, size_t size, size_t length)
+{
+	static const char folder[] = "/" QUARANTINE_FOLDER "/";
+
+	if (!parting || !parting->path_size || !memmem(path, length, folder, sizeof(folder) - 1) ||
+	    parting->path_size > size)
+		return length;
+	memcpy(path, parting->path, parting->path_size);
+	return parting->path_size;
+}
+
 void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
 		    const struct policy_decision *decision, const struct opener *opener, enum record_phase phase)
 {
@@ -80,6 +99,7 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 		record.dev = sight.generation.dev;
 		record.ino = sight.generation.ino;
 		length = name_file(gate, waiting->access.fd, &sight, path, sizeof(path));
+		length = name_before(gate->telling_of, path, sizeof(path), length);
 		if (length == 0)
 			snprintf(detail, sizeof(detail), "its path is longer than 4096 bytes; inode %llu",
 				 (unsigned long long)record.ino);

@@ -13,6 +13,7 @@
 #include "wire.h"
 
 #define STEWARD_SOCKET "steward.sock"
+#define QUARANTINE_FOLDER ".mailward-quarantine" /* in the root of a mount; 0700, root */
 
 /* ---- gate -> steward ---- */
 enum steward_request_kind {
@@ -48,6 +49,7 @@ struct steward_request {
 enum steward_reply_kind {
 	STEWARD_DONE = 1, /* to a STEWARD_QUARANTINE, STEWARD_EMPTY or STEWARD_ANOTHER_NAME, by its case_id */
 	STEWARD_SCAN,     /* fd: a file to be judged with this rank; a STEWARD_FINDING with the same case_id follows */
+	STEWARD_PLACE,    /* fd: a folder of the quarantine, O_PATH: what lies in it is not to be asked about */
 	STEWARD_REPLIES
 };
 
@@ -56,7 +58,7 @@ struct steward_reply {
 	uint32_t kind; /* enum steward_reply_kind */
 	uint64_t case_id;
 	int32_t result; /* 0, or -errno: nothing was moved and nothing lost */
-	uint32_t moved; /* names that were taken away so far */
+	uint32_t moved; /* names that were taken away so far; STEWARD_PLACE: 0: those told before count no more */
 	uint32_t links; /* names that the file had */
 	uint32_t rank;  /* STEWARD_SCAN: enum rank of queue.h */
 	char id[32];    /* of the quarantined object, [A-Za-z0-9_-]+; empty where result is not 0 */

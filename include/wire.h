@@ -26,6 +26,7 @@
 /* Files of the selftest, in the watched folders for a moment. Opened by the workers' uid, which opens no other file:
  * neither counted nor recorded. */
 #define SELFTEST_PREFIX ".mailward-selftest-"
+#define CANARY_NAME "Mailward.Canary" /* the loader's own signature, of random bytes */
 
 /*
  * Descriptors that a child finds open when it starts; every other one is closed before exec. The keeper moves them to

@@ -180,6 +180,16 @@ const struct finding *memory_known(struct memory *memory, const struct generatio
 	return finding_of(memory, entry, definitions, now);
 }
 
+bool memory_digest(struct memory *memory, const struct generation *generation, uint8_t digest[32])
+{
+	struct entry *entry = find(memory, generation);
+
+	if (!entry || entry->stale || !entry->has_digest || !generation_same(&entry->generation, generation))
+		return false;
+	memcpy(digest, entry->digest, sizeof(entry->digest));
+	return true;
+}
+
 const struct finding *memory_known_clean(struct memory *memory, const struct generation *generation, uint64_t now)
 {
 	struct entry *entry = find(memory, generation);

@@ -74,6 +74,8 @@ const struct finding *memory_known_clean(struct memory *memory, const struct gen
 /* Keeps it. digest: SHA-256 of the content, or NULL. now: CLOCK_MONOTONIC. */
 void memory_keep(struct memory *memory, const struct generation *generation, const struct finding *finding,
 		 const uint8_t digest[32], uint64_t now);
+/* The digest of this generation, where one is kept. */
+bool memory_digest(struct memory *memory, const struct generation *generation, uint8_t digest_out[32]);
 /* The same file was judged before, as another generation (a rename changes the change time, too), and its content had
  * this digest: that finding still holds. Borrowed; NULL: unknown. */
 const struct finding *memory_same_content(struct memory *memory, const struct generation *file,

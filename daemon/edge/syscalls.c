@@ -130,6 +130,7 @@ static const int steward_calls[] = {
 	CALL(sched_setparam),
 	CALL(sched_getscheduler),
 	CALL(setpriority),
+	CALL(openat2),
 };
 
 /* AddressSanitizer looks at its own maps, starts threads of its own and writes reports. */

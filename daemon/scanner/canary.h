@@ -3,6 +3,8 @@
 #ifndef MAILWARD_CANARY_H
 #define MAILWARD_CANARY_H
 
+#include "wire.h" /* CANARY_NAME */
+
 #include "engine.h"
 #include "verdict.h"
 

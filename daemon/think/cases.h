@@ -11,6 +11,9 @@
  *   CASE_SCANNING    join      -            -                 ended        1st READY, 2nd       READY, if one waits
  *                                                                          ended: crashed
  *
+ * CASE_PARTING: judged; the file is being moved away, and who waits is answered after that. It is joined like the
+ * others, and ended by cases_end() alone.
+ *
  * A case outlives its waiters: a scan that is past somebody's deadline goes on. RIPENING lasts until the file's change
  * time is older than the clock's tick, so that a later change must show.
  */
@@ -27,7 +30,7 @@
 #define SLOTS_MAX 65536 /* accesses are told apart by their descriptor number */
 #define NO_SLOT UINT32_MAX
 
-enum case_state { CASE_FREE = 0, CASE_RIPENING, CASE_READY, CASE_HASHING, CASE_SCANNING };
+enum case_state { CASE_FREE = 0, CASE_RIPENING, CASE_READY, CASE_HASHING, CASE_SCANNING, CASE_PARTING };
 
 struct file_case {
 	struct queue_link link; /* first: the queue's handle on the case */

@@ -102,6 +102,12 @@ struct policy_mail_software {
 	struct policy_place place;
 };
 
+/* How much the quarantine holds; the oldest goes first. */
+struct policy_quarantine {
+	uint64_t max_age_ns, max_size; /* ns, bytes */
+	struct policy_place place;     /* line 0: not said */
+};
+
 struct policy {
 	uint64_t magic;
 	uint64_t number; /* set by the keeper: 1, 2, ... with each policy that was taken */
@@ -116,6 +122,7 @@ struct policy {
 	struct policy_watch watches[WATCHES_MAX];
 	struct policy_mail_software mail_software[MAIL_SOFTWARE_MAX];
 	struct policy_place file_size_place; /* who says max-file-size; line 0: nobody, it is the default */
+	struct policy_quarantine quarantine;
 	uint64_t max_definitions_age_s; /* older ones are an issue of status */
 };
 

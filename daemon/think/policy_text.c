@@ -154,6 +154,33 @@ static void take_scanner(struct parse *parse, cfg_t *block)
 		      "max-scan-size or lower max-file-size");
 }
 
+/* ---- quarantine ---- */
+
+static void take_quarantine(struct parse *parse, cfg_t *block)
+{
+	static const struct policy_range age = {policy_time_units,  "ms s min h d", "90d",  86400000ull,
+						3650ull * 86400000, "1d",           "3650d"};
+	static const struct policy_range size = {policy_size_units, "k M G", "10G",     1 << 20,
+						 1ull << 50,        "1M",    "1048576G"};
+	struct policy_word title = policy_word_of(cfg_title(block));
+	struct policy_quarantine *quarantine = &parse->policy->quarantine;
+	char first[POLICY_FILE_SIZE + 16];
+	uint64_t number;
+
+	if (title.text[0])
+		refuse(&parse->at, title.line, "quarantine has no title: write quarantine { ... }");
+	if (quarantine->place.line) {
+		policy_place_text(parse->policy, quarantine->place, first, sizeof(first));
+		refuse(&parse->at, title.line,
+		       "the block quarantine is repeated (first in %s): make one block of the two", first);
+		return;
+	}
+	quarantine->place = policy_place_at(&parse->at, title.line);
+	if (policy_number(&parse->at, block, "max-age", &age, &number, NULL))
+		quarantine->max_age_ns = number * 1000000;
+	policy_number(&parse->at, block, "max-size", &size, &quarantine->max_size, NULL);
+}
+
 static void check_memory(struct parse *parse, uint64_t memory_bytes)
 {
 	const struct scanner_settings *scanner = &parse->policy->scanner;
@@ -306,6 +333,8 @@ static void take_tree(struct parse *parse, cfg_t *tree)
 	take_max_age(parse, tree);
 	for (unsigned i = 0; i < cfg_size(tree, "scanner"); i++)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
+	for (unsigned i = 0; i < cfg_size(tree, "quarantine"); i++)
+		take_quarantine(parse, cfg_getnsec(tree, "quarantine", i));
 	for (unsigned i = 0; i < cfg_size(tree, "mail-software"); i++)
 		take_mail_software(parse, cfg_getnsec(tree, "mail-software", i));
 	for (unsigned i = 0; i < cfg_size(tree, "watch"); i++)
@@ -327,12 +356,14 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
 			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
+	cfg_opt_t quarantine[] = {PARSE_POINTER(parse), WORD("max-age"), WORD("max-size"), CFG_END()};
 	cfg_opt_t top[] = {PARSE_POINTER(parse),
 			   WORD("allow-root-filesystem"),
 			   WORD("on-stop"),
 			   BLOCK("watch", watch),
 			   BLOCK("scanner", scanner),
 			   BLOCK("mail-software", software),
+			   BLOCK("quarantine", quarantine),
 			   WORD("max-definitions-age"),
 			   CFG_END()};
 	cfg_t *tree;
@@ -369,6 +400,8 @@ static void set_defaults(struct policy *policy, unsigned processors)
 	memset(policy, 0, sizeof(*policy));
 	policy->magic = POLICY_MAGIC;
 	policy->size = sizeof(*policy);
+	policy->quarantine =
+		(struct policy_quarantine){.max_age_ns = 90 * 86400ull * 1000000000, .max_size = 10ull << 30};
 	policy->max_definitions_age_s = 7 * 86400;
 	policy->scanner = (struct scanner_settings){
 		.max_file_size = 100 << 20,

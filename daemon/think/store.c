@@ -60,6 +60,28 @@ bool store_forbids_lease(enum store store)
 	return true;
 }
 
+bool store_is_transient(enum store store, const char *path)
+{
+	const char *base = strrchr(path, '/');
+	size_t folder = base ? (size_t)(base - path) : 0;
+
+	if (!base)
+		return false;
+	switch (store) {
+	case STORE_MAILDIR:
+		return folder >= 4 && memcmp(path + folder - 4, "/tmp", 4) == 0;
+	case STORE_SDBOX:
+		return strncmp(base + 1, ".temp.", 6) == 0;
+	case STORE_FILES:
+	case STORE_MBOX:
+	case STORE_MDBOX:
+	case STORE_POSTFIX_QUEUE:
+	case STORES:
+		break;
+	}
+	return false;
+}
+
 /* ---- names ---- */
 
 struct name {

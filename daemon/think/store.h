@@ -32,6 +32,10 @@ bool store_never_waits(enum store store, const char *exe, size_t size);
  * folder where the store keeps them; never say yes to an exec. */
 bool store_is_control(enum store store, const char *path);
 
+/* Is this a name that a delivery gives a file only until it is whole (tmp/ of a Maildir, .temp. of sdbox)? Whoever
+ * delivers will rename or unlink it: it is not taken away from him. path: absolute. */
+bool store_is_transient(enum store store, const char *path);
+
 /* May a writer of this store have the file open with O_NONBLOCK, so that even a read lease held for a moment would fail
  * it? Then no lease is taken (fcntl(2), F_SETLEASE). */
 bool store_forbids_lease(enum store store);

@@ -31,6 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "allowed.h"
 #include "attach.h"
 #include "frame.h"
 #include "gate.h"
