@@ -172,7 +172,15 @@ int digest_file(struct steward *steward, int fd, uint8_t digest_out[32]);
 /* Goes on with an item that has no digest, if there is one. true: more to do. */
 bool digest_turn(struct steward *steward);
 
+/* ---- quarantine_copy.c ---- */
+/* A copy of this file as an item of its own, on the disk when this returns; recorded as having been called `path`
+ * (owner, mode and times are as `like` says). where: a directory on the mount whose quarantine takes it. 0 and
+ * *entry_out, or -errno: nothing is left of it. */
+int quarantine_copy(struct steward *steward, const struct steward_request *request, int fd, const struct stat *like,
+		    int where, const char *path, struct quarantine_entry **entry_out);
+
 /* ---- steward_quarantine.c ---- */
+bool quarantine_makes_room(struct steward *steward, uint64_t size); /* the oldest may go for it */
 bool quarantine_wanted(struct steward *steward, uint64_t dev, uint64_t ino);
 /* A name of something wanted was found. */
 void quarantine_found(struct steward *steward, int folder, const char *base, const struct stat *file);

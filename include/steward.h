@@ -21,6 +21,7 @@ enum steward_request_kind {
 	STEWARD_EMPTY,          /* fd: the file, in a postfix queue: a copy is kept, the file truncated */
 	STEWARD_ANOTHER_NAME,   /* fd: the file, of which a name was moved before: it was found under another one */
 	STEWARD_FINDING,        /* the finding of a STEWARD_SCAN, by its case_id; result: 0 or -errno */
+	STEWARD_COPY,           /* as STEWARD_EMPTY, and it stays as it is: the kernel side keeps it shut */
 	STEWARD_REQUESTS
 };
 
