@@ -110,6 +110,8 @@ void places_find(struct steward *steward); /* those of the roots in force */
 struct quarantine_place *places_of(struct steward *steward, const struct stat *file, uint64_t mount_id,
 				   const char **why_out);
 bool places_is_inside(const struct quarantine *quarantine, const struct stat *folder); /* one of ours? */
+/* Somebody asks for something to be kept that lies on this directory's mount. */
+void places_want(struct steward *steward, int on);
 void places_tell_gate(struct steward *steward);
 
 /* ---- quarantine_about.c ---- */

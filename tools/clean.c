@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@
 #include "steward.h"
 
 #define KEEP_PATIENCE_MS 120000
-#define COPIES_MOST 64 /* of one message, in the mailboxes of one user */
+#define HEAD_LOOKED_AT 65536 /* bytes */
+#define COPIES_MOST 64       /* of one message, in the mailboxes of one user */
 
 struct wish {
 	char path[4097]; /* or empty */
@@ -91,11 +93,65 @@ static int store_find(const struct options *options, struct infected *infected)
 	return EXIT_FINE;
 }
 
-/* Where the message lies, seen anew: the file may have changed since. */
-static int message_find(struct infected *infected)
+/* Has the message at `start` this Message-ID? */
+static bool head_has_id(int fd, uint64_t start, uint64_t end, const char *message_id)
 {
+	static char head[HEAD_LOOKED_AT + 1];
+	uint64_t most = end - start < HEAD_LOOKED_AT ? end - start : HEAD_LOOKED_AT;
+	ssize_t got = pread(fd, head, most, (off_t)start);
+
+	if (got <= 0)
+		return false;
+	head[got] = 0;
+	for (char *line = head; line && *line && *line != '\n' && *line != '\r';) {
+		if (strncasecmp(line, "message-id:", 11) == 0) {
+			line += 11 + strspn(line + 11, " \t\r\n");
+			size_t length = strcspn(line, " \t\r\n");
+			return length == strlen(message_id) && memcmp(line, message_id, length) == 0;
+		}
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	return false;
+}
+
+/* Where the message lies in the mbox now: others before it may have gone since. Without a Message-ID it is known by its
+ * place alone, which counts as long as nobody has changed the file. */
+static int mbox_message_find(struct infected *infected, const struct stat *status)
+{
+	const char *message_id = infected->row.message_id;
+	int64_t changed = (int64_t)status->st_ctim.tv_sec * 1000000000 + status->st_ctim.tv_nsec;
 	static struct mbox mbox;
 	struct mbox_message message;
+	uint64_t was_at = infected->at;
+	unsigned found = 0, number = 0;
+
+	for (bool more = mbox_open(&mbox, infected->fd); more && (more = mbox_next(&mbox, &message));) {
+		number++;
+		bool same = message_id[0] ? head_has_id(infected->fd, message.start, message.end, message_id)
+					  : message.from == was_at && changed <= infected->row.time_ns;
+		if (!same || (found && message.from != was_at))
+			continue;
+		infected->at = message.from;
+		infected->end = message.end;
+		infected->number = number;
+		found++;
+		if (message.from == was_at)
+			return EXIT_FINE;
+	}
+	if (found == 1)
+		return EXIT_FINE;
+	if (found)
+		return trouble("%s has changed since, and several messages have the Message-ID %s now: nothing is done",
+			       infected->path, message_id);
+	return trouble(
+		"%s has changed since: the message is there no more (mailward blocked --path tells what is found in "
+		"it now)",
+		infected->path);
+}
+
+static int message_find(struct infected *infected)
+{
 	unsigned long long at;
 	struct stat status;
 
@@ -107,18 +163,7 @@ static int message_find(struct infected *infected)
 		return trouble("%s: %s", infected->path, strerror(errno));
 	if (fstat(infected->fd, &status) < 0 || !S_ISREG(status.st_mode))
 		return trouble("%s is no file", infected->path);
-	if (infected->store == STORE_MDBOX)
-		return EXIT_FINE;
-	for (bool more = mbox_open(&mbox, infected->fd); more && (more = mbox_next(&mbox, &message));) {
-		if (message.from != infected->at)
-			continue;
-		infected->end = message.end;
-		return EXIT_FINE;
-	}
-	return trouble(
-		"%s has changed since: no message begins at byte %llu any more (mailward blocked --path tells what "
-		"is found in it now)",
-		infected->path, at);
+	return infected->store == STORE_MBOX ? mbox_message_find(infected, &status) : EXIT_FINE;
 }
 
 /* ---- what is to be done ---- */
