@@ -268,7 +268,7 @@ static int take_pools(struct gate *gate)
 	if (result == 0)
 		result = cases_open(&gate->cases);
 	if (result == 0)
-		result = memory_open(&gate->memory);
+		result = memory_open(&gate->memory, FD_VERDICTS);
 	if (result == 0)
 		result = contents_open(&gate->contents);
 	return result;

@@ -20,12 +20,14 @@
 #include "groups.h"
 #include "keeper_parts.h"
 #include "log.h"
+#include "memory.h"
 #include "pages.h"
 #include "places.h"
 #include "rights.h"
 #include "ring.h"
 #include "service.h"
 #include "steward.h"
+#include "verdict_file.h"
 
 #define READY_TIME (30 * SECOND_NS)
 #define STOP_GATE_TIME (700 * SECOND_NS / 1000)
@@ -156,6 +158,34 @@ static bool take_sockets(struct keeper *keeper)
 	return place_taken(&keeper->keeper_listener, places_listen(keeper->runtime, KEEPER_SOCKET, group)) &&
 	       place_taken(&keeper->recorder_listener, places_listen(keeper->runtime, RECORDER_SOCKET, group)) &&
 	       place_taken(&keeper->steward_listener, places_listen(keeper->runtime, STEWARD_SOCKET, group));
+}
+
+static void restore(void *owner, const struct kept_verdict *kept)
+{
+	memory_restore(owner, kept);
+}
+
+/* What was known before the stop. Without it everything is judged anew, which is no reason not to start. */
+static bool take_verdicts(struct keeper *keeper)
+{
+	struct memory *memory;
+	int result;
+
+	keeper->verdicts_fd = pages_make("mailward verdicts", memory_size());
+	keeper->verdicts_read_only_fd = pages_read_only(keeper->verdicts_fd);
+	if (keeper->verdicts_fd < 0 || keeper->verdicts_read_only_fd < 0 ||
+	    memory_open(&memory, keeper->verdicts_fd) < 0) {
+		log_line("not ready: can't make shared memory: %s", strerror(errno));
+		return false;
+	}
+	result = verdict_file_load(keeper->steward_dir, restore, memory);
+	memory_close(&memory);
+	if (result < 0 && result != -ENOENT)
+		log_line("the verdicts of before the start are not taken: %s",
+			 result == -EPERM     ? "their file is not root's alone"
+			 : result == -EBADMSG ? "their file is torn, or another version's"
+					      : strerror(-result));
+	return true;
 }
 
 static bool take_memory(struct keeper *keeper)
@@ -447,8 +477,8 @@ static void keeper_init(struct keeper *keeper, const struct keeper_options *opti
 int keeper_run(const struct keeper_options *options)
 {
 	static bool (*const steps[])(struct keeper *) = {
-		is_root,      take_signals, take_limits, take_identities, take_places, take_memory,
-		take_sockets, take_groups,  take_loop,   take_hooks,      take_rights,
+		is_root,       take_signals, take_limits, take_identities, take_places, take_memory,
+		take_verdicts, take_sockets, take_groups, take_loop,       take_hooks,  take_rights,
 	};
 	struct keeper *keeper = &keeper_state;
 

@@ -96,6 +96,7 @@ static void gate_start(struct part *part)
 	plan.fds[FD_GATE_NOTES] = keeper->notes_fd;
 	plan.fds[FD_RECORD_RING] = keeper->ring_fd;
 	plan.fds[FD_RECORD_BELL] = keeper->bell_fd;
+	plan.fds[FD_VERDICTS] = keeper->verdicts_fd;
 	plan.fds[FD_PERMISSION_GROUP] = keeper->permission_group;
 	plan.fds[FD_CLOSED_GROUP] = keeper->closed_group;
 	plan.fds[FD_MOVES_GROUP] = keeper->moves_group;
@@ -134,6 +135,7 @@ static void steward_start(struct part *part)
 
 	plan.fds[FD_STATUS_PAGE] = keeper->page_read_only_fd;
 	plan.fds[FD_PROC] = keeper->proc;
+	plan.fds[FD_VERDICTS] = keeper->verdicts_read_only_fd;
 	plan.fds[FD_LISTENER] = keeper->steward_listener;
 	plan.fds[FD_STATE_DIR] = keeper->steward_dir;
 	if (part_start(part, &plan, STEWARD_SILENCE) == 0)

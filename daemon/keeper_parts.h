@@ -125,6 +125,7 @@ struct keeper {
 	struct status_page *page;
 	struct gate_notes *notes;
 	int runtime, own_exe, scanner_exe, null_fd, proc, lock, error_fd;
+	int verdicts_fd, verdicts_read_only_fd;
 	int page_fd, page_read_only_fd, notes_fd, ring_fd, bell_fd;
 	int permission_group, closed_group, moves_group;
 	int keeper_listener, recorder_listener, steward_listener;

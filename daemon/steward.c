@@ -286,6 +286,7 @@ static int steward_open(struct steward *steward)
 		error = quarantine_open(steward);
 	if (!error)
 		error = allow_open(steward);
+	verdicts_open(steward);
 	return error;
 }
 
@@ -305,8 +306,10 @@ int steward_run(void)
 		loop_turn(&steward->loop, more ? 0 : TURN_MS);
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
+		verdicts_turn(now_ns());
 		allow_turn(steward);
 		more |= steward_clients_turn(steward);
 	}
+	verdicts_end(now_ns());
 	return 0;
 }

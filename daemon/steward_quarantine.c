@@ -206,9 +206,8 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 	int error;
 
 	*entry = items_by_file(quarantine, file);
-	if (*entry) {
-		error = items_take_name(steward, *entry, file, name);
-	} else {
+	error = *entry ? items_take_name(steward, *entry, file, name) : -ESTALE;
+	if (error == -ESTALE) {
 		place = places_of(steward, file, mount_of(name->folder), &why);
 		if (!place)
 			return -EXDEV;
@@ -219,6 +218,8 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 			return -EDQUOT;
 		}
 		error = items_take(steward, place, request, file, name, entry);
+		if (error == -EXDEV && !place->copies && (place = places_copies(steward)))
+			error = items_take(steward, place, request, file, name, entry);
 	}
 	if (error)
 		say_failed(steward, name->path, error);
@@ -267,7 +268,8 @@ static int take(struct steward *steward, const struct steward_request *request, 
 	if (back_is(steward, fd, &file))
 		return -EALREADY;
 	*entry = items_by_file(steward->quarantine, &file);
-	if (*entry && (*entry)->entries >= (uint32_t)file.st_nlink)
+	if (*entry && !steward->quarantine->places[(*entry)->place].copies &&
+	    (*entry)->entries >= (uint32_t)file.st_nlink)
 		return 0; /* all of it is there */
 	error = names_of(steward, fd, &file, &name);
 	if (error)

@@ -6,6 +6,7 @@
  *   steward.c             the process: its start, its loop, the keeper's frames, the gate's, who asks it
  *   steward_clients.c     connections of the tool: one question each, rows as they find room
  *   steward_quarantine.c  what is moved away, kept, given back
+ *   steward_verdicts.c    what the gate knows, over a restart of the daemon
  *   steward_allow.c       the allow list: kept here, handed to the gate by way of the keeper
  *
  * A room gets three calls: NAME_open() at the start, NAME_policy() whenever another policy or other roots are in force
@@ -95,6 +96,11 @@ bool steward_clients_turn(struct steward *steward);
 /* Fills the last row. text may be NULL. Returns STEWARD_NEXT_ROW. */
 __attribute__((format(printf, 3, 4))) enum steward_next steward_end(struct steward_row *row, int result,
 								    const char *format, ...);
+
+/* ---- steward_verdicts.c ---- */
+void verdicts_open(struct steward *steward);
+void verdicts_turn(uint64_t now);
+void verdicts_end(uint64_t now); /* the gate has ended before us */
 
 /* ---- steward_quarantine.c ---- */
 int quarantine_open(struct steward *steward); /* 0 or -errno */

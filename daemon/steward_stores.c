@@ -71,7 +71,7 @@ static int empty(struct steward *steward, const struct steward_request *request,
 	if (error)
 		return error;
 	error = held_path(watch, name.path, held, sizeof(held))
-			? quarantine_copy(steward, request, fd, &file, name.folder, held, entry)
+			? quarantine_keep(steward, request, fd, &file, name.folder, held, entry)
 			: -EPERM;
 	close(name.folder);
 	if (!error && request->kind == STEWARD_EMPTY)
@@ -139,7 +139,7 @@ static int keep(struct steward *steward, struct steward_client *client, struct q
 	if (!error && fstatat(folder, base, &file, 0) < 0)
 		error = -errno;
 	if (!error)
-		error = quarantine_copy(steward, &request, client->fd, &file, folder, record, entry);
+		error = quarantine_keep(steward, &request, client->fd, &file, folder, record, entry);
 	close(folder);
 	return error;
 }

@@ -46,9 +46,10 @@ enum start_fd {
 	FD_STATE_DIR,        /* recorder, steward: directory STATE/recorder, STATE/steward, its own */
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
-	FD_POLICY, /* policy reader, when the roots of the policy in force are to be found again: that policy */
-	FD_HOOKS,  /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
-		      the kernel side is not there */
+	FD_POLICY,   /* policy reader, when the roots of the policy in force are to be found again: that policy */
+	FD_VERDICTS, /* gate; steward (read-only there): memfd of edge/memory.h */
+	FD_HOOKS,    /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
+			the kernel side is not there */
 	FD_START_END = FD_HOOKS + 11 /* HOOK_MAPS */
 };
 
@@ -115,6 +116,14 @@ enum steward_issue {
 	STEWARD_ISSUES = 8
 };
 
+/* Kinds of attachment that a policy may not want (`attachments { deny-types }`); what counts is what a file is, and
+ * what it is called. */
+enum deny_type { TYPE_EXECUTABLE = 0, TYPE_SCRIPT, TYPE_SHORTCUT, TYPE_DISK_IMAGE, TYPE_MACRO_DOCUMENT, DENY_TYPES };
+#define DENY_TYPE_NAMES                                                                                                \
+	{                                                                                                              \
+		"executable", "script", "shortcut", "disk-image", "macro-document"                                     \
+	}
+
 struct scanner_settings {
 	uint64_t max_file_size; /* bytes */
 	uint64_t max_scan_size; /* bytes, of all layers together */
@@ -126,6 +135,8 @@ struct scanner_settings {
 	uint32_t loader_uid;
 	uint32_t worker_gid;
 	uint32_t loader_gid;
+	uint32_t deny_types; /* bits 1 << enum deny_type */
+	uint32_t reserved;   /* zero */
 };
 
 #define LEASH_TEXT 1024

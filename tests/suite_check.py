@@ -117,7 +117,7 @@ class Reader:
             for level, kind, bytes_ in control:
                 fds.frombytes(bytes_[:len(bytes_) - len(bytes_) % 4])
             version, kind, value = struct.unpack_from("<IIQ", data)
-            text = data[24 + 48 + 96:24 + 48 + 96 + 1024].split(b"\0")[0].decode("utf-8", "backslashreplace")
+            text = data[24 + 56 + 96:24 + 56 + 96 + 1024].split(b"\0")[0].decode("utf-8", "backslashreplace")
             self.frames.append((KINDS.get(kind, kind), value, text, fds[0] if len(fds) else -1))
             self.fds += list(fds)
         ours.close()
@@ -570,7 +570,7 @@ def _(s):
     place.write("watch \"%s\" { }\n" % odd)
     result = place.check(place.config)
     s.check("a hostile path forges neither a column nor a direction",
-            result.rc == 0 and len(result.out.splitlines()[1].split()) == 14 and "\u202e" not in result.out, result)
+            result.rc == 0 and len(result.out.splitlines()[1].split()) == 20 and "\u202e" not in result.out, result)
     result = suite.run([TOOL, "check", place.config, "more"])
     s.check("two files are a usage error", result.rc == 2, result)
     result = suite.run([TOOL, "--runtime-dir", place.base, "check"])
@@ -596,7 +596,7 @@ def _(s):
     with open(os.path.join(ROOT, "daemon", "mailward.conf.5")) as f:
         page = f.read()
     words = [w for w in place.check(place.write("x = y\n")).err.split("known here: ")[1].split("\n")[0].split(", ")]
-    for block in ("watch /v { x = y }", "scanner { x = y }", "mail-software a { x = y }"):
+    for block in ("watch /v { x = y }", "scanner { x = y }", "mail-software a { x = y }", "attachments { x = y }"):
         words += place.check(place.write(block)).err.split("known here: ")[1].split("\n")[0].split(", ")
     missing = [w for w in words if w not in page]
     s.check("the man page has every word", len(words) > 20 and not missing, missing)

@@ -248,6 +248,113 @@ def _(suite):
         suite.check("age: fresh ones end it", eventually(lambda: host.tool("status")[0] == 0, 20), issues(host))
 
 
+def scans(host):
+    return host.counter("scans")
+
+
+def verdict_file(host):
+    return host.state + "/steward/verdicts"
+
+
+@suite.test("restart")
+def _(suite):
+    """What was judged is known after a restart; what was changed meanwhile is judged."""
+    with Host(suite, "ext4") as host:
+        host.policy(host.watch(mode="enforce", on_down="allow"))
+        host.start()
+        begun = scans(host)
+        good, bad = host.put("good", CLEAN * 3), host.put("bad", MARKER)
+        changed, sneaked = host.put("changed", CLEAN * 4), host.put("sneaked", CLEAN * 5)
+        for path in (good, changed, sneaked):
+            host.wait("%s is clean" % path, lambda: host.read(path) is not None)
+        suite.check("restart: control: infected", host.read(bad) is None)
+        suite.check("restart: control: each was scanned once", scans(host) - begun == 4, (begun, scans(host)))
+        host.stop()
+        suite.check("restart: the file is root's alone", os.stat(verdict_file(host)).st_mode & 0o7777 == 0o600,
+                    oct(os.stat(verdict_file(host)).st_mode))
+        with open(changed, "r+b") as f:
+            f.write(MARKER)
+        # size and modification time as before; a hostile owner could do no more
+        times = os.stat(sneaked)
+        with open(sneaked, "r+b") as f:
+            f.write(MARKER)
+        os.utime(sneaked, ns=(times.st_atime_ns, times.st_mtime_ns))
+        host.start()
+        before = scans(host)
+        suite.check("restart: an unchanged clean file opens", host.read(good) == CLEAN * 3)
+        suite.check("restart: an unchanged infected one is denied", host.read(bad) is None)
+        suite.check("restart: without a scan", scans(host) == before, (before, scans(host)))
+        suite.check("restart: what was changed meanwhile is denied", host.read(changed) is None)
+        suite.check("restart: also with its old times", host.read(sneaked) is None)
+        suite.check("restart: these were scanned", scans(host) == before + 2, (before, scans(host)))
+        row = [r for r in host.blocked("--path", bad)][-1]
+        suite.check("restart: the record names the signature", row["signature"].startswith("Mailward.Test.Marker"), row)
+        # other definitions: what was known is not
+        host.stop()
+        signatures(host, New=CLEAN * 3)
+        host.start()
+        before = scans(host)
+        suite.check("restart: with other definitions it is judged anew",
+                    host.read(good) is None and scans(host) > before, (before, scans(host)))
+        # the gate alone
+        known = host.put("known", b"Something else that is clean.\n" * 6)
+        suite.check("restart: control: a clean file", host.read(known) is not None)
+        before, pid = scans(host), host.pid("gate")
+        os.kill(pid, 9)
+        host.wait("another gate", lambda: host.pids().get("gate") not in (None, pid) and host.tool("status")[0] in (0, 1))
+        suite.check("restart: the next gate knows what the last one knew",
+                    eventually(lambda: host.read(known), 10) and scans(host) == before, (before, scans(host)))
+
+
+@suite.test("hostile file of verdicts")
+def _(suite):
+    with Host(suite) as host:
+        host.start()
+        good = host.put("good", CLEAN)
+        host.read(good)
+        host.stop()
+        with open(verdict_file(host), "rb") as f:
+            saved = f.read()
+        suite.check("verdicts: there are some", len(saved) > 100, len(saved))
+
+        def control():
+            before = scans(host)
+            host.read(good)
+            return scans(host) - before
+
+        def torn(content):
+            with open(verdict_file(host), "wb") as f:
+                f.write(content)
+
+        def begin(what, spoil, said):
+            torn(saved)
+            os.chmod(verdict_file(host), 0o600)
+            spoil()
+            start = len(host.log())
+            host.start()
+            suite.check("verdicts: %s: judged anew" % what, control() == 1)
+            suite.check("verdicts: %s: and said" % what, said in host.log()[start:], host.log()[start:])
+            host.stop()
+
+        torn(saved)
+        host.start()
+        suite.check("verdicts: control: whole, it counts", control() == 0)
+        host.stop()
+        begin("one byte changed", lambda: torn(saved[:100] + bytes([saved[100] ^ 1]) + saved[101:]), "torn")
+        begin("cut", lambda: torn(saved[:-1]), "torn")
+        begin("longer", lambda: torn(saved + b"x"), "torn")
+        begin("empty", lambda: torn(b""), "torn")
+        begin("random", lambda: torn(os.urandom(5000)), "torn")
+        begin("others may write", lambda: os.chmod(verdict_file(host), 0o666), "root's alone")
+        begin("another's", lambda: os.chown(verdict_file(host), 12345, 0), "root's alone")
+        os.chown(verdict_file(host), 0, 0) if os.path.exists(verdict_file(host)) else None
+
+        def link():
+            os.rename(verdict_file(host), host.state + "/elsewhere")
+            os.symlink(host.state + "/elsewhere", verdict_file(host))
+        begin("a link", link, "not taken")
+
+
 @suite.test("network")
 def _(suite):
     """Whoever loads them has no network."""

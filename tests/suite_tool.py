@@ -126,7 +126,7 @@ def request(verb=1, version=WIRE_VERSION, since=0, uid=0xffffffff, reason=0, pat
     return struct.pack("=IIqII4096s", version, verb, since, uid, reason, path)
 
 
-FIELDS = ["time", "access", "answer", "verdict", "signature", "reason", "watch", "policy", "pid", "uid", "user", "exe",
+FIELDS = ["time", "access", "answer", "verdict", "signature", "heuristics", "reason", "watch", "policy", "pid", "uid", "user", "exe",
           "path", "path_hex", "wait_ms", "count", "phase", "queue_id", "message_id", "detail"]
 
 

@@ -29,6 +29,7 @@
 
 static const char *const store_names[] = STORE_NAMES;
 static const char *const mode_names[] = MODE_NAMES;
+static const char *const type_names[DENY_TYPES] = DENY_TYPE_NAMES;
 static const char *const case_names[POLICY_CASES] = CASE_NAMES;
 static const char *const recheck_names[RECHECKS] = RECHECK_NAMES;
 
@@ -180,10 +181,19 @@ static void print_rest(FILE *out, bool header, const struct mail_limits *limits)
 		"k, max-files %u, max-depth %u, scan-time %ums\n",
 		scanner->workers, scanner->max_file_size >> 10, scanner->max_scan_size >> 10, scanner->max_files,
 		scanner->max_depth, scanner->scan_time_ms);
+	fputs("attachments:", out);
+	for (int i = 0; i < DENY_TYPES; i++)
+		if (scanner->deny_types >> i & 1)
+			fprintf(out, " %s", type_names[i]);
+	fputs(scanner->deny_types ? " are answered by on-type\n" : " of any type\n", out);
 	for (uint32_t i = 0; i < policy.mail_software_count; i++)
 		fprintf(out, "mail-software %s: %u root%s\n", policy.mail_software[i].name,
 			policy.mail_software[i].root_count, policy.mail_software[i].root_count == 1 ? "" : "s");
 	fprintf(out, "max-definitions-age: %" PRIu64 "h\n", policy.max_definitions_age_s / 3600);
+	if (policy.notify.on)
+		fprintf(out, "notify: %s%s, every %" PRIu64 "s, by %s\n", policy.notify.postmaster,
+			policy.notify.owner ? " and the owners of mailboxes" : "", policy.notify.every_s,
+			policy.notify.command);
 	fprintf(out, "on-stop: %s\n",
 		policy.release_on_stop
 			? "release (nothing is guarded after a stop)"
@@ -256,6 +266,16 @@ static json_t *complaints_json(bool warnings)
 	return list;
 }
 
+static json_t *deny_types_json(void)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < DENY_TYPES; i++)
+		if (policy.scanner.deny_types >> i & 1)
+			json_array_append_new(list, json_string(type_names[i]));
+	return list;
+}
+
 static json_t *mail_software_json(void)
 {
 	json_t *list = json_array();
@@ -299,6 +319,13 @@ static void print_object(FILE *out, const char *file, bool good, const struct ma
 		json_object_set_new(object, "max_definitions_age_s",
 				    json_integer((json_int_t)policy.max_definitions_age_s));
 		json_object_set_new(object, "on_stop", json_string(policy.release_on_stop ? "release" : "hold"));
+		json_object_set_new(object, "notify",
+				    !policy.notify.on ? json_null()
+						      : json_pack("{s:s, s:b, s:I, s:s}", "postmaster",
+								  policy.notify.postmaster, "owner",
+								  policy.notify.owner, "every_s",
+								  (json_int_t)policy.notify.every_s, "command",
+								  policy.notify.command));
 		json_object_set_new(object, "scanner",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
 					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
@@ -306,6 +333,7 @@ static void print_object(FILE *out, const char *file, bool good, const struct ma
 					      (json_int_t)scanner->max_files, "max_depth",
 					      (json_int_t)scanner->max_depth, "scan_time_ms",
 					      (json_int_t)scanner->scan_time_ms));
+		json_object_set_new(object, "attachments", json_pack("{s:o}", "deny_types", deny_types_json()));
 		json_object_set_new(object, "mail_software", mail_software_json());
 		json_object_set_new(object, "message_size_limit", limit_json(limits->message));
 		json_object_set_new(object, "limits", limits_json(limits));

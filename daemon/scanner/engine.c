@@ -25,6 +25,7 @@ struct engine {
 	struct cl_engine *clam;
 	struct cl_scan_options options;
 	unsigned char canary[CANARY_BYTES];
+	uint32_t deny_types;
 	bool shallow; /* its limits do not let it look into a mail */
 	void (*alive)(void *owner);
 	void *owner;
@@ -69,8 +70,9 @@ static void on_name(int fd, const char *name, void *context)
 static cl_error_t on_layer(int fd, const char *type, const char **ancestors, size_t parent_size, const char *name,
 			   size_t size, const char *buffer, uint32_t level, uint32_t attributes, void *context)
 {
-	(void)fd, (void)ancestors, (void)parent_size, (void)name, (void)level, (void)attributes, (void)context;
-	return !scanning || layers_begin(scanning, type, (const unsigned char *)buffer, size) ? CL_CLEAN : CL_BREAK;
+	(void)fd, (void)ancestors, (void)parent_size, (void)level, (void)attributes, (void)context;
+	return !scanning || layers_begin(scanning, type, (const unsigned char *)buffer, size, name) ? CL_CLEAN
+												    : CL_BREAK;
 }
 
 static cl_error_t on_layer_end(int fd, int result, const char *name, void *context)
@@ -84,9 +86,9 @@ static cl_error_t on_layer_end(int fd, int result, const char *name, void *conte
 static cl_error_t on_member(const char *container, unsigned long packed, const char *name, unsigned long size,
 			    int encrypted, unsigned int position, void *context)
 {
-	(void)packed, (void)name, (void)position, (void)context;
+	(void)packed, (void)position, (void)context;
 	if (scanning)
-		layers_member(scanning, container ? container : "", size, encrypted != 0);
+		layers_member(scanning, container ? container : "", name ? name : "", size, encrypted != 0);
 	return CL_CLEAN;
 }
 
@@ -168,12 +170,13 @@ static struct engine *engine_new(const struct scanner_settings *settings)
 		return NULL;
 	}
 	engine->shallow = settings->max_depth < 4;
+	engine->deny_types = settings->deny_types;
 	engine->options = (struct cl_scan_options){
 		.general = CL_SCAN_GENERAL_ALLMATCHES | CL_SCAN_GENERAL_HEURISTICS,
 		.parse = ~0u,
 		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX | CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE |
 			     CL_SCAN_HEURISTIC_ENCRYPTED_DOC | CL_SCAN_HEURISTIC_PHISHING_SSL_MISMATCH |
-			     CL_SCAN_HEURISTIC_PHISHING_CLOAK,
+			     CL_SCAN_HEURISTIC_PHISHING_CLOAK | CL_SCAN_HEURISTIC_MACROS | CL_SCAN_HEURISTIC_BROKEN,
 	};
 	cl_engine_set_clcb_virus_found(engine->clam, on_name);
 	cl_engine_set_clcb_file_inspection(engine->clam, on_layer);
@@ -278,7 +281,7 @@ static bool load_all(struct engine *engine, int definitions_fd, int own_dir, str
 	int code;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", definitions_fd);
-	code = (int)cl_load(path, engine->clam, &signatures, CL_DB_STDOPT);
+	code = (int)cl_load(path, engine->clam, &signatures, CL_DB_STDOPT | CL_DB_PUA);
 	report->signatures = signatures;
 	if (code != CL_SUCCESS) {
 		load_failed(report, "the definitions cannot be loaded", code);
@@ -359,7 +362,7 @@ static void code_note(struct findings *findings, int code)
 	case CL_CLEAN:
 		break;
 	case CL_VIRUS:
-		if (!findings->infected[0] && !findings->limit[0] && !findings->encrypted[0])
+		if (!findings->named)
 			findings_error(findings, REASON_ENGINE_ERROR, "a finding without a name");
 		break;
 	case CL_ETIMEOUT:
@@ -402,7 +405,7 @@ void engine_scan(struct engine *engine, int fd, struct findings *findings)
 	unsigned long scanned = 0;
 	int code;
 
-	layers_open(&layers, findings, engine_opens_rar());
+	layers_open(&layers, findings, engine_opens_rar(), engine->deny_types);
 	scanning = &layers;
 	calls_watch(on_failed_call);
 	code = (int)cl_scandesc_callback(fd, NULL, &name, &scanned, engine->clam, &options, NULL);

@@ -368,7 +368,7 @@ static bool settings_are_sane(const struct scanner_settings *settings)
 	       settings->loader_uid != 0 && settings->worker_uid != settings->loader_uid && settings->worker_gid != 0 &&
 	       settings->loader_gid != 0 && settings->max_file_size > 0 && settings->max_scan_size > 0 &&
 	       settings->max_scan_size < 1ull << 40 && settings->max_files > 0 && settings->max_depth > 0 &&
-	       settings->max_depth <= 100 && settings->scan_time_ms > 0;
+	       settings->max_depth <= 100 && settings->scan_time_ms > 0 && settings->deny_types < 1u << DENY_TYPES;
 }
 
 static int settings_receive(struct scanner_settings *settings, char folder[LEASH_TEXT])

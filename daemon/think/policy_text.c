@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "log.h"
+#include "policy_notify.h"
+#include "policy_schedule.h"
 #include "policy_values.h"
 #include "policy_watch.h"
 #include "policy_words.h"
@@ -48,8 +50,9 @@ void complain(struct complaints *complaints, bool warning, const char *file, uns
 struct parse {
 	struct policy *policy;
 	struct policy_reading at;
-	struct policy_place scanner, allow_root_filesystem, on_stop, workers, max_scan_size; /* line 0: not said */
-	struct policy_place max_definitions_age;                                             /* the same */
+	struct policy_place notify, attachments, scanner, allow_root_filesystem, on_stop, workers,
+		max_scan_size;                   /* line 0: not said */
+	struct policy_place max_definitions_age; /* the same */
 };
 
 /* Every word as a list, so that no value of a repeated one is lost. The first entry cannot be written in a policy; it
@@ -202,6 +205,58 @@ static void check_memory(struct parse *parse, uint64_t memory_bytes)
 		 scanner->workers, scanner->max_scan_size >> 20, memory_bytes >> 20);
 }
 
+/* ---- attachments ---- */
+
+static void take_deny_type(struct parse *parse, struct policy_word word)
+{
+	static const char *const names[DENY_TYPES] = DENY_TYPE_NAMES;
+	uint32_t *types = &parse->policy->scanner.deny_types;
+	char known[160] = "";
+	size_t used = 0;
+
+	for (int i = 0; i < DENY_TYPES; i++) {
+		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", names[i]);
+		if (strcmp(names[i], word.text) != 0)
+			continue;
+		if (*types >> i & 1)
+			refuse(&parse->at, word.line, "deny-types names %s twice: keep one", word.text);
+		*types |= 1u << i;
+		return;
+	}
+	refuse(&parse->at, word.line, "'%s' is no value for deny-types: use some of %s", word.text, known);
+}
+
+static void take_attachments(struct parse *parse, cfg_t *block)
+{
+	struct policy_word title = policy_word_of(cfg_title(block)), first, word;
+	unsigned count = cfg_size(block, "deny-types");
+	char place[POLICY_FILE_SIZE + 16];
+
+	if (title.text[0])
+		refuse(&parse->at, title.line, "attachments has no title: write attachments { ... }");
+	if (parse->attachments.line) {
+		policy_place_text(parse->policy, parse->attachments, place, sizeof(place));
+		refuse(&parse->at, title.line,
+		       "the block attachments is repeated (first in %s): make one block of the two", place);
+		return;
+	}
+	parse->attachments = policy_place_at(&parse->at, title.line);
+	if (count == 0 && cfg_getopt(block, "deny-types")->flags & CFGF_MODIFIED)
+		refuse(&parse->at, title.line, "'deny-types' has an empty list: name a kind, or leave it out");
+	for (unsigned i = 0; i < count; i++) {
+		word = policy_word_of(cfg_getnstr(block, "deny-types", i));
+		first = i ? first : word;
+		if (word.assignment != first.assignment) {
+			refuse(&parse->at, word.line,
+			       "'deny-types' is repeated (first in %s:%u): keep one list, deny-types = { executable, "
+			       "script }",
+			       parse->at.file, first.line);
+			return;
+		}
+		take_deny_type(parse, word);
+	}
+}
+
 /* ---- mail-software ---- */
 
 static bool software_name_is_good(const char *name)
@@ -333,6 +388,12 @@ static void take_tree(struct parse *parse, cfg_t *tree)
 	take_max_age(parse, tree);
 	for (unsigned i = 0; i < cfg_size(tree, "scanner"); i++)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
+	for (unsigned i = 0; i < cfg_size(tree, "schedule"); i++)
+		policy_take_schedule(&parse->at, parse->policy, cfg_getnsec(tree, "schedule", i));
+	for (unsigned i = 0; i < cfg_size(tree, "notify"); i++)
+		policy_take_notify(&parse->at, parse->policy, cfg_getnsec(tree, "notify", i), &parse->notify);
+	for (unsigned i = 0; i < cfg_size(tree, "attachments"); i++)
+		take_attachments(parse, cfg_getnsec(tree, "attachments", i));
 	for (unsigned i = 0; i < cfg_size(tree, "quarantine"); i++)
 		take_quarantine(parse, cfg_getnsec(tree, "quarantine", i));
 	for (unsigned i = 0; i < cfg_size(tree, "mail-software"); i++)
@@ -355,16 +416,23 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 			     WORD("marks"),        WORD("recheck"),     CFG_END()};
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
 			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
+	cfg_opt_t attachments[] = {PARSE_POINTER(parse), WORD("deny-types"), CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
+	cfg_opt_t schedule[] = {PARSE_POINTER(parse), WORD("sweep"), WORD("paths"), CFG_END()};
+	cfg_opt_t notify[] = {PARSE_POINTER(parse), WORD("postmaster"), WORD("owner"),
+			      WORD("every"),        WORD("command"),    CFG_END()};
 	cfg_opt_t quarantine[] = {PARSE_POINTER(parse), WORD("max-age"), WORD("max-size"), CFG_END()};
 	cfg_opt_t top[] = {PARSE_POINTER(parse),
 			   WORD("allow-root-filesystem"),
 			   WORD("on-stop"),
 			   BLOCK("watch", watch),
 			   BLOCK("scanner", scanner),
+			   BLOCK("notify", notify),
 			   BLOCK("mail-software", software),
+			   BLOCK("attachments", attachments),
 			   BLOCK("quarantine", quarantine),
 			   WORD("max-definitions-age"),
+			   BLOCK("schedule", schedule),
 			   CFG_END()};
 	cfg_t *tree;
 
@@ -403,6 +471,7 @@ static void set_defaults(struct policy *policy, unsigned processors)
 	policy->quarantine =
 		(struct policy_quarantine){.max_age_ns = 90 * 86400ull * 1000000000, .max_size = 10ull << 30};
 	policy->max_definitions_age_s = 7 * 86400;
+	policy->schedule.minute = SCHEDULE_DEFAULT_MINUTE;
 	policy->scanner = (struct scanner_settings){
 		.max_file_size = 100 << 20,
 		.max_scan_size = 200 << 20,

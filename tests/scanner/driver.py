@@ -3,11 +3,11 @@
 import array, fcntl, os, re, select, shutil, signal, socket, struct, tempfile, time
 
 FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR, FD_START_END = 3, 14, 15, 17
-LEASH = struct.Struct("<IIQIIQQIIIIIIII24I1024sQIIQQQQII64sQQQIIII")
+LEASH = struct.Struct("<IIQIIQQIIIIIIIIII24I1024sQIIQQQQII64sQQQIIII")
 LEASH_END = (0, 0, 0) + (0,) * 6 + (b"",) + (0,) * 7  # what follows the text
 NURSERY = struct.Struct("<IIiIQQ")
 REQUEST = struct.Struct("<IIQ")
-REPLY = struct.Struct("<IIQBB6s128s160s32s256s")
+REPLY = struct.Struct("<IIQBBB5s128s160s32s256sBBB5s8s1024s")
 HASHED = struct.Struct("<IIQ32s")
 (BEAT, READY, IN_FORCE, MISSING, LOADING, LOADED, SERVING, BEFORE, LOG) = range(1, 10)
 (START, PEER, STOP) = (15, 16, 17)
@@ -26,18 +26,21 @@ DEFINITION, REFUSED = number_of("LEASH_DEFINITION"), number_of("LEASH_REFUSED")
 KINDS = ["none", "clean", "infected", "unscanned"]
 REASONS = ["", "timeout", "too-large", "too-deep", "encrypted", "unsupported", "io-error", "engine-error", "crashed",
            "no-definitions", "busy"]
+HEURISTICS = ["macro", "broken", "phishing", "unwanted", "other", "type"]
+TYPES = ["executable", "script", "shortcut", "disk-image", "macro-document"]
 LOADER_UID, WORKER_UID, LOADER_GID, WORKER_GID = 65282, 65283, 65292, 65293
 
 
 class Reply:
     def __init__(self, raw):
-        (self.version, self.last, self.case, kind, reason, _, signature, detail, queue, message) = REPLY.unpack(raw)
+        (self.version, self.last, self.case, kind, reason, heuristics, _, signature, detail, queue, message, *_) = REPLY.unpack(raw)
         text = lambda b: b.split(b"\0")[0].decode("ascii", "backslashreplace")
         self.kind, self.reason = KINDS[kind], REASONS[reason]
         self.signature, self.detail, self.queue_id, self.message_id = map(text, (signature, detail, queue, message))
+        self.heuristics = [name for bit, name in enumerate(HEURISTICS) if heuristics >> bit & 1]
         self.verdict = self.kind
         if self.kind == "infected":
-            self.verdict = "infected(%s)" % self.signature
+            self.verdict = "%s(%s)" % ("+".join(self.heuristics) or "infected", self.signature)
         if self.kind == "unscanned":
             self.verdict = "unscanned(%s)" % self.reason
 
@@ -98,8 +101,10 @@ class Worker:
 
 class Scanner:
     def __init__(self, binary, definitions, workers=2, max_file=100 << 20, max_scan=200 << 20, files=10000, depth=17,
-                 time_ms=30000, before_exec=None, stderr=None, own_mode=0o700, environment=None, path=b""):
-        self.settings = (max_file, max_scan, files, depth, time_ms, workers, WORKER_UID, LOADER_UID, WORKER_GID, LOADER_GID)
+                 time_ms=30000, before_exec=None, stderr=None, own_mode=0o700, environment=None, path=b"",
+                 deny_types=()):
+        self.settings = (max_file, max_scan, files, depth, time_ms, workers, WORKER_UID, LOADER_UID, WORKER_GID, LOADER_GID,
+                         sum(1 << TYPES.index(word) for word in deny_types), 0)
         self.own = tempfile.mkdtemp(prefix="mailward-loader-")
         os.chown(self.own, LOADER_UID, LOADER_UID)
         os.chmod(self.own, own_mode)
@@ -144,7 +149,7 @@ class Scanner:
             worker.close()
         self.workers, self.hasher, self.definitions = [], None, None
         self.gate, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 10), *([0] * 24), b"", *LEASH_END), far.fileno())
+        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 12), *([0] * 24), b"", *LEASH_END), far.fileno())
         far.close()
 
     def turn(self, timeout=0.05):
@@ -155,17 +160,17 @@ class Scanner:
             if not data:
                 raise EOFError("the loader has ended")
             fields = LEASH.unpack(data)
-            kind, value, text = fields[1], fields[2], fields[39].split(b"\0")[0].decode()
+            kind, value, text = fields[1], fields[2], fields[41].split(b"\0")[0].decode()
             if kind == BEAT:
                 self.beats.append(time.monotonic())
             elif kind == LOADING:
                 self.loading += 1
             elif kind == LOADED:
-                self.loaded = (value, text, fields[40] / 1e9)
+                self.loaded = (value, text, fields[42] / 1e9)
             elif kind == SERVING:
                 self.serving.append(value)
             elif kind == DEFINITION:
-                name, size, _, _, version, signatures, verified, _ = fields[49:]
+                name, size, _, _, version, signatures, verified, _ = fields[51:]
                 self.files[value] = (name.split(b"\0")[0].decode(), size, version, signatures, verified)
             elif kind == REFUSED:
                 self.refused = (value, text)

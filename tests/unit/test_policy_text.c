@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c
+// objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c daemon/think/policy_notify.c
+// objects: daemon/think/policy_schedule.c
 // objects: daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
 // libs: libconfuse
 #include <CUnit/Basic.h>
@@ -267,7 +268,9 @@ static void a_pattern_in_a_path_is_doubted(void)
 
 static void an_unknown_word_lists_the_words_known_there(void)
 {
-	bad(2, "unknown word 'colour'; known here: allow-root-filesystem, on-stop, watch, scanner, mail-software",
+	bad(2,
+	    "unknown word 'colour'; known here: allow-root-filesystem, on-stop, watch, scanner, mail-software, "
+	    "attachments",
 	    "watch /v { }\ncolour = red\n");
 	bad(2,
 	    "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
@@ -456,6 +459,28 @@ static void exec_never_is_refused_where_nothing_is_ever_denied(void)
 	}
 }
 
+static void kinds_of_attachments_are_taken_from_one_block(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 0);
+	good("watch /v { }\nattachments { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 0);
+	good("attachments { deny-types = { executable, script, shortcut, disk-image, macro-document } }\nwatch /v { "
+	     "}\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, (1u << DENY_TYPES) - 1);
+	good("attachments { deny-types = shortcut }\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 1u << TYPE_SHORTCUT);
+	bad(2, "'exe' is no value for deny-types: use some of executable, script, shortcut, disk-image, macro-document",
+	    "attachments {\n deny-types = { script, exe } }\n");
+	bad(2, "names script twice", "attachments {\n deny-types = { script, script } }\n");
+	bad(3, "'deny-types' is repeated (first in p.conf:2)",
+	    "attachments {\n deny-types = { script }\n deny-types = { shortcut }\n}\n");
+	bad(2, "the block attachments is repeated (first in p.conf:1)", "attachments { }\nattachments { }\n");
+	bad(1, "empty list", "attachments { deny-types = { } }\n");
+	bad(1, "known here: deny-types", "attachments { allow-types = { script } }\n");
+	bad(1, "attachments has no title", "attachments x { }\n");
+}
+
 static void a_stop_holds_unless_the_policy_says_release(void)
 {
 	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\non-stop = release\n"},
@@ -475,6 +500,39 @@ static void a_stop_holds_unless_the_policy_says_release(void)
 	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
 	CU_ASSERT_STRING_EQUAL(complaints.list[0].text,
 			       "q.conf:2: 'on-stop' is repeated (first in p.conf:2): keep one of the two lines");
+}
+
+static void a_sweep_is_made_each_day_unless_the_policy_says_otherwise(void)
+{
+	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\nschedule { }\n"},
+					  {.name = "q.conf", .text = "\nschedule { sweep = never }\n"}};
+
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_DEFAULT);
+	CU_ASSERT_EQUAL(table.schedule.minute, 180);
+	CU_ASSERT_EQUAL(table.schedule.place.line, 0);
+	good("watch /v { }\nschedule { sweep = \"23:59\"\n paths = { \"/srv\", /opt/ } }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_AT);
+	CU_ASSERT_EQUAL(table.schedule.minute, 23 * 60 + 59);
+	CU_ASSERT_EQUAL(table.schedule.place.line, 2);
+	CU_ASSERT_EQUAL(table.schedule.path_count, 2);
+	CU_ASSERT_STRING_EQUAL(table.schedule.paths[1], "/opt");
+	doubtful(2, "never looked at again", "watch /v { }\nschedule { sweep = never }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_NEVER);
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"24:00\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"3:00\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"03:60\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = daily }\n");
+	bad(2, "'sweep' is repeated (first in p.conf:1)", "schedule { sweep = \"03:00\"\nsweep = \"04:00\" }\n");
+	bad(2, "'paths' is repeated (first in p.conf:1)", "schedule { paths = { /a }\npaths = { /b } }\n");
+	bad(1, "is relative", "schedule { paths = { srv } }\n");
+	bad(1, "known here: sweep, paths", "schedule { time = \"03:00\" }\n");
+	bad(1, "schedule has no title", "schedule x { }\n");
+	for (size_t i = 0; i < 2; i++)
+		sources[i].size = strlen(sources[i].text);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
+	CU_ASSERT_PTR_NOT_NULL(strstr(complaints.list[0].text, "the block schedule is repeated (first in p.conf:2)"));
 }
 
 static void definitions_may_be_a_week_old_unless_the_policy_says_otherwise(void)
@@ -764,7 +822,9 @@ int main(void)
 	CU_ADD_TEST(suite, origin_and_exec_are_taken_with_their_lines);
 	CU_ADD_TEST(suite, origin_mail_without_mail_software_is_refused);
 	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
+	CU_ADD_TEST(suite, kinds_of_attachments_are_taken_from_one_block);
 	CU_ADD_TEST(suite, a_stop_holds_unless_the_policy_says_release);
+	CU_ADD_TEST(suite, a_sweep_is_made_each_day_unless_the_policy_says_otherwise);
 	CU_ADD_TEST(suite, definitions_may_be_a_week_old_unless_the_policy_says_otherwise);
 	CU_ADD_TEST(suite, a_watch_says_what_new_definitions_mean);
 	CU_ADD_TEST(suite, a_promise_that_a_store_cannot_keep_is_refused);
