@@ -39,6 +39,8 @@ int quarantine_keep(struct steward *steward, const struct steward_request *reque
 		return -errno;
 	place = places_of(steward, &file, mount.stx_mnt_id, &why);
 	if (!place)
+		place = places_copies(steward);
+	if (!place)
 		return -EXDEV;
 	if (!quarantine_makes_room(steward, (uint64_t)file.st_size))
 		return -EDQUOT;

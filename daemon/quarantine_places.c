@@ -280,13 +280,6 @@ void places_find(struct steward *steward)
 	places_tell_gate(steward);
 }
 
-void places_want(struct steward *steward, int on)
-{
-	if (!have_mount(steward->quarantine, mount_of(on)) && steward->quarantine->place_count < PLACES_MAX &&
-	    add_place(steward, on))
-		places_tell_gate(steward);
-}
-
 void places_tell_gate(struct steward *steward)
 {
 	struct steward_reply reply = {.version = WIRE_VERSION, .kind = STEWARD_PLACE};

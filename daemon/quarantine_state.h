@@ -125,8 +125,6 @@ struct quarantine_place *places_of(struct steward *steward, const struct stat *f
 				   const char **why_out);
 struct quarantine_place *places_copies(struct steward *steward); /* that of copies; NULL: it can't be had */
 bool places_is_inside(const struct quarantine *quarantine, const struct stat *folder); /* one of ours? */
-/* Somebody asks for something to be kept that lies on this directory's mount. */
-void places_want(struct steward *steward, int on);
 void places_tell_gate(struct steward *steward);
 
 /* ---- quarantine_about.c ---- */

@@ -122,9 +122,6 @@ static int keep(struct steward *steward, struct steward_client *client, struct q
 	folder = names_folder(path, &base);
 	if (folder < 0)
 		return folder;
-	for (uint32_t i = 0; i < steward->root_count; i++)
-		if (steward->roots[i].watch == (uint32_t)index)
-			places_want(steward, steward->roots[i].fd);
 	request = (struct steward_request){
 		.watch = (uint32_t)index, .verdict = {.kind = VERDICT_INFECTED}, .which = CASE_INFECTED};
 	memcpy(request.verdict.signature, ask->name, sizeof(request.verdict.signature));
