@@ -167,11 +167,14 @@ static void take_request(struct steward *steward, const struct steward_request *
 	case STEWARD_ANOTHER_NAME:
 		quarantine_take(steward, request, fd);
 		return;
+	case STEWARD_EMPTY:
+	case STEWARD_COPY:
+		stores_empty(steward, request, fd);
+		return;
 	case STEWARD_FINDING:
 		if (request->case_id & STEWARD_RECHECK_ID)
 			recheck_finding(steward, request);
 		return;
-	case STEWARD_EMPTY:
 	case STEWARD_REQUESTS:
 		break;
 	}

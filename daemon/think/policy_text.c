@@ -142,7 +142,8 @@ static void take_scanner(struct parse *parse, cfg_t *block)
 	parse->scanner = policy_place_at(&parse->at, title.line);
 	if (policy_number(&parse->at, block, "workers", &workers, &number, &parse->workers))
 		scanner->workers = (uint32_t)number;
-	policy_number(&parse->at, block, "max-file-size", &file_size, &scanner->max_file_size, NULL);
+	policy_number(&parse->at, block, "max-file-size", &file_size, &scanner->max_file_size,
+		      &parse->policy->file_size_place);
 	policy_number(&parse->at, block, "max-scan-size", &scan_size, &scanner->max_scan_size, &parse->max_scan_size);
 	if (policy_number(&parse->at, block, "max-files", &files, &number, NULL))
 		scanner->max_files = (uint32_t)number;
@@ -426,9 +427,9 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 			   WORD("on-stop"),
 			   BLOCK("watch", watch),
 			   BLOCK("scanner", scanner),
-			   BLOCK("notify", notify),
 			   BLOCK("mail-software", software),
 			   BLOCK("attachments", attachments),
+			   BLOCK("notify", notify),
 			   BLOCK("quarantine", quarantine),
 			   WORD("max-definitions-age"),
 			   BLOCK("schedule", schedule),
