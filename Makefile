@@ -163,8 +163,8 @@ $(foreach name,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(name))))
 
 # The keeper with stand-ins for everything that it starts (tests/suite_keeper.py).
 FAKE_SRC := tests/keeper/fake_parts.c $(filter daemon/main.c daemon/keeper%,$(DAEMON_SRC)) \
-	$(addprefix daemon/edge/,callers.c children.c groups.c pages.c places.c rights.c service.c sweep.c syscalls.c) \
-	$(filter daemon/think/policy.c daemon/think/restart.c daemon/think/store.c,$(THINK_SRC)) $(BASE_SRC)
+	$(addprefix daemon/edge/,callers.c children.c groups.c memory.c pages.c places.c rights.c service.c sweep.c syscalls.c verdict_file.c) \
+	$(filter daemon/think/cases.c daemon/think/policy.c daemon/think/queue.c daemon/think/restart.c daemon/think/store.c,$(THINK_SRC)) $(BASE_SRC)
 $(BUILD)/keeper/mailwardd: $(call obj,$(FAKE_SRC))
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)

@@ -125,5 +125,5 @@ void allowing_decide(const struct gate *gate, uint32_t watch, const struct findi
 	if (!lets_content_go(gate, finding))
 		return;
 	out->answer = ANSWER_ALLOW;
-	out->would = out->quarantine = false;
+	out->would = out->quarantine = out->empty = false;
 }

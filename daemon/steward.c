@@ -167,6 +167,9 @@ static void take_request(struct steward *steward, const struct steward_request *
 		quarantine_take(steward, request, fd);
 		return;
 	case STEWARD_EMPTY:
+	case STEWARD_COPY:
+		stores_empty(steward, request, fd);
+		return;
 	case STEWARD_FINDING:
 	case STEWARD_REQUESTS:
 		break;

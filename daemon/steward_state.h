@@ -117,6 +117,11 @@ enum steward_next quarantine_delete(struct steward *steward, struct steward_clie
 /* The gate has another process. */
 void quarantine_gate(struct steward *steward);
 
+/* ---- steward_stores.c ---- */
+/* A STEWARD_EMPTY or STEWARD_COPY; fd is borrowed. Replies to the gate. */
+void stores_empty(struct steward *steward, const struct steward_request *request, int fd);
+enum steward_next stores_keep(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
 /* ---- steward_allow.c ---- */
 int allow_open(struct steward *steward); /* 0 or -errno; a list that cannot be used is told and no error */
 void allow_turn(struct steward *steward);

@@ -182,6 +182,10 @@ struct nursery_frame {
 
 /* ---- gate <-> worker. The fd of the request is the file, O_RDONLY; its offset is anything. ---- */
 enum framing { FRAMING_NONE = 0, FRAMING_POSTFIX_QUEUE, FRAMINGS };
+/* A finding in one message of a file of many, as it stands in `detail`: its number from 1, and where it begins (in an
+ * mbox: its From line). */
+#define MESSAGE_AT "in stored message %u, at byte %llu"
+
 struct scan_request {
 	uint32_t version;
 	uint32_t framing; /* enum framing: what is to be taken off before scanning */

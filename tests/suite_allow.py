@@ -63,7 +63,7 @@ def _(suite):
         suite.check("after the add the file opens, within 1 s", allowed_soon(host, first, EICAR))
         said = answer(host, first)
         suite.check("it is clean now, and explain names the entry", said["verdict"] == "clean" and said["allowed"] == 1 and
-                    said["detail"] == "allowed: %s (entry 1)" % eicar, said)
+                    said["detail"].startswith("allowed: %s (entry 1)" % eicar), said)
         suite.check("another signature is denied all the same", host.read(second) is None)
         suite.check("the other signature in the same file is denied", host.read(both) is None)
         suite.check("by its own name", "Marker" in answer(host, both)["signature"], answer(host, both))

@@ -171,11 +171,9 @@ static bool reason_is_workers(uint8_t reason)
 	       reason != REASON_NO_DEFINITIONS && reason != REASON_BUSY && reason != REASON_EXEC_NEVER;
 }
 
-/* Names are there only with an infection, and that of the verdict is among them unless there were too many. */
+/* Names are there only with an infection. */
 static bool names_are_sound(const struct scan_reply *reply)
 {
-	bool named = reply->names_more;
-
 	if (reply->name_count == 0)
 		return reply->names_more == 0 && reply->rest == REASON_NONE;
 	if (reply->name_count > SCAN_NAMES || reply->names_more > 1 || reply->verdict.kind != VERDICT_INFECTED ||
@@ -185,9 +183,8 @@ static bool names_are_sound(const struct scan_reply *reply)
 		if (!printable(reply->names[i], sizeof(reply->names[i]), true) || reply->names[i][0] == 0 ||
 		    reply->name_heuristics[i] >= 1 << HEURISTICS)
 			return false;
-		named = named || strcmp(reply->names[i], reply->verdict.signature) == 0;
 	}
-	return named;
+	return true;
 }
 
 bool scan_reply_is_sound(const struct scan_reply *reply)

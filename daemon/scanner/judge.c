@@ -259,15 +259,9 @@ void judge(const struct findings *findings, struct verdict *verdict, char *detai
 
 void judge_names(const struct findings *findings, struct scan_reply *reply)
 {
-	struct findings rest = *findings;
-	struct verdict without;
-	char detail[sizeof(reply->detail)];
-
 	if (reply->verdict.kind != VERDICT_INFECTED || findings->name_count == 0)
 		return;
-	rest.infected[0] = 0;
-	judge(&rest, &without, detail, sizeof(detail));
-	reply->rest = without.reason;
+	reply->rest = (uint8_t)reason_of(findings);
 	reply->name_count = findings->name_count;
 	reply->names_more = findings->names_more;
 	memcpy(reply->name_heuristics, findings->name_heuristics, sizeof(reply->name_heuristics));

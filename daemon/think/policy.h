@@ -102,6 +102,34 @@ struct policy_mail_software {
 	struct policy_place place;
 };
 
+/* The sweep that the daemon begins by itself, once a day. */
+enum schedule_sweep {
+	SCHEDULE_DEFAULT = 0, /* nothing said: 03:00, later by up to an hour, which is this host's own */
+	SCHEDULE_AT,          /* minute */
+	SCHEDULE_NEVER,
+	SCHEDULE_SWEEPS
+};
+#define SCHEDULE_DEFAULT_MINUTE 180
+#define SCHEDULE_PATHS_MAX 16
+struct policy_schedule {
+	uint8_t sweep; /* enum schedule_sweep */
+	uint8_t reserved;
+	uint16_t minute;           /* of the day, local time */
+	uint32_t path_count;       /* besides the watches */
+	struct policy_place place; /* line 0: there is no such block */
+	char paths[SCHEDULE_PATHS_MAX][1024];
+};
+
+/* Who is told, in a digest; all zero without the block notify { }. */
+struct policy_notify {
+	uint8_t on;
+	uint8_t owner; /* the owner of a mailbox too, where that is a user of the system */
+	uint8_t reserved[6];
+	uint64_t every_s;
+	char postmaster[256]; /* an address or a local name */
+	char command[1024];   /* takes the mail: COMMAND -oi -f <> -- RECIPIENT */
+};
+
 /* How much the quarantine holds; the oldest goes first. */
 struct policy_quarantine {
 	uint64_t max_age_ns, max_size; /* ns, bytes */
@@ -121,8 +149,11 @@ struct policy {
 	char files[POLICY_FILES_MAX][POLICY_FILE_SIZE];
 	struct policy_watch watches[WATCHES_MAX];
 	struct policy_mail_software mail_software[MAIL_SOFTWARE_MAX];
+	struct policy_place file_size_place; /* who says max-file-size; line 0: nobody, it is the default */
 	struct policy_quarantine quarantine;
 	uint64_t max_definitions_age_s; /* older ones are an issue of status */
+	struct policy_schedule schedule;
+	struct policy_notify notify;
 };
 
 /* Is this memory a policy that can be used without further checks (magic, size, every count, enum and string)? */

@@ -166,6 +166,7 @@ static void table_fill(void)
 	table.magic = POLICY_MAGIC;
 	table.size = sizeof(table);
 	table.file_count = table.watch_count = 1;
+	table.max_definitions_age_s = 1;
 	table.scanner = (struct scanner_settings){.workers = text ? (unsigned)atoi(text) : 4,
 						  .max_file_size = 1 << 20,
 						  .max_scan_size = 1 << 20,
