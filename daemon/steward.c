@@ -166,8 +166,10 @@ static void take_request(struct steward *steward, const struct steward_request *
 	case STEWARD_ANOTHER_NAME:
 		quarantine_take(steward, request, fd);
 		return;
-	case STEWARD_EMPTY:
 	case STEWARD_FINDING:
+		sweeps_finding(steward, request);
+		return;
+	case STEWARD_EMPTY:
 	case STEWARD_REQUESTS:
 		break;
 	}
@@ -206,8 +208,10 @@ static void take_gate(struct steward *steward, uint64_t which, int fd)
 	gate_gone(steward);
 	if (loop_add(&steward->loop, &steward->gate, fd, EPOLLIN) < 0)
 		close(fd);
-	else
+	else {
 		quarantine_gate(steward);
+		sweeps_gate(steward);
+	}
 }
 
 /* ---- the keeper ---- */
@@ -283,6 +287,8 @@ static int steward_open(struct steward *steward)
 		error = quarantine_open(steward);
 	if (!error)
 		error = allow_open(steward);
+	if (!error)
+		error = sweeps_open(steward);
 	verdicts_open(steward);
 	return error;
 }
@@ -304,9 +310,11 @@ int steward_run(void)
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
 		verdicts_turn(now_ns());
+		more |= sweeps_turn(steward, now_ns());
 		allow_turn(steward);
 		more |= steward_clients_turn(steward);
 	}
+	sweeps_end(steward);
 	verdicts_end(now_ns());
 	return 0;
 }

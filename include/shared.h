@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "definition.h"
+#include "sweeping.h"
 #include "verdict.h"
 
 #define STATUS_MAGIC 0x4d57535431303032ULL
@@ -118,6 +119,7 @@ struct keeper_part {
 	uint64_t definitions_refused_ns; /* when that was said first */
 	struct definition_file definition_files[DEFINITION_FILES_MAX];
 	char steward_issues[STEWARD_ISSUES_SHOWN][256]; /* by enum steward_issue (wire.h); empty: none */
+	struct sweep_shown sweeps[SWEEP_KINDS];
 };
 
 struct gate_part {
