@@ -28,6 +28,7 @@ static const struct verb {
 	[STEWARD_DELETE] = {quarantine_delete, true},   [STEWARD_ALLOW_ADD] = {allow_add, true},
 	[STEWARD_ALLOW_LIST] = {allow_list, false},     [STEWARD_ALLOW_REMOVE] = {allow_remove, true},
 	[STEWARD_SWEEP_PATH] = {sweeps_path, true},     [STEWARD_SWEEP] = {sweeps_ask, true, true},
+	[STEWARD_KEEP] = {stores_keep, true},
 };
 
 static struct steward_client clients[CLIENTS];

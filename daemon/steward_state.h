@@ -6,6 +6,7 @@
  *   steward.c             the process: its start, its loop, the keeper's frames, the gate's, who asks it
  *   steward_clients.c     connections of the tool: one question each, rows as they find room
  *   steward_quarantine.c  what is moved away, kept, given back
+ *   steward_recheck.c     after new definitions: what lies in the mailboxes is judged again
  *   steward_verdicts.c    what the gate knows, over a restart of the daemon
  *   steward_sweep.c       sweeps: files that are judged because of a plan, or because somebody asks for it
  *   steward_allow.c       the allow list: kept here, handed to the gate by way of the keeper
@@ -56,7 +57,8 @@ enum steward_next {
 typedef enum steward_next (*steward_answer)(struct steward *steward, struct steward_client *client,
 					    struct steward_row *row_out);
 
-struct quarantine; /* steward_quarantine.c */
+struct quarantine;   /* steward_quarantine.c */
+struct recheck_pass; /* steward_recheck.c */
 
 struct steward {
 	struct loop loop;
@@ -75,6 +77,7 @@ struct steward {
 	struct steward_root staged_roots[ROOTS_MAX];
 
 	struct quarantine *quarantine;
+	struct recheck_pass *recheck;
 	/* For who sends notices: called for each file that was moved away, after the gate was told; never waits. NULL:
 	 * nobody. */
 	void (*on_quarantined)(struct steward *steward, const char *id, const char *path, size_t path_size);
@@ -97,6 +100,15 @@ bool steward_clients_turn(struct steward *steward);
 /* Fills the last row. text may be NULL. Returns STEWARD_NEXT_ROW. */
 __attribute__((format(printf, 3, 4))) enum steward_next steward_end(struct steward_row *row, int result,
 								    const char *format, ...);
+
+/* ---- steward_recheck.c ---- */
+#define STEWARD_RECHECK_ID (1ull << 63)    /* in the case_id of its STEWARD_SCANs; others leave that bit alone */
+int recheck_open(struct steward *steward); /* 0 or -errno */
+void recheck_policy(struct steward *steward);
+bool recheck_turn(struct steward *steward, uint64_t now);
+void recheck_gate(struct steward *steward); /* there is another gate, which was asked nothing */
+/* A STEWARD_FINDING whose case_id is one of ours. */
+void recheck_finding(struct steward *steward, const struct steward_request *finding);
 
 /* ---- steward_verdicts.c ---- */
 void verdicts_open(struct steward *steward);
@@ -122,8 +134,6 @@ int quarantine_take_named(struct steward *steward, const struct steward_request 
 /* The gate has another process. */
 void quarantine_gate(struct steward *steward);
 
-#define STEWARD_RECHECK_ID (1ull << 63) /* in the case_id of a recheck's STEWARD_SCANs; others leave that bit alone */
-
 /* ---- steward_sweep.c ---- */
 int sweeps_open(struct steward *steward); /* 0 or -errno */
 bool sweeps_turn(struct steward *steward, uint64_t now);
@@ -132,6 +142,11 @@ void sweeps_finding(struct steward *steward, const struct steward_request *findi
 void sweeps_end(struct steward *steward); /* their state is kept */
 enum steward_next sweeps_path(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next sweeps_ask(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
+/* ---- steward_stores.c ---- */
+/* A STEWARD_EMPTY or STEWARD_COPY; fd is borrowed. Replies to the gate. */
+void stores_empty(struct steward *steward, const struct steward_request *request, int fd);
+enum steward_next stores_keep(struct steward *steward, struct steward_client *client, struct steward_row *row);
 
 /* ---- steward_allow.c ---- */
 int allow_open(struct steward *steward); /* 0 or -errno; a list that cannot be used is told and no error */
