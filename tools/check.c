@@ -377,12 +377,12 @@ static void print_object(FILE *out, const char *file, bool good, enum limit_stat
 				    json_integer((json_int_t)policy.max_definitions_age_s));
 		json_object_set_new(object, "on_stop", json_string(policy.release_on_stop ? "release" : "hold"));
 		json_object_set_new(object, "notify",
-				    !policy.notify.on ? json_null()
-						      : json_pack("{s:s, s:b, s:I, s:s}", "postmaster",
-								  policy.notify.postmaster, "owner",
-								  policy.notify.owner, "every_s",
-								  (json_int_t)policy.notify.every_s, "command",
-								  policy.notify.command));
+				    !policy.notify.on
+					    ? json_null()
+					    : json_pack("{s:s, s:b, s:I, s:s}", "postmaster", policy.notify.postmaster,
+							"owner", policy.notify.owner, "every_s",
+							(json_int_t)policy.notify.every_s, "command",
+							policy.notify.command));
 		json_object_set_new(object, "scanner",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
 					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
