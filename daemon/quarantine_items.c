@@ -28,9 +28,13 @@ struct quarantine_entry *items_by_id(struct quarantine *quarantine, const char *
 
 struct quarantine_entry *items_by_file(struct quarantine *quarantine, const struct stat *file)
 {
-	for (uint32_t i = quarantine->count; i-- > 0;)
-		if (quarantine->all[i].ino == file->st_ino && quarantine->all[i].dev == file->st_dev)
-			return &quarantine->all[i];
+	for (uint32_t i = quarantine->count; i-- > 0;) {
+		struct quarantine_entry *entry = &quarantine->all[i];
+		/* The original of a copy may be gone, and its number another file's by now. */
+		if (entry->ino == file->st_ino && entry->dev == file->st_dev &&
+		    (entry->search || !quarantine->places[entry->place].copies))
+			return entry;
+	}
 	return NULL;
 }
 
@@ -116,7 +120,7 @@ static uint32_t names_with_entries(int item, struct quarantine_names *list, stru
 /* An item without entries: its folder goes. */
 static void remove_empty(int place, int item, const char *id)
 {
-	static const char *const files[] = {ABOUT ".new", RESTORING, ABOUT, DELETING};
+	static const char *const files[] = {ABOUT ".new", TAKING, RESTORING, ABOUT, DELETING};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		unlinkat(item, files[i], 0);
@@ -168,6 +172,39 @@ static int move_in(int item, uint32_t number, const struct stat *file, const str
 	steward_log("steward: %s was exchanged while it was moved; what was there lies in the quarantine as entry %s",
 		    name->path, entry);
 	return -EBUSY;
+}
+
+/* The same by copying; copied: an entry that is the copy already, or NULL. */
+static int copy_in(struct steward *steward, int item, const char *id, uint32_t number, const char *copied,
+		   const struct stat *file, const struct found_name *name)
+{
+	int from = openat(name->folder, name->base, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC), error;
+	struct stat status;
+	char entry[12];
+
+	if (from < 0)
+		return -errno;
+	entry_name(entry, number);
+	error = fstat(from, &status) < 0 ? -errno : 0;
+	if (!error && (status.st_ino != file->st_ino || status.st_dev != file->st_dev))
+		error = -EAGAIN;
+	if (!error && copied && !copy_is_of(steward, from, item, copied))
+		error = -ESTALE;
+	if (!error)
+		error = mark(item, TAKING);
+	if (!error && copied)
+		error = linkat(item, copied, item, entry, 0) < 0 || fsync(item) < 0 ? -errno : 0;
+	else if (!error)
+		error = copy_file(steward, from, item, entry);
+	if (!error) {
+		error = copy_unlink(name, id, file);
+		if (error)
+			unlinkat(item, entry, 0);
+	}
+	close(from);
+	unlinkat(item, TAKING, 0);
+	fsync(item);
+	return error;
 }
 
 static void fill_about(struct steward *steward, const struct steward_request *request, const struct stat *file,
@@ -222,8 +259,11 @@ int items_take(struct steward *steward, struct quarantine_place *place, const st
 	if (!error && fsync(place->fd) < 0)
 		error = -errno;
 	entry = error ? NULL : entry_add(quarantine);
+	if (!error && !entry)
+		error = -ENOMEM;
 	if (!error)
-		error = entry ? move_in(item, 0, file, name) : -ENOMEM;
+		error = place->copies ? copy_in(steward, item, about.id, 0, NULL, file, name)
+				      : move_in(item, 0, file, name);
 	names_clear(&names);
 	if (error && item >= 0 && error != -EBUSY)
 		remove_empty(place->fd, item, about.id);
@@ -290,8 +330,13 @@ int items_take_name(struct steward *steward, struct quarantine_entry *entry, con
 		about.links = (uint32_t)file->st_nlink > about.links ? (uint32_t)file->st_nlink : about.links;
 		error = about_write(item, &about, file, &names);
 	}
-	if (!error)
+	if (!error && steward->quarantine->places[entry->place].copies) {
+		char copied[12];
+		entry_name(copied, names.list[0].entry);
+		error = copy_in(steward, item, entry->id, number, copied, file, name);
+	} else if (!error) {
 		error = move_in(item, number, file, name);
+	}
 	names_clear(&names);
 	close(item);
 	if (error)
@@ -322,7 +367,8 @@ void items_settle(struct steward *steward, struct quarantine_entry *entry)
 			}
 		}
 		/* A name that went by itself (of a delivery) is not missing. */
-		if (names_with_entries(item, &names, &status) && status.st_nlink != about.links) {
+		if (!steward->quarantine->places[entry->place].copies && names_with_entries(item, &names, &status) &&
+		    status.st_nlink != about.links) {
 			about.links = (uint32_t)status.st_nlink;
 			if (about_write(item, &about, &status, &names) == 0)
 				entry->links = about.links;
@@ -424,6 +470,133 @@ static int digest_of_item(struct steward *steward, int item, const struct quaran
 	return error;
 }
 
+static int rename_out(int item, struct stat *status, const uint8_t digest[32], char *why, size_t size)
+{
+	const char *base;
+	int error, folder;
+
+	/* Known before it is there: an open may come at once. The change time is another one afterwards. */
+	back_add(status, digest);
+	error = move_out(item, why, size);
+	folder = names_folder(names.list[0].path, &base);
+	if (folder >= 0 && fstatat(folder, base, status, AT_SYMLINK_NOFOLLOW) == 0)
+		back_add(status, digest);
+	if (folder >= 0)
+		close(folder);
+	return error;
+}
+
+/* ---- giving back a copy ---- */
+
+static int note_made(void *owner, const struct stat *made)
+{
+	const uint64_t noted[2] = {made->st_dev, made->st_ino};
+	int fd = openat(*(int *)owner, RESTORING, O_WRONLY | O_NOFOLLOW | O_CLOEXEC), error = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, noted, sizeof(noted)) != (ssize_t)sizeof(noted) || fsync(fd) < 0)
+		error = errno ? -errno : -EIO;
+	close(fd);
+	return error;
+}
+
+/* Gives this name to the file that has that one. */
+static int link_name(const char *has, const char *path)
+{
+	const char *from_base, *base;
+	int from = names_folder(has, &from_base), folder = names_folder(path, &base), error = 0;
+
+	if (from < 0 || folder < 0)
+		error = from < 0 ? from : folder;
+	else if (linkat(from, from_base, folder, base, 0) < 0)
+		error = -errno;
+	else
+		fsync(folder);
+	if (from >= 0)
+		close(from);
+	if (folder >= 0)
+		close(folder);
+	return error;
+}
+
+/* One of its names is there again: the others follow it, and the entries go. */
+static int link_others(int item, uint32_t there, char *why, size_t size)
+{
+	char entry[12];
+	int first = 0;
+
+	for (uint32_t i = 0; i < names.count; i++) {
+		int error = i == there ? 0 : link_name(names.list[there].path, names.list[i].path);
+		entry_name(entry, names.list[i].entry);
+		if (!error)
+			unlinkat(item, entry, 0);
+		else if (!first) {
+			say_in_the_way(why, size, names.list[i].path, -error);
+			first = error;
+		}
+	}
+	return first;
+}
+
+static int copy_out(struct steward *steward, int item, const char *id, const uint8_t digest[32], char *why, size_t size)
+{
+	struct stat made;
+	char entry[12];
+	int from, error;
+
+	entry_name(entry, names.list[0].entry);
+	from = openat(item, entry, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
+	if (from < 0)
+		return -errno;
+	error = copy_back(steward, from, names.list[0].path, id, &made, note_made, &item);
+	close(from);
+	if (error) {
+		say_in_the_way(why, size, names.list[0].path, -error);
+		return error;
+	}
+	back_add(&made, digest);
+	return link_others(item, 0, why, size);
+}
+
+/* After a kill while a copy was given back. */
+static void end_copy_out(int item, const char *id)
+{
+	uint64_t noted[2] = {0, 0};
+	int fd = openat(item, RESTORING, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool known = fd >= 0 && read(fd, noted, sizeof(noted)) == (ssize_t)sizeof(noted);
+	char why[256];
+
+	if (fd >= 0)
+		close(fd);
+	copy_back_undo(names.list[0].path, id);
+	if (known) {
+		const char *base;
+		struct stat status;
+		int folder = names_folder(names.list[0].path, &base);
+		if (folder >= 0 && fstatat(folder, base, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    status.st_dev == noted[0] && status.st_ino == noted[1])
+			link_others(item, 0, why, sizeof(why));
+		if (folder >= 0)
+			close(folder);
+	}
+	unlinkat(item, RESTORING, 0);
+}
+
+/* After a kill while a copy was taken: what is still where it was is not here. */
+static void end_copy_in(int item, const char *id, const struct stat *original)
+{
+	char entry[12];
+
+	for (uint32_t i = 0; i < names.count; i++) {
+		entry_name(entry, names.list[i].entry);
+		if (copy_undo(names.list[i].path, id, original))
+			unlinkat(item, entry, 0);
+	}
+	unlinkat(item, TAKING, 0);
+	fsync(item);
+}
+
 int items_restore(struct steward *steward, struct quarantine_entry *entry, char *why, size_t size)
 {
 	struct quarantine *quarantine = steward->quarantine;
@@ -445,16 +618,9 @@ int items_restore(struct steward *steward, struct quarantine_entry *entry, char 
 	if (!error)
 		error = mark(item, RESTORING);
 	if (!error) {
-		/* Known before it is there: an open may come at once. */
-		back_add(&status, digest);
-		error = move_out(item, why, size);
+		error = quarantine->places[entry->place].copies ? copy_out(steward, item, entry->id, digest, why, size)
+								: rename_out(item, &status, digest, why, size);
 		unlinkat(item, RESTORING, 0);
-		const char *base;
-		int folder = names_folder(names.list[0].path, &base);
-		if (folder >= 0 && fstatat(folder, base, &status, AT_SYMLINK_NOFOLLOW) == 0)
-			back_add(&status, digest);
-		if (folder >= 0)
-			close(folder);
 		fsync(item);
 	}
 	if (!error) {
@@ -523,7 +689,7 @@ static void read_item(struct steward *steward, uint32_t place, const char *id)
 	int item = openat(folder, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), error;
 	static struct quarantine_item about;
 	struct quarantine_entry *entry;
-	struct stat status;
+	struct stat status, original;
 	char why[512];
 
 	if (item < 0)
@@ -534,7 +700,11 @@ static void read_item(struct steward *steward, uint32_t place, const char *id)
 		close(item);
 		return;
 	}
-	error = about_read(item, &about, &status, &names);
+	error = about_read(item, &about, &original, &names);
+	if (!error && quarantine->places[place].copies && faccessat(item, TAKING, F_OK, 0) == 0)
+		end_copy_in(item, id, &original);
+	if (!error && quarantine->places[place].copies && faccessat(item, RESTORING, F_OK, 0) == 0)
+		end_copy_out(item, id);
 	if ((error && !entry_status(item, 0, &status)) || (!error && names_with_entries(item, &names, &status) == 0)) {
 		remove_empty(folder, item, id);
 		names_clear(&names);
@@ -557,7 +727,7 @@ static void read_item(struct steward *steward, uint32_t place, const char *id)
 	entry->dev = status.st_dev;
 	entry->ino = status.st_ino;
 	entry->has_digest = about.has_digest;
-	entry->search = entry->entries < status.st_nlink;
+	entry->search = !quarantine->places[place].copies && entry->entries < status.st_nlink;
 	entry->new = true;
 	quarantine->bytes += entry->size;
 	names_clear(&names);

@@ -176,6 +176,37 @@ static int make_folder(int on)
 	return fd;
 }
 
+struct quarantine_place *places_copies(struct steward *steward)
+{
+	struct quarantine *quarantine = steward->quarantine;
+	struct quarantine_place *place = &quarantine->places[quarantine->place_count];
+	struct stat status;
+	int fd;
+
+	for (uint32_t i = 0; i < quarantine->place_count; i++)
+		if (quarantine->places[i].copies)
+			return &quarantine->places[i];
+	if (quarantine->place_count == PLACES_MAX)
+		return NULL;
+	if (mkdirat(FD_STATE_DIR, COPIES, 0700) == 0)
+		fsync(FD_STATE_DIR);
+	fd = openat(FD_STATE_DIR, COPIES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	if (!is_ours(fd) || fstat(fd, &status) < 0) {
+		close(fd);
+		return NULL;
+	}
+	*place = (struct quarantine_place){.fd = fd,
+					   .on = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+					   .dev = status.st_dev,
+					   .ino = status.st_ino,
+					   .copies = true};
+	quarantine->place_count++;
+	places_tell_gate(steward);
+	return place;
+}
+
 static bool have_mount(const struct quarantine *quarantine, uint64_t mount)
 {
 	for (uint32_t i = 0; i < quarantine->place_count; i++)
@@ -184,26 +215,28 @@ static bool have_mount(const struct quarantine *quarantine, uint64_t mount)
 	return false;
 }
 
-static bool add_place(struct steward *steward, int on)
+static bool add_place(struct steward *steward, int on, uint32_t watch)
 {
 	struct quarantine *quarantine = steward->quarantine;
-	struct quarantine_place *place = &quarantine->places[quarantine->place_count];
+	struct quarantine_place *place;
 	struct stat status;
 	int fd = find_known(on);
 
 	if (fd < 0)
 		fd = make_folder(on);
 	if (fd < 0) {
-		quarantine_issue(steward, "nothing can be moved away from a file system of a watch: %s",
-				 fd == -EISDIR  ? "the root of its mount is a mailbox itself"
-				 : fd == -EPERM ? "there is something else of the name " QUARANTINE_FOLDER
-						: strerror(-fd));
+		steward_log("what is moved away from a mount of %s is copied to the state folder: %s",
+			    steward->policy->watches[watch].path,
+			    fd == -EISDIR  ? "the root of its mount is a mailbox itself"
+			    : fd == -EPERM ? "there is something else of the name " QUARANTINE_FOLDER
+					   : strerror(-fd));
 		return false;
 	}
 	if (fstat(fd, &status) < 0) {
 		close(fd);
 		return false;
 	}
+	place = &quarantine->places[quarantine->place_count];
 	*place = (struct quarantine_place){.fd = fd,
 					   .on = fcntl(on, F_DUPFD_CLOEXEC, 0),
 					   .dev = status.st_dev,
@@ -230,18 +263,20 @@ void places_find(struct steward *steward)
 		known_read();
 	for (uint32_t i = 0; i < steward->root_count; i++) {
 		const struct steward_root *root = &steward->roots[i];
-		if (have_mount(quarantine, mount_of(root->fd)) || quarantine->place_count == PLACES_MAX)
+		if (have_mount(quarantine, mount_of(root->fd)) || quarantine->place_count >= PLACES_MAX - 1)
 			continue;
 		if (watch_moves(&steward->policy->watches[root->watch])) {
-			add_place(steward, root->fd);
+			add_place(steward, root->fd, root->watch);
 		} else {
 			int fd = find_known(root->fd); /* of an earlier policy */
 			if (fd >= 0) {
 				close(fd);
-				add_place(steward, root->fd);
+				add_place(steward, root->fd, root->watch);
 			}
 		}
 	}
+	if (faccessat(FD_STATE_DIR, COPIES, F_OK, 0) == 0)
+		places_copies(steward);
 	places_tell_gate(steward);
 }
 
@@ -267,6 +302,8 @@ struct quarantine_place *places_of(struct steward *steward, const struct stat *f
 	for (uint32_t i = 0; i < quarantine->place_count; i++)
 		if (quarantine->places[i].mount_id == mount_id)
 			place = &quarantine->places[i];
+	if (!place)
+		place = places_copies(steward);
 	(void)file; /* on btrfs the device number may be another one, and rename(2) says so */
 	return place;
 }

@@ -7,6 +7,8 @@
  *   quarantine_items.c    items: making, taking a name in, giving names back, ending; what a kill -9 left behind
  *   quarantine_about.c    the file that says what an item is
  *   quarantine_names.c    what an open file is called; the search for its other names
+ *   quarantine_copy.c     the same where no name can be renamed: copies
+ *   quarantine_keep.c     copies of what stays where it is
  *   quarantine_back.c     what was restored, and is not to be moved again
  *   quarantine_digest.c   SHA-256 of what lies there, a slice at a time
  *
@@ -15,6 +17,10 @@
  * Who has the file open goes on having it (in full mode his reads are refused). Nobody but root can enter the folder,
  * so no mode is changed. Times of the folders that a name was taken from, or given back to, are not put back: mail
  * software sees by them that something has changed.
+ *
+ * Where that folder can't be (the root of the mount is a mailbox itself, or read-only) or rename(2) says that it is
+ * another file system (subvolumes of btrfs), items lie in STATE/steward/quarantine, and the file is copied there, with
+ * everything that rename would have kept; what can't be copied exactly is not moved.
  *
  * Item = folder/ID/ with
  *   about        JSON: what, when, by which line; names: [{entry: "0", path_hex}, ...]
@@ -32,6 +38,12 @@
  *              2 restoring, fsync       given back as far as possible at the next start
  *              3 rename ID/n -> NAME, never over another file   each is here or there
  *              4 about, restoring, ID removed   a rest without entries: removed
+ *   taking a copy   as taking, but
+ *              2 taking, in ID; 3 the copy as ID/0, synced, compared
+ *              4 NAME renamed aside, looked at, unlinked; taking removed    undone where the file is still there, else
+ *                ended
+ *   restoring a copy   2 restoring, a copy aside beside NAME, its inode noted in restoring
+ *              3 renamed to NAME, other names linked; the item removed   ended where NAME is that inode, else undone
  *   deleting   1 deleting, fsync        ended at the next start
  *              2 entries, about, ID removed
  * Whatever is found, a file with an entry is in the quarantine and a file without one is where it was.
@@ -48,7 +60,9 @@
 #define ABOUT "about"
 #define RESTORING "restoring"
 #define DELETING "deleting"
-#define ENTRIES_MAX 1000 /* names of one file that are taken in */
+#define TAKING "taking"
+#define COPIES "quarantine" /* in FD_STATE_DIR: the place of copies */
+#define ENTRIES_MAX 1000    /* names of one file that are taken in */
 #define NAME_SIZE 4097
 
 /* A folder of ours. */
@@ -59,7 +73,7 @@ struct quarantine_place {
 	uint64_t mount_id;
 	uint64_t ino; /* of the folder */
 	bool told;    /* the gate knows */
-	bool broken;  /* writing there failed; tried again later */
+	bool copies;  /* nothing can be renamed there: the place of copies */
 };
 
 /* What is known of an item without reading its file. */
@@ -109,6 +123,7 @@ void places_find(struct steward *steward); /* those of the roots in force */
 /* The place for this file: on its mount. NULL: none there; *why_out is a sentence. */
 struct quarantine_place *places_of(struct steward *steward, const struct stat *file, uint64_t mount_id,
 				   const char **why_out);
+struct quarantine_place *places_copies(struct steward *steward); /* that of copies; NULL: it can't be had */
 bool places_is_inside(const struct quarantine *quarantine, const struct stat *folder); /* one of ours? */
 void places_tell_gate(struct steward *steward);
 
@@ -122,6 +137,7 @@ struct quarantine_names {
 };
 void names_clear(struct quarantine_names *names);
 /* Writes about anew (beside, synced, renamed over). 0 or -errno. */
+/* file: dev and ino; of a copy the original's. */
 int about_write(int item, const struct quarantine_item *about, const struct stat *file,
 		const struct quarantine_names *names);
 /* 0 or -errno; -EBADMSG: it is none. file_out: dev, ino. names_out may be NULL. */
@@ -159,6 +175,20 @@ int names_folder(const char *path, const char **base_out);
 bool names_search(struct steward *steward, uint64_t now);
 void names_search_again(void); /* something more is wanted: from the start, when the one under way is over */
 
+/* ---- quarantine_copy.c ---- */
+/* A copy with content, owner, mode, attributes and times, synced and compared. 0, or -errno and nothing is there. */
+int copy_file(struct steward *steward, int from, int folder, const char *name);
+/* Is that file (of a folder) the same in all that copy_file() copies but for attributes? */
+bool copy_is_of(struct steward *steward, int from, int folder, const char *name);
+/* Removes this name, if it is that file. 0; -EAGAIN: it is another; -errno. */
+int copy_unlink(const struct found_name *name, const char *id, const struct stat *file);
+/* After a kill: what copy_unlink() had begun is undone. true: the name is that file. */
+bool copy_undo(const char *path, const char *id, const struct stat *file);
+/* Copies it back, never over another file. before: called when the copy is there and has no name yet. */
+int copy_back(struct steward *steward, int from, const char *path, const char *id, struct stat *made_out,
+	      int (*before)(void *owner, const struct stat *made), void *owner);
+void copy_back_undo(const char *path, const char *id);
+
 /* ---- quarantine_back.c ---- */
 int back_read(void); /* FD_STATE_DIR/restored */
 /* This inode was restored. */
@@ -172,7 +202,15 @@ int digest_file(struct steward *steward, int fd, uint8_t digest_out[32]);
 /* Goes on with an item that has no digest, if there is one. true: more to do. */
 bool digest_turn(struct steward *steward);
 
+/* ---- quarantine_keep.c ---- */
+/* A copy of this file as an item of its own, on the disk when this returns; recorded as having been called `path`
+ * (owner, mode and times are as `like` says). where: a directory on the mount whose quarantine takes it. 0 and
+ * *entry_out, or -errno: nothing is left of it. */
+int quarantine_keep(struct steward *steward, const struct steward_request *request, int fd, const struct stat *like,
+		    int where, const char *path, struct quarantine_entry **entry_out);
+
 /* ---- steward_quarantine.c ---- */
+bool quarantine_makes_room(struct steward *steward, uint64_t size); /* the oldest may go for it */
 bool quarantine_wanted(struct steward *steward, uint64_t dev, uint64_t ino);
 /* A name of something wanted was found. */
 void quarantine_found(struct steward *steward, int folder, const char *base, const struct stat *file);

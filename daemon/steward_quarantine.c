@@ -112,7 +112,7 @@ static uint64_t age_of(const struct quarantine_entry *entry, uint64_t wall)
 }
 
 /* Room for so many bytes more? The oldest go, but none within a day. */
-static bool make_room(struct steward *steward, uint64_t size)
+bool quarantine_makes_room(struct steward *steward, uint64_t size)
 {
 	struct quarantine *quarantine = steward->quarantine;
 	uint64_t most = steward->policy->quarantine.max_size;
@@ -159,7 +159,7 @@ static void keep_bounds(struct steward *steward, uint64_t now)
 	while (quarantine->count && age_of(&quarantine->all[0], wall) > steward->policy->quarantine.max_age_ns &&
 	       age_of(&quarantine->all[0], wall) > DAY_NS && purge(steward, &quarantine->all[0], "max-age"))
 		steward_alive(steward);
-	make_room(steward, 0);
+	quarantine_makes_room(steward, 0);
 	warn(steward, wall);
 }
 
@@ -206,19 +206,20 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 	int error;
 
 	*entry = items_by_file(quarantine, file);
-	if (*entry) {
-		error = items_take_name(steward, *entry, file, name);
-	} else {
+	error = *entry ? items_take_name(steward, *entry, file, name) : -ESTALE;
+	if (error == -ESTALE) {
 		place = places_of(steward, file, mount_of(name->folder), &why);
 		if (!place)
 			return -EXDEV;
-		if (!make_room(steward, (uint64_t)file->st_size)) {
+		if (!quarantine_makes_room(steward, (uint64_t)file->st_size)) {
 			quarantine_issue(steward,
 					 "the quarantine is full (max-size), and what it holds is younger than a day: "
 					 "what is infected is denied where it lies");
 			return -EDQUOT;
 		}
 		error = items_take(steward, place, request, file, name, entry);
+		if (error == -EXDEV && !place->copies && (place = places_copies(steward)))
+			error = items_take(steward, place, request, file, name, entry);
 	}
 	if (error)
 		say_failed(steward, name->path, error);
@@ -267,7 +268,8 @@ static int take(struct steward *steward, const struct steward_request *request, 
 	if (back_is(steward, fd, &file))
 		return -EALREADY;
 	*entry = items_by_file(steward->quarantine, &file);
-	if (*entry && (*entry)->entries >= (uint32_t)file.st_nlink)
+	if (*entry && !steward->quarantine->places[(*entry)->place].copies &&
+	    (*entry)->entries >= (uint32_t)file.st_nlink)
 		return 0; /* all of it is there */
 	error = names_of(steward, fd, &file, &name);
 	if (error)
@@ -413,7 +415,7 @@ static void try_again(struct steward *steward, uint64_t now)
 		if (!good)
 			return;
 	}
-	if (make_room(steward, 1) && quarantine->place_count)
+	if (quarantine_makes_room(steward, 1) && quarantine->place_count)
 		tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
 }
 

@@ -169,6 +169,8 @@ enum nursery_kind {
 	NURSERY_HASHER,      /* to the gate; fd: socket of the hasher; id: its pid */
 	NURSERY_DEFINITIONS, /* to the gate: definitions, signatures (0 = none); every worker that follows has them */
 	NURSERY_KILL,        /* to the loader: id: pid of a worker or hasher, SIGKILL it and replace it */
+	NURSERY_RETIRE,      /* to the gate: id: pid of a worker of older definitions, which ends by itself when it is
+				idle: that is no loss */
 	NURSERY_KINDS
 };
 struct nursery_frame {
@@ -182,6 +184,10 @@ struct nursery_frame {
 
 /* ---- gate <-> worker. The fd of the request is the file, O_RDONLY; its offset is anything. ---- */
 enum framing { FRAMING_NONE = 0, FRAMING_POSTFIX_QUEUE, FRAMINGS };
+/* A finding in one message of a file of many, as it stands in `detail`: its number from 1, and where it begins (in an
+ * mbox: its From line). */
+#define MESSAGE_AT "in stored message %u, at byte %llu"
+
 struct scan_request {
 	uint32_t version;
 	uint32_t framing; /* enum framing: what is to be taken off before scanning */

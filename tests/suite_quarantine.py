@@ -531,19 +531,57 @@ def _(suite):
         suite.check("past max-age it is purged", eventually(lambda: rows[1]["id"] not in [r["id"] for r in items(host)], 10))
 
 
-@suite.test("a mailbox that is a mount of its own gets no folder; a foreign one of that name is not used")
+def own_mount(host):
+    """The root of the mount is a mailbox itself: no folder can be made in it."""
+    for name in ("cur", "new", "tmp"):
+        os.mkdir(os.path.join(host.fs, name))
+
+
+@suite.test("a mailbox that is a mount of its own gets no folder: what is moved away is copied, exactly, and comes back")
 def _(suite):
-    with Host(suite) as host:
-        for name in ("cur", "new", "tmp"):
-            os.mkdir(os.path.join(host.fs, name))
+    with Host(suite, file_system="ext4") as host:
+        own_mount(host)
         policy(host)
-        path = os.path.join(maildir(host), "cur", "1:2,S")
-        with open(path, "wb") as f:
-            f.write(EICAR)
+        one, two = (os.path.join(maildir(host, user), "cur", "1:2,S") for user in ("anna", "berta"))
+        with open(one, "wb") as f:
+            f.write(EICAR + bytes(3 << 20))
+        os.link(one, two)
+        os.chown(one, 4711, 4712)
+        os.chmod(one, 0o640)
+        os.setxattr(one, "user.note", b"\x00\xff hostile \n")
+        os.setxattr(one, "trusted.mailward.test", b"1")
+        os.setxattr(one, "system.posix_acl_access", bytes.fromhex(
+            "02000000" "01000600ffffffff" "02000400" "e8030000" "04000400ffffffff" "10000400ffffffff" "20000000ffffffff"))
+        os.utime(one, ns=(1_000_000_000_123_456_789, 1_100_000_000_987_654_321))
+        before = facts(one)
         host.start()
-        suite.check("denied where it lies", host.read(path) is None and os.path.exists(path))
-        suite.check("no folder in the mailbox", not os.path.exists(host.fs + "/" + FOLDER))
-        suite.check("status says so", [i for i in host.status()["issues"] if i["id"] == "quarantine"])
+        suite.check("denied", host.read(one) is None)
+        suite.check("both names are gone", eventually(lambda: gone(one, two), 10))
+        suite.check("no folder in the mailbox, nothing else left there", not os.path.exists(host.fs + "/" + FOLDER) and
+                    os.listdir(os.path.dirname(one)) == [] == os.listdir(os.path.dirname(two)))
+        row = host.wait("2 of 2", lambda: [r for r in items(host) if r["moved"] == r["links"] == 2])[0]
+        suite.check("it lies in the state folder", os.path.exists(host.state + "/steward/quarantine/" + row["id"] + "/0"))
+        suite.check("status has no issue of it", not [i for i in host.status()["issues"] if i["id"] == "quarantine"],
+                    host.status()["issues"])
+        host.stop()
+        host.start()
+        suite.check("a new daemon knows it", item(host)["id"] == row["id"])
+        host.put("berta/Maildir/cur/1:2,S", CLEAN)
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("never over another file", rc == 2 and two in text and gone(one) and open(two, "rb").read() == CLEAN, text)
+        os.unlink(two)
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("restored", rc == 0, text)
+        after = facts(one)
+        suite.check("all but the inode's number is as it was", {k: v for k, v in after.items() if k != "ino"} ==
+                    {k: v for k, v in before.items() if k != "ino"} and os.stat(two).st_ino == after["ino"], (before, after))
+        suite.check("still denied, and it stays", host.read(one) is None and not gone(one) and items(host) == [])
+        host.stop()
+        suite.check("its content", open(one, "rb").read() == EICAR + bytes(3 << 20))
+
+
+@suite.test("a folder of that name that is not ours is not used")
+def _(suite):
     with Host(suite) as host:
         os.mkdir(host.fs + "/" + FOLDER, 0o777)
         policy(host)
@@ -551,9 +589,69 @@ def _(suite):
         with open(path, "wb") as f:
             f.write(EICAR)
         host.start()
-        suite.check("a folder that anybody can read is not used", host.read(path) is None and os.path.exists(path) and
-                    os.listdir(host.fs + "/" + FOLDER) == [])
-        suite.check("status says so", [i for i in host.status()["issues"] if i["id"] == "quarantine"])
+        suite.check("denied and moved", host.read(path) is None and gone(path) and len(items(host)) == 1)
+        suite.check("not into a folder that anybody can read", os.listdir(host.fs + "/" + FOLDER) == [])
+
+
+@suite.test("copies: kill -9 of the steward at any moment")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        own_mount(host)
+        policy(host, deadline="1s")
+        folder = maildir(host)
+        host.start()
+        random.seed(815)
+        contents, rounds = {}, 0
+        end = time.monotonic() + 15
+        pause = "import os,time,sys; time.sleep(float(sys.argv[1]))\ntry: os.kill(int(sys.argv[2]), 9)\nexcept OSError: pass"
+
+        def killing(pid, longest):
+            return suite.popen(["/usr/bin/python3", "-S", "-c", pause, str(random.random() * longest), str(pid)])
+
+        def whole():
+            """-> what is wrong: each content is at its name or in one listed object, once and whole."""
+            wrong, kept = [], {}
+            for r in items(host):
+                with open("%s/steward/quarantine/%s/0" % (host.state, r["id"]), "rb") as f:
+                    kept.setdefault(f.read(), []).append(r["id"])
+            for path, content in contents.items():
+                there = os.path.exists(path)
+                if there + len(kept.get(content, [])) != 1:
+                    wrong.append((path, there, kept.get(content)))
+            left = [n for n in os.listdir(folder + "/cur") if n.startswith(".")]
+            return wrong + left
+        while time.monotonic() < end:
+            rounds += 1
+            path = os.path.join(folder, "cur", "%d:2,S" % rounds)
+            pid = host.pid("steward")
+            contents[path] = b"%d " % rounds + EICAR + bytes(random.randrange(0, 4 << 20))
+            with open(path + ".part", "wb") as f:
+                f.write(contents[path])
+            os.rename(path + ".part", path)
+            killer = killing(pid, 0.12)
+            suite.check("not a byte of it", host.read(path) is None) if os.path.exists(path) else None
+            killer.wait()
+            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
+        suite.say("%d kills while moving" % rounds)
+        for path in contents:
+            if os.path.exists(path):
+                host.read(path)
+        suite.check("every message is in one place, whole", eventually(lambda: not whole(), 10), whole()[:4])
+        suite.check("as many objects as messages", len(items(host)) == len(contents), (len(items(host)), len(contents)))
+        for row in items(host)[:25]:
+            pid = host.pid("steward")
+            killer = killing(pid, 0.08)
+            host.tool("quarantine", "restore", row["id"])
+            killer.wait()
+            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
+        suite.check("killed while giving back: every message is in one place, whole", eventually(lambda: not whole(), 10), whole()[:4])
+        for row in items(host):
+            host.tool("quarantine", "restore", row["id"])
+        suite.check("all come back in the end", items(host) == [] and all(os.path.exists(p) for p in contents))
+        suite.check("no rest", os.listdir(host.state + "/steward/quarantine") in ([], [".try"]),
+                    os.listdir(host.state + "/steward/quarantine"))
+        host.stop()
+        suite.check("each is what it was", all(open(p, "rb").read() == c for p, c in contents.items()))
 
 
 suite.main()

@@ -24,7 +24,7 @@ __attribute__((format(printf, 4, 5))) static void add_issue(struct findings *fin
 		return;
 	findings->issue_count++;
 	issue->id = id;
-	issue->remedy = remedy;
+	snprintf(issue->remedy, sizeof(issue->remedy), "%s", remedy);
 	va_start(arguments, format);
 	vsnprintf(issue->text, sizeof(issue->text), format, arguments);
 	va_end(arguments);
@@ -291,8 +291,9 @@ static void find_in_steward(const struct status_page *page, struct findings *fin
 	} known[STEWARD_ISSUES] = {
 		[ISSUE_QUARANTINE] = {"quarantine", "make room, or correct what is said of it: until then what should "
 						    "be moved away is denied where it lies"},
-		[ISSUE_ALLOWED] = {"allow-list", "look at STATE/steward/allowed: put a good copy there and restart, or add "
-						 "entries anew, which puts it aside"},
+		[ISSUE_ALLOWED] = {"allow-list",
+				   "look at STATE/steward/allowed: put a good copy there and restart, or add "
+				   "entries anew, which puts it aside"},
 		[ISSUE_PURGE] = {"quarantine-purge", "look at mailward quarantine list, release or delete what is "
 						     "there, or raise its limits"},
 	};
@@ -300,6 +301,26 @@ static void find_in_steward(const struct status_page *page, struct findings *fin
 	for (uint32_t i = 0; i < STEWARD_ISSUES; i++)
 		if (page->keeper.steward_issues[i][0] && known[i].id)
 			add_issue(findings, known[i].id, known[i].remedy, "%s", page->keeper.steward_issues[i]);
+}
+
+static void say_limit(void *owner, const char *what, const char *remedy)
+{
+	add_issue(owner, "mail-limit", remedy, "%s", what);
+}
+
+void findings_limits(const struct status_page *page, const struct mail_limits *limits, struct findings *findings)
+{
+	struct scanner_limits scanner = {.max_file_size = page->keeper.max_file_size,
+					 .max_scan_size = page->keeper.max_scan_size};
+
+	if (!scanner.max_file_size)
+		return;
+	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
+		const struct watch_entry *watch = &page->gate.watches[i];
+		scanner.mbox |= watch->mode != MODE_OFF && watch->store == STORE_MBOX;
+		scanner.mdbox |= watch->mode != MODE_OFF && watch->store == STORE_MDBOX;
+	}
+	limits_compare(limits, &scanner, say_limit, findings);
 }
 
 /* The first selftest belongs to it, but not for ever: one that does not come to an end is an issue. */

@@ -12,6 +12,8 @@
 #include "policy.h"
 #include "store.h"
 
+#define LIMITS_MS 300 /* for each of postconf and doveconf: status is to be quick whatever hangs */
+
 static const char *const store_names[STORES] = STORE_NAMES;
 static const char *const mode_names[MODES] = MODE_NAMES;
 static const char *const guard_names[GUARD_MODES] = GUARD_MODE_NAMES;
@@ -300,6 +302,7 @@ int verb_status(const struct options *options, int argc, char **argv)
 	static const struct option known[] = {{"field", 1, NULL, 'f'}, {NULL, 0, NULL, 0}};
 	static struct status_page page;
 	static struct findings findings;
+	struct mail_limits limits;
 	const struct status_page *shared;
 	const char *field = NULL;
 	int option, code;
@@ -318,7 +321,9 @@ int verb_status(const struct options *options, int argc, char **argv)
 	status_copy(shared, &page);
 	for (uint32_t i = 0; i < page.keeper.process_count; i++)
 		findings.states[i] = process_state_word(&page.keeper.processes[i]);
+	limits_read(&limits, LIMITS_MS, true);
 	findings_make(&page, (struct clocks){.wall_ns = wall_ns(), .monotonic_ns = now_ns()}, &findings);
+	findings_limits(&page, &limits, &findings);
 	if (field)
 		code = print_field(status_to_json(&page, &findings), field, options->json);
 	else if (options->json)

@@ -126,6 +126,7 @@ static const int steward_calls[] = {
 	CALL(symlinkat),
 	CALL(utime),
 	CALL(ioprio_set),
+	CALL(openat2),
 	CALL(sched_setscheduler),
 	CALL(sched_setparam),
 	CALL(sched_getscheduler),

@@ -10,6 +10,7 @@
 #include "dbox.h"
 #include "headers.h"
 #include "loop.h"
+#include "mbox.h"
 #include "unpack.h"
 
 #define TINY 6 /* libclamav does not look at files below this size */
@@ -193,8 +194,7 @@ static void message_look(struct content *content, int fd, unsigned number, bool 
 		headers_note(content, out, 0);
 	close(out);
 	if (!found && content->findings->infected[0])
-		snprintf(reply->detail, sizeof(reply->detail), "in stored message %u, at byte %llu", number,
-			 (unsigned long long)at);
+		snprintf(reply->detail, sizeof(reply->detail), MESSAGE_AT, number, (unsigned long long)at);
 }
 
 /* Is there another message behind this one? */
@@ -236,6 +236,54 @@ static bool messages_look(struct content *content, int fd)
 	return true;
 }
 
+/* Looks at one message of a file of many by itself. true: it is the one; its head and its place are noted. */
+static bool message_is_it(struct content *content, int fd, unsigned number, uint64_t at, uint64_t start, uint64_t size)
+{
+	struct findings *before = content->findings, own = {0};
+	bool text;
+	int out;
+
+	content->findings = &own;
+	out = take_out(content, packing_at(fd, start, size, &text), fd, start, size);
+	if (out >= 0) {
+		file_look(content, out);
+		if (own.infected[0])
+			headers_note(content, out, 0);
+		close(out);
+	}
+	content->findings = before;
+	if (own.infected[0])
+		snprintf(content->reply->detail, sizeof(content->reply->detail), MESSAGE_AT, number,
+			 (unsigned long long)at);
+	return own.infected[0] != 0;
+}
+
+/* The file as a whole is infected: which of its messages is it? For whoever is to take that one out; it takes part in
+ * the limits of the scan, and is left where these are reached. */
+static void message_find(struct content *content, int fd)
+{
+	static struct mbox mbox;
+	static struct dbox dbox;
+	struct mbox_message message;
+	uint64_t at, size;
+	bool found = false;
+
+	content->room = content->settings->max_scan_size;
+	if (mbox_open(&mbox, fd)) {
+		content->reply->message_id[0] = content->reply->queue_id[0] = 0; /* of the first one */
+		for (unsigned number = 1; !found && number <= content->settings->max_files &&
+					  now_ns() < content->until_ns && mbox_next(&mbox, &message);
+		     number++)
+			found = message_is_it(content, fd, number, message.from, message.start,
+					      message.end - message.start);
+	} else if (dbox_open(&dbox, fd)) {
+		for (unsigned number = 1; !found && number <= content->settings->max_files &&
+					  now_ns() < content->until_ns && dbox_next(&dbox, &at, &size) == DBOX_MESSAGE;
+		     number++)
+			found = message_is_it(content, fd, number, at, at, size);
+	}
+}
+
 static void case_look(struct content *content, int fd, uint64_t size)
 {
 	bool text;
@@ -246,6 +294,8 @@ static void case_look(struct content *content, int fd, uint64_t size)
 		file_look(content, fd);
 		if (!messages_look(content, fd))
 			headers_note(content, fd, 0);
+		if (content->findings->infected[0] && !content->reply->detail[0])
+			message_find(content, fd);
 		return;
 	}
 	out = take_out(content, packing, fd, 0, size);

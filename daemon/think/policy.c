@@ -87,6 +87,20 @@ static bool mail_software_is_sound(const struct policy *policy, const struct pol
 	return true;
 }
 
+static bool schedule_is_sound(const struct policy *policy)
+{
+	const struct policy_schedule *schedule = &policy->schedule;
+
+	if (schedule->sweep >= SCHEDULE_SWEEPS || schedule->minute >= 24 * 60 ||
+	    schedule->path_count > SCHEDULE_PATHS_MAX ||
+	    (schedule->place.line && !place_is_sound(policy, schedule->place)))
+		return false;
+	for (uint32_t i = 0; i < schedule->path_count; i++)
+		if (schedule->paths[i][0] != '/' || !text_is_sound(schedule->paths[i], sizeof(schedule->paths[i])))
+			return false;
+	return true;
+}
+
 static bool notify_is_sound(const struct policy_notify *notify)
 {
 	if (notify->on > 1 || notify->owner > 1 || !memchr(notify->postmaster, 0, sizeof(notify->postmaster)) ||
@@ -116,7 +130,7 @@ bool policy_is_sound(const struct policy *policy)
 	for (uint32_t i = 0; i < policy->mail_software_count; i++)
 		if (!mail_software_is_sound(policy, &policy->mail_software[i]))
 			return false;
-	return true;
+	return schedule_is_sound(policy);
 }
 
 /* ---- which watch? ---- */

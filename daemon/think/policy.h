@@ -102,6 +102,24 @@ struct policy_mail_software {
 	struct policy_place place;
 };
 
+/* The sweep that the daemon begins by itself, once a day. */
+enum schedule_sweep {
+	SCHEDULE_DEFAULT = 0, /* nothing said: 03:00, later by up to an hour, which is this host's own */
+	SCHEDULE_AT,          /* minute */
+	SCHEDULE_NEVER,
+	SCHEDULE_SWEEPS
+};
+#define SCHEDULE_DEFAULT_MINUTE 180
+#define SCHEDULE_PATHS_MAX 16
+struct policy_schedule {
+	uint8_t sweep; /* enum schedule_sweep */
+	uint8_t reserved;
+	uint16_t minute;           /* of the day, local time */
+	uint32_t path_count;       /* besides the watches */
+	struct policy_place place; /* line 0: there is no such block */
+	char paths[SCHEDULE_PATHS_MAX][1024];
+};
+
 /* Who is told, in a digest; all zero without the block notify { }. */
 struct policy_notify {
 	uint8_t on;
@@ -131,8 +149,10 @@ struct policy {
 	char files[POLICY_FILES_MAX][POLICY_FILE_SIZE];
 	struct policy_watch watches[WATCHES_MAX];
 	struct policy_mail_software mail_software[MAIL_SOFTWARE_MAX];
+	struct policy_place file_size_place; /* who says max-file-size; line 0: nobody, it is the default */
 	struct policy_quarantine quarantine;
 	uint64_t max_definitions_age_s; /* older ones are an issue of status */
+	struct policy_schedule schedule;
 	struct policy_notify notify;
 };
 

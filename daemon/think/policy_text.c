@@ -13,6 +13,7 @@
 
 #include "log.h"
 #include "policy_notify.h"
+#include "policy_schedule.h"
 #include "policy_values.h"
 #include "policy_watch.h"
 #include "policy_words.h"
@@ -141,7 +142,8 @@ static void take_scanner(struct parse *parse, cfg_t *block)
 	parse->scanner = policy_place_at(&parse->at, title.line);
 	if (policy_number(&parse->at, block, "workers", &workers, &number, &parse->workers))
 		scanner->workers = (uint32_t)number;
-	policy_number(&parse->at, block, "max-file-size", &file_size, &scanner->max_file_size, NULL);
+	policy_number(&parse->at, block, "max-file-size", &file_size, &scanner->max_file_size,
+		      &parse->policy->file_size_place);
 	policy_number(&parse->at, block, "max-scan-size", &scan_size, &scanner->max_scan_size, &parse->max_scan_size);
 	if (policy_number(&parse->at, block, "max-files", &files, &number, NULL))
 		scanner->max_files = (uint32_t)number;
@@ -386,6 +388,8 @@ static void take_tree(struct parse *parse, cfg_t *tree)
 	take_max_age(parse, tree);
 	for (unsigned i = 0; i < cfg_size(tree, "scanner"); i++)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
+	for (unsigned i = 0; i < cfg_size(tree, "schedule"); i++)
+		policy_take_schedule(&parse->at, parse->policy, cfg_getnsec(tree, "schedule", i));
 	for (unsigned i = 0; i < cfg_size(tree, "notify"); i++)
 		policy_take_notify(&parse->at, parse->policy, cfg_getnsec(tree, "notify", i), &parse->notify);
 	for (unsigned i = 0; i < cfg_size(tree, "attachments"); i++)
@@ -414,6 +418,7 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
 	cfg_opt_t attachments[] = {PARSE_POINTER(parse), WORD("deny-types"), CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
+	cfg_opt_t schedule[] = {PARSE_POINTER(parse), WORD("sweep"), WORD("paths"), CFG_END()};
 	cfg_opt_t notify[] = {PARSE_POINTER(parse), WORD("postmaster"), WORD("owner"),
 			      WORD("every"),        WORD("command"),    CFG_END()};
 	cfg_opt_t quarantine[] = {PARSE_POINTER(parse), WORD("max-age"), WORD("max-size"), CFG_END()};
@@ -422,11 +427,12 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 			   WORD("on-stop"),
 			   BLOCK("watch", watch),
 			   BLOCK("scanner", scanner),
-			   BLOCK("notify", notify),
 			   BLOCK("mail-software", software),
 			   BLOCK("attachments", attachments),
+			   BLOCK("notify", notify),
 			   BLOCK("quarantine", quarantine),
 			   WORD("max-definitions-age"),
+			   BLOCK("schedule", schedule),
 			   CFG_END()};
 	cfg_t *tree;
 
@@ -465,6 +471,7 @@ static void set_defaults(struct policy *policy, unsigned processors)
 	policy->quarantine =
 		(struct policy_quarantine){.max_age_ns = 90 * 86400ull * 1000000000, .max_size = 10ull << 30};
 	policy->max_definitions_age_s = 7 * 86400;
+	policy->schedule.minute = SCHEDULE_DEFAULT_MINUTE;
 	policy->scanner = (struct scanner_settings){
 		.max_file_size = 100 << 20,
 		.max_scan_size = 200 << 20,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: tools/findings.c daemon/think/store.c
+// objects: tools/findings.c tools/mail_limits.c tools/command.c daemon/think/store.c
 #include <CUnit/Basic.h>
 #include <signal.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c daemon/think/policy_notify.c
+// objects: daemon/think/policy_schedule.c
 // objects: daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
 // libs: libconfuse
 #include <CUnit/Basic.h>
@@ -278,6 +279,7 @@ static void an_unknown_word_lists_the_words_known_there(void)
 	    "watch /v {\n on-virus = deny }\n");
 	bad(3, "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time",
 	    "scanner {\n\n threads = 3\n}\n");
+	bad(2, "known here: max-age, max-size", "quarantine {\n size = 3G }\n");
 	bad(1, "known here: roots", "mail-software exim { root = \"/usr/sbin/exim4\" }\n");
 	bad(1, "unknown word 'watches'", "watches \"/v\" { }");
 	bad(2, "unknown word 'watch' in a block watch", "watch /v {\nwatch /w { }\n}\n");
@@ -480,6 +482,25 @@ static void kinds_of_attachments_are_taken_from_one_block(void)
 	bad(1, "attachments has no title", "attachments x { }\n");
 }
 
+static void the_quarantine_is_bounded(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.quarantine.max_age_ns, 90 * 86400ull * 1000000000);
+	CU_ASSERT_EQUAL(table.quarantine.max_size, 10ull << 30);
+	good("quarantine { max-age = 30d\n max-size = 300M }\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.quarantine.max_age_ns, 30 * 86400ull * 1000000000);
+	CU_ASSERT_EQUAL(table.quarantine.max_size, 300ull << 20);
+	CU_ASSERT_EQUAL(table.quarantine.place.line, 1);
+	bad(1, "max-age", "quarantine { max-age = 23h }\n");
+	bad(1, "max-age", "quarantine { max-age = 4000d }\n");
+	bad(1, "max-size", "quarantine { max-size = 1k }\n");
+	bad(1, "max-size", "quarantine { max-size = 10 }\n");
+	bad(3, "'max-size' is repeated (first in p.conf:2)",
+	    "quarantine {\n max-size = 1G\n max-size = 2G\n}\n");
+	bad(2, "the block quarantine is repeated (first in p.conf:1)", "quarantine { }\nquarantine { }\n");
+	bad(1, "quarantine has no title", "quarantine x { }\n");
+}
+
 static void a_stop_holds_unless_the_policy_says_release(void)
 {
 	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\non-stop = release\n"},
@@ -499,6 +520,39 @@ static void a_stop_holds_unless_the_policy_says_release(void)
 	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
 	CU_ASSERT_STRING_EQUAL(complaints.list[0].text,
 			       "q.conf:2: 'on-stop' is repeated (first in p.conf:2): keep one of the two lines");
+}
+
+static void a_sweep_is_made_each_day_unless_the_policy_says_otherwise(void)
+{
+	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\nschedule { }\n"},
+					  {.name = "q.conf", .text = "\nschedule { sweep = never }\n"}};
+
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_DEFAULT);
+	CU_ASSERT_EQUAL(table.schedule.minute, 180);
+	CU_ASSERT_EQUAL(table.schedule.place.line, 0);
+	good("watch /v { }\nschedule { sweep = \"23:59\"\n paths = { \"/srv\", /opt/ } }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_AT);
+	CU_ASSERT_EQUAL(table.schedule.minute, 23 * 60 + 59);
+	CU_ASSERT_EQUAL(table.schedule.place.line, 2);
+	CU_ASSERT_EQUAL(table.schedule.path_count, 2);
+	CU_ASSERT_STRING_EQUAL(table.schedule.paths[1], "/opt");
+	doubtful(2, "never looked at again", "watch /v { }\nschedule { sweep = never }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_NEVER);
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"24:00\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"3:00\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"03:60\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = daily }\n");
+	bad(2, "'sweep' is repeated (first in p.conf:1)", "schedule { sweep = \"03:00\"\nsweep = \"04:00\" }\n");
+	bad(2, "'paths' is repeated (first in p.conf:1)", "schedule { paths = { /a }\npaths = { /b } }\n");
+	bad(1, "is relative", "schedule { paths = { srv } }\n");
+	bad(1, "known here: sweep, paths", "schedule { time = \"03:00\" }\n");
+	bad(1, "schedule has no title", "schedule x { }\n");
+	for (size_t i = 0; i < 2; i++)
+		sources[i].size = strlen(sources[i].text);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
+	CU_ASSERT_PTR_NOT_NULL(strstr(complaints.list[0].text, "the block schedule is repeated (first in p.conf:2)"));
 }
 
 static void definitions_may_be_a_week_old_unless_the_policy_says_otherwise(void)
@@ -790,6 +844,8 @@ int main(void)
 	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
 	CU_ADD_TEST(suite, kinds_of_attachments_are_taken_from_one_block);
 	CU_ADD_TEST(suite, a_stop_holds_unless_the_policy_says_release);
+	CU_ADD_TEST(suite, the_quarantine_is_bounded);
+	CU_ADD_TEST(suite, a_sweep_is_made_each_day_unless_the_policy_says_otherwise);
 	CU_ADD_TEST(suite, definitions_may_be_a_week_old_unless_the_policy_says_otherwise);
 	CU_ADD_TEST(suite, a_watch_says_what_new_definitions_mean);
 	CU_ADD_TEST(suite, a_promise_that_a_store_cannot_keep_is_refused);
