@@ -128,6 +128,7 @@ static void finish(struct gate *gate, struct file_case *file_case, const struct 
 	allowing_finish(gate, digest, &judged);
 	if (keep)
 		memory_keep(gate->memory, &file_case->generation, &judged, digest, now_ns());
+	noticing_found(gate, file_case, &judged);
 	if (!asking_begin(gate, file_case, &judged, keep))
 		judging_settle(gate, file_case, &judged, keep, phase);
 }

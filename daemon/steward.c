@@ -167,6 +167,9 @@ static void take_request(struct steward *steward, const struct steward_request *
 	case STEWARD_ANOTHER_NAME:
 		quarantine_take(steward, request, fd);
 		return;
+	case STEWARD_FOUND:
+		notify_found(steward, request, fd);
+		return;
 	case STEWARD_EMPTY:
 	case STEWARD_COPY:
 		stores_empty(steward, request, fd);
@@ -284,6 +287,7 @@ static int steward_open(struct steward *steward)
 		*handlers[i].handler = (struct loop_handler){.ready = handlers[i].ready, .owner = steward, .fd = -1};
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
+	notify_start();
 	error = rights_steward();
 	if (!error)
 		error = loop_open(&steward->loop);
@@ -295,6 +299,8 @@ static int steward_open(struct steward *steward)
 		error = quarantine_open(steward);
 	if (!error)
 		error = allow_open(steward);
+	if (!error)
+		notify_open(steward);
 	if (!error)
 		error = recheck_open(steward);
 	if (!error)
@@ -323,6 +329,7 @@ int steward_run(void)
 		verdicts_turn(now_ns());
 		more |= sweeps_turn(steward, now_ns());
 		allow_turn(steward);
+		notify_turn(steward, now_ns());
 		more |= steward_clients_turn(steward);
 	}
 	sweeps_end(steward);

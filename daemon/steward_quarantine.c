@@ -281,8 +281,8 @@ static int take(struct steward *steward, const struct steward_request *request, 
 	else
 		error = take_by_name(steward, request, &file, &name, entry);
 	close(name.folder);
-	if (!error && steward->on_quarantined && (*entry)->entries == 1)
-		steward->on_quarantined(steward, (*entry)->id, name.path, strlen(name.path));
+	if (!error && (*entry)->entries == 1)
+		notify_moved(steward, request, &file, (*entry)->id, name.path);
 	return error;
 }
 
