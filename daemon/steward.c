@@ -123,6 +123,7 @@ static void policy_commit(struct steward *steward)
 	steward->root_count = steward->staged_root_count;
 	steward->staged_root_count = 0;
 	quarantine_policy(steward);
+	recheck_policy(steward);
 }
 
 /* ---- the gate ---- */
@@ -171,6 +172,9 @@ static void take_request(struct steward *steward, const struct steward_request *
 		stores_empty(steward, request, fd);
 		return;
 	case STEWARD_FINDING:
+		if (request->case_id & STEWARD_RECHECK_ID)
+			recheck_finding(steward, request);
+		return;
 	case STEWARD_REQUESTS:
 		break;
 	}
@@ -207,10 +211,12 @@ static void take_gate(struct steward *steward, uint64_t which, int fd)
 		return;
 	}
 	gate_gone(steward);
-	if (loop_add(&steward->loop, &steward->gate, fd, EPOLLIN) < 0)
+	if (loop_add(&steward->loop, &steward->gate, fd, EPOLLIN) < 0) {
 		close(fd);
-	else
-		quarantine_gate(steward);
+		return;
+	}
+	quarantine_gate(steward);
+	recheck_gate(steward);
 }
 
 /* ---- the keeper ---- */
@@ -286,6 +292,8 @@ static int steward_open(struct steward *steward)
 		error = quarantine_open(steward);
 	if (!error)
 		error = allow_open(steward);
+	if (!error)
+		error = recheck_open(steward);
 	verdicts_open(steward);
 	return error;
 }
@@ -306,6 +314,7 @@ int steward_run(void)
 		loop_turn(&steward->loop, more ? 0 : TURN_MS);
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
+		more |= recheck_turn(steward, now_ns());
 		verdicts_turn(now_ns());
 		allow_turn(steward);
 		more |= steward_clients_turn(steward);

@@ -169,6 +169,8 @@ enum nursery_kind {
 	NURSERY_HASHER,      /* to the gate; fd: socket of the hasher; id: its pid */
 	NURSERY_DEFINITIONS, /* to the gate: definitions, signatures (0 = none); every worker that follows has them */
 	NURSERY_KILL,        /* to the loader: id: pid of a worker or hasher, SIGKILL it and replace it */
+	NURSERY_RETIRE,      /* to the gate: id: pid of a worker of older definitions, which ends by itself when it is
+				idle: that is no loss */
 	NURSERY_KINDS
 };
 struct nursery_frame {

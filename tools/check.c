@@ -190,6 +190,8 @@ static void print_rest(FILE *out, bool header, const struct mail_limits *limits)
 		fprintf(out, "mail-software %s: %u root%s\n", policy.mail_software[i].name,
 			policy.mail_software[i].root_count, policy.mail_software[i].root_count == 1 ? "" : "s");
 	fprintf(out, "max-definitions-age: %" PRIu64 "h\n", policy.max_definitions_age_s / 3600);
+	fprintf(out, "quarantine: max-age %" PRIu64 "h, max-size %" PRIu64 "k\n",
+		policy.quarantine.max_age_ns / 3600 / 1000000000, policy.quarantine.max_size >> 10);
 	if (policy.notify.on)
 		fprintf(out, "notify: %s%s, every %" PRIu64 "s, by %s\n", policy.notify.postmaster,
 			policy.notify.owner ? " and the owners of mailboxes" : "", policy.notify.every_s,
@@ -319,13 +321,17 @@ static void print_object(FILE *out, const char *file, bool good, const struct ma
 		json_object_set_new(object, "max_definitions_age_s",
 				    json_integer((json_int_t)policy.max_definitions_age_s));
 		json_object_set_new(object, "on_stop", json_string(policy.release_on_stop ? "release" : "hold"));
+		json_object_set_new(object, "quarantine",
+				    json_pack("{s:I, s:I}", "max_age_s",
+					      (json_int_t)(policy.quarantine.max_age_ns / 1000000000), "max_size",
+					      (json_int_t)policy.quarantine.max_size));
 		json_object_set_new(object, "notify",
-				    !policy.notify.on ? json_null()
-						      : json_pack("{s:s, s:b, s:I, s:s}", "postmaster",
-								  policy.notify.postmaster, "owner",
-								  policy.notify.owner, "every_s",
-								  (json_int_t)policy.notify.every_s, "command",
-								  policy.notify.command));
+				    !policy.notify.on
+					    ? json_null()
+					    : json_pack("{s:s, s:b, s:I, s:s}", "postmaster", policy.notify.postmaster,
+							"owner", policy.notify.owner, "every_s",
+							(json_int_t)policy.notify.every_s, "command",
+							policy.notify.command));
 		json_object_set_new(object, "scanner",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
 					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",

@@ -275,6 +275,17 @@ void nest_gate(struct nest *nest, int gate)
 	nest->old_ns = 0; /* nobody has a word of them any more */
 }
 
+static bool tell(struct nest *nest, enum nursery_kind kind, int32_t id, int fd)
+{
+	struct nursery_frame frame = {.version = WIRE_VERSION,
+				      .kind = kind,
+				      .id = id,
+				      .definitions = nest->definitions,
+				      .signatures = nest->signatures};
+
+	return frame_send(nest->gate, &frame, sizeof(frame), fd) == 0;
+}
+
 /* ---- the old and the new ---- */
 
 static unsigned old_count(const struct nest *nest)
@@ -301,6 +312,7 @@ static void old_retire(struct nest *nest)
 			kill(child->pid, SIGKILL);
 		} else if (!child->retired_ns && child->report >= 0) {
 			child->retired_ns = now;
+			tell(nest, NURSERY_RETIRE, child->pid, -1);
 			frame_send(child->report, &word, sizeof(word), -1);
 		}
 	}
@@ -334,17 +346,6 @@ void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definit
 }
 
 /* ---- the gate ---- */
-
-static bool tell(struct nest *nest, enum nursery_kind kind, int32_t id, int fd)
-{
-	struct nursery_frame frame = {.version = WIRE_VERSION,
-				      .kind = kind,
-				      .id = id,
-				      .definitions = nest->definitions,
-				      .signatures = nest->signatures};
-
-	return frame_send(nest->gate, &frame, sizeof(frame), fd) == 0;
-}
 
 static void send_ready(struct nest *nest)
 {

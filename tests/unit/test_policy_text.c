@@ -279,6 +279,7 @@ static void an_unknown_word_lists_the_words_known_there(void)
 	    "watch /v {\n on-virus = deny }\n");
 	bad(3, "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time",
 	    "scanner {\n\n threads = 3\n}\n");
+	bad(2, "known here: max-age, max-size", "quarantine {\n size = 3G }\n");
 	bad(1, "known here: roots", "mail-software exim { root = \"/usr/sbin/exim4\" }\n");
 	bad(1, "unknown word 'watches'", "watches \"/v\" { }");
 	bad(2, "unknown word 'watch' in a block watch", "watch /v {\nwatch /w { }\n}\n");
@@ -479,6 +480,25 @@ static void kinds_of_attachments_are_taken_from_one_block(void)
 	bad(1, "empty list", "attachments { deny-types = { } }\n");
 	bad(1, "known here: deny-types", "attachments { allow-types = { script } }\n");
 	bad(1, "attachments has no title", "attachments x { }\n");
+}
+
+static void the_quarantine_is_bounded(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.quarantine.max_age_ns, 90 * 86400ull * 1000000000);
+	CU_ASSERT_EQUAL(table.quarantine.max_size, 10ull << 30);
+	good("quarantine { max-age = 30d\n max-size = 300M }\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.quarantine.max_age_ns, 30 * 86400ull * 1000000000);
+	CU_ASSERT_EQUAL(table.quarantine.max_size, 300ull << 20);
+	CU_ASSERT_EQUAL(table.quarantine.place.line, 1);
+	bad(1, "max-age", "quarantine { max-age = 23h }\n");
+	bad(1, "max-age", "quarantine { max-age = 4000d }\n");
+	bad(1, "max-size", "quarantine { max-size = 1k }\n");
+	bad(1, "max-size", "quarantine { max-size = 10 }\n");
+	bad(3, "'max-size' is repeated (first in p.conf:2)",
+	    "quarantine {\n max-size = 1G\n max-size = 2G\n}\n");
+	bad(2, "the block quarantine is repeated (first in p.conf:1)", "quarantine { }\nquarantine { }\n");
+	bad(1, "quarantine has no title", "quarantine x { }\n");
 }
 
 static void a_stop_holds_unless_the_policy_says_release(void)
@@ -824,6 +844,7 @@ int main(void)
 	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
 	CU_ADD_TEST(suite, kinds_of_attachments_are_taken_from_one_block);
 	CU_ADD_TEST(suite, a_stop_holds_unless_the_policy_says_release);
+	CU_ADD_TEST(suite, the_quarantine_is_bounded);
 	CU_ADD_TEST(suite, a_sweep_is_made_each_day_unless_the_policy_says_otherwise);
 	CU_ADD_TEST(suite, definitions_may_be_a_week_old_unless_the_policy_says_otherwise);
 	CU_ADD_TEST(suite, a_watch_says_what_new_definitions_mean);
