@@ -116,6 +116,8 @@ enum steward_issue {
 	STEWARD_ISSUES = 8
 };
 
+enum scan_engine { ENGINE_LIBCLAMAV = 0, ENGINE_CLAMD, SCAN_ENGINES };
+#define CLAMD_PATH_SIZE 108 /* sun_path of unix(7) */
 /* Kinds of attachment that a policy may not want (`attachments { deny-types }`); what counts is what a file is, and
  * what it is called. */
 enum deny_type { TYPE_EXECUTABLE = 0, TYPE_SCRIPT, TYPE_SHORTCUT, TYPE_DISK_IMAGE, TYPE_MACRO_DOCUMENT, DENY_TYPES };
@@ -135,8 +137,10 @@ struct scanner_settings {
 	uint32_t loader_uid;
 	uint32_t worker_gid;
 	uint32_t loader_gid;
-	uint32_t deny_types; /* bits 1 << enum deny_type */
-	uint32_t reserved;   /* zero */
+	uint32_t engine;                    /* enum scan_engine: whose signatures */
+	char clamd_socket[CLAMD_PATH_SIZE]; /* ENGINE_CLAMD: absolute path, zero-terminated */
+	uint32_t deny_types;                /* bits 1 << enum deny_type */
+	uint32_t reserved;                  /* zero */
 };
 
 #define LEASH_TEXT 1024

@@ -117,7 +117,7 @@ class Reader:
             for level, kind, bytes_ in control:
                 fds.frombytes(bytes_[:len(bytes_) - len(bytes_) % 4])
             version, kind, value = struct.unpack_from("<IIQ", data)
-            text = data[24 + 56 + 96:24 + 56 + 96 + 1024].split(b"\0")[0].decode("utf-8", "backslashreplace")
+            text = data[24 + 168 + 96:24 + 168 + 96 + 1024].split(b"\0")[0].decode("utf-8", "backslashreplace")
             self.frames.append((KINDS.get(kind, kind), value, text, fds[0] if len(fds) else -1))
             self.fds += list(fds)
         ours.close()

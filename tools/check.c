@@ -181,6 +181,8 @@ static void print_rest(FILE *out, bool header, const struct mail_limits *limits)
 		"k, max-files %u, max-depth %u, scan-time %ums\n",
 		scanner->workers, scanner->max_file_size >> 10, scanner->max_scan_size >> 10, scanner->max_files,
 		scanner->max_depth, scanner->scan_time_ms);
+	if (scanner->engine == ENGINE_CLAMD)
+		fprintf(out, "engine: clamd, whose signatures these are, at %s\n", scanner->clamd_socket);
 	fputs("attachments:", out);
 	for (int i = 0; i < DENY_TYPES; i++)
 		if (scanner->deny_types >> i & 1)
@@ -332,13 +334,15 @@ static void print_object(FILE *out, const char *file, bool good, const struct ma
 							"owner", policy.notify.owner, "every_s",
 							(json_int_t)policy.notify.every_s, "command",
 							policy.notify.command));
-		json_object_set_new(object, "scanner",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
-					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
-					      (json_int_t)scanner->max_scan_size, "max_files",
-					      (json_int_t)scanner->max_files, "max_depth",
-					      (json_int_t)scanner->max_depth, "scan_time_ms",
-					      (json_int_t)scanner->scan_time_ms));
+		json_object_set_new(
+			object, "scanner",
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s?}", "workers", (json_int_t)scanner->workers,
+				  "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
+				  (json_int_t)scanner->max_scan_size, "max_files", (json_int_t)scanner->max_files,
+				  "max_depth", (json_int_t)scanner->max_depth, "scan_time_ms",
+				  (json_int_t)scanner->scan_time_ms, "engine",
+				  scanner->engine == ENGINE_CLAMD ? "clamd" : "libclamav", "clamd_socket",
+				  scanner->engine == ENGINE_CLAMD ? scanner->clamd_socket : NULL));
 		json_object_set_new(object, "attachments", json_pack("{s:o}", "deny_types", deny_types_json()));
 		json_object_set_new(object, "mail_software", mail_software_json());
 		json_object_set_new(object, "message_size_limit", limit_json(limits->message));

@@ -210,6 +210,14 @@ int64_t definitions_age(const struct keeper_part *keeper, uint64_t wall_ns)
 	return since ? ((int64_t)wall_ns - (int64_t)since) / SECOND_NS : -1;
 }
 
+void signatures_text(char *out, size_t size, uint64_t signatures)
+{
+	if (signatures == SIGNATURES_NOT_KNOWN)
+		snprintf(out, size, "its signatures");
+	else
+		snprintf(out, size, "%llu signatures", (unsigned long long)signatures);
+}
+
 static void find_in_refused(const struct keeper_part *keeper, struct findings *findings)
 {
 	static const char *const remedies[DEFINITIONS_REFUSALS] = {
@@ -219,14 +227,19 @@ static void find_in_refused(const struct keeper_part *keeper, struct findings *f
 			"give the host, or the memory cgroup of mailwardd, that much; it is tried again by "
 			"itself, and those in use stay",
 		[DEFINITIONS_GONE] = "bring the folder back; those in use stay until mailwardd ends",
+		[DEFINITIONS_CLAMD] = "see to clamd (clamd.conf, its log, its socket's rights), or set engine = "
+				      "libclamav; until then nothing is judged clean",
 	};
 	static const char *const ids[DEFINITIONS_REFUSALS] = {[DEFINITIONS_BROKEN] = "definitions-broken",
 							      [DEFINITIONS_NO_ROOM] = "definitions-no-room",
-							      [DEFINITIONS_GONE] = "definitions-gone"};
+							      [DEFINITIONS_GONE] = "definitions-gone",
+							      [DEFINITIONS_CLAMD] = "clamd"};
 
 	if (keeper->definitions_refused != DEFINITIONS_NEWEST)
 		add_issue(findings, ids[keeper->definitions_refused], remedies[keeper->definitions_refused],
-			  "newer definitions are not in use: %s", keeper->definitions_refused_why);
+			  keeper->definitions_refused == DEFINITIONS_CLAMD ? "%s"
+									   : "newer definitions are not in use: %s",
+			  keeper->definitions_refused_why);
 }
 
 static void find_in_definitions(const struct status_page *page, struct findings *findings)
@@ -235,8 +248,11 @@ static void find_in_definitions(const struct status_page *page, struct findings 
 
 	if (keeper->definitions_known && keeper->definitions_signatures == 0)
 		add_issue(findings, "no-definitions",
-			  "install definitions (freshclam); until then nothing can be judged", "no definitions%s%s",
-			  keeper->definitions_version[0] ? ": " : "", keeper->definitions_version);
+			  strncmp(keeper->definitions_version, "clamd", 5)
+				  ? "install definitions (freshclam); until then nothing can be judged"
+				  : "start clamd, or set engine = libclamav; until then nothing can be judged",
+			  "no definitions%s%s", keeper->definitions_version[0] ? ": " : "",
+			  keeper->definitions_version);
 	else if (findings->definitions_age_s > (int64_t)definitions_max_age(keeper))
 		add_issue(findings, "definitions-old", "see why freshclam does not bring new ones",
 			  "the definitions are %lld days old (max-definitions-age = %lldh)",

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#include <stddef.h>
+
 #include "mail_limits.h"
 #include "shared.h"
 
@@ -47,6 +49,9 @@ void findings_make(const struct status_page *page, struct clocks clocks, struct 
 
 /* What the mail software takes and the scanner would not, as issues behind those of findings_make(). */
 void findings_limits(const struct status_page *page, const struct mail_limits *limits, struct findings *findings);
+/* "1234 signatures", or, where they are clamd's, which does not say how many, "its signatures". */
+void signatures_text(char *out, size_t size, uint64_t signatures);
+
 /* How old the definitions in use are, in seconds: since a signed database of them was made, or, without one, since the
  * newest file was changed. -1: not known. */
 int64_t definitions_age(const struct keeper_part *keeper, uint64_t wall_ns);

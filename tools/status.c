@@ -119,7 +119,10 @@ static json_t *status_to_json(const struct status_page *page, const struct findi
 
 	json_object_set_new(definitions, "version",
 			    json_text(keeper->definitions_version, strlen(keeper->definitions_version)));
-	set_number(definitions, "signatures", keeper->definitions_signatures);
+	if (keeper->definitions_signatures == SIGNATURES_NOT_KNOWN)
+		json_object_set_new(definitions, "signatures", json_null());
+	else
+		set_number(definitions, "signatures", keeper->definitions_signatures);
 	json_object_set_new(definitions, "age_s",
 			    findings->definitions_age_s < 0 ? json_null() : json_integer(findings->definitions_age_s));
 	set_number(definitions, "max_age_s", definitions_max_age(keeper));
@@ -214,15 +217,15 @@ static void print_watches(const struct status_page *page, bool header)
 
 static void print_definitions(const struct keeper_part *keeper, const struct findings *findings)
 {
-	char version[QUOTED_ROOM(128)], age[32];
+	char version[QUOTED_ROOM(128)], age[32], count[40];
 
 	text_quote(version, sizeof(version), keeper->definitions_version, strlen(keeper->definitions_version));
 	if (!keeper->definitions_known) {
 		printf("definitions  not loaded yet\n");
 		return;
 	}
-	printf("definitions  %s%s%llu signatures", version, version[0] ? ", " : "",
-	       (unsigned long long)keeper->definitions_signatures);
+	signatures_text(count, sizeof(count), keeper->definitions_signatures);
+	printf("definitions  %s%s%s", version, version[0] ? ", " : "", count);
 	if (findings->definitions_age_s >= 0) {
 		span_text(age, sizeof(age), (uint64_t)findings->definitions_age_s * 1000000000u);
 		printf(", %s old", age);

@@ -356,6 +356,26 @@ struct engine *engine_load(const struct scanner_settings *settings, int definiti
 	return engine;
 }
 
+struct engine *engine_load_bare(const struct scanner_settings *settings, int own_dir, struct engine_report *report)
+{
+	struct engine *engine = engine_new(settings);
+	int code;
+
+	load_message[0] = 0;
+	if (!engine) {
+		snprintf(report->text, sizeof(report->text), "the engine does not take these limits, or no memory");
+		return NULL;
+	}
+	code = canary_load(engine, own_dir);
+	if (code == CL_SUCCESS)
+		code = (int)cl_engine_compile(engine->clam);
+	if (code == CL_SUCCESS)
+		return engine;
+	load_failed(report, "the canary cannot be loaded", code);
+	engine_free(engine);
+	return NULL;
+}
+
 void engine_settle(struct engine *engine)
 {
 	unsigned seed = 0;

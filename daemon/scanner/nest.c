@@ -121,6 +121,12 @@ static void report_ready(void *owner, uint32_t events)
 	(void)events;
 	if (result == -EAGAIN)
 		return;
+	if (result == 0 && report.ready == CHILD_WORD_ASK && fd >= 0 && child->state == CHILD_SERVING &&
+	    !child->is_hasher) {
+		nest->asked(nest->owner, child->report, report.number, fd);
+		close(fd);
+		return;
+	}
 	if (fd >= 0)
 		close(fd);
 	if (result < 0 || child->state != CHILD_STARTING) { /* it ended, or has nothing to say any more */

@@ -84,7 +84,7 @@ static void definitions_older_than_the_policy_allows_are_an_issue(void)
 
 static void definitions_that_are_not_in_use_are_an_issue_with_a_remedy(void)
 {
-	static const char *const ids[] = {"", "definitions-broken", "definitions-no-room", "definitions-gone"};
+	static const char *const ids[] = {"", "definitions-broken", "definitions-no-room", "definitions-gone", "clamd"};
 
 	for (uint32_t i = 1; i < DEFINITIONS_REFUSALS; i++) {
 		healthy();
