@@ -292,6 +292,7 @@ int main(void)
 	CU_initialize_registry();
 	suite = CU_add_suite("denials", NULL, NULL);
 	TEST(equal_denials_are_counted_in_one_row_for_a_minute);
+	TEST(two_messages_of_one_file_are_two_rows);
 	TEST(the_longest_wait_of_a_row_is_kept);
 	TEST(another_file_user_program_verdict_or_answer_is_another_row);
 	TEST(the_oldest_row_makes_way_and_is_counted_if_it_was_never_saved);
