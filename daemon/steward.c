@@ -177,6 +177,8 @@ static void take_request(struct steward *steward, const struct steward_request *
 	case STEWARD_FINDING:
 		if (request->case_id & STEWARD_RECHECK_ID)
 			recheck_finding(steward, request);
+		else
+			sweeps_finding(steward, request);
 		return;
 	case STEWARD_REQUESTS:
 		break;
@@ -220,6 +222,7 @@ static void take_gate(struct steward *steward, uint64_t which, int fd)
 	}
 	quarantine_gate(steward);
 	recheck_gate(steward);
+	sweeps_gate(steward);
 }
 
 /* ---- the keeper ---- */
@@ -300,6 +303,8 @@ static int steward_open(struct steward *steward)
 		notify_open(steward);
 	if (!error)
 		error = recheck_open(steward);
+	if (!error)
+		error = sweeps_open(steward);
 	verdicts_open(steward);
 	return error;
 }
@@ -322,10 +327,12 @@ int steward_run(void)
 		more = quarantine_turn(steward, now_ns());
 		more |= recheck_turn(steward, now_ns());
 		verdicts_turn(now_ns());
+		more |= sweeps_turn(steward, now_ns());
 		allow_turn(steward);
 		notify_turn(steward, now_ns());
 		more |= steward_clients_turn(steward);
 	}
+	sweeps_end(steward);
 	verdicts_end(now_ns());
 	return 0;
 }

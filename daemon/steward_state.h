@@ -8,6 +8,7 @@
  *   steward_quarantine.c  what is moved away, kept, given back
  *   steward_recheck.c     after new definitions: what lies in the mailboxes is judged again
  *   steward_verdicts.c    what the gate knows, over a restart of the daemon
+ *   steward_sweep.c       sweeps: files that are judged because of a plan, or because somebody asks for it
  *   steward_notify.c      who is told, in a digest by the local sendmail
  *   steward_files.c       its own small files
  *   steward_allow.c       the allow list: kept here, handed to the gate by way of the keeper
@@ -126,8 +127,21 @@ enum steward_next quarantine_restore(struct steward *steward, struct steward_cli
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row);
 
+/* Moves a file away of which the name is known, wherever it lies: 0 and its id, or -errno: nothing has changed. -EXDEV:
+ * there is no quarantine on its mount. */
+int quarantine_take_named(struct steward *steward, const struct steward_request *request, int fd, const char *path,
+			  char id_out[32]);
 /* The gate has another process. */
 void quarantine_gate(struct steward *steward);
+
+/* ---- steward_sweep.c ---- */
+int sweeps_open(struct steward *steward); /* 0 or -errno */
+bool sweeps_turn(struct steward *steward, uint64_t now);
+void sweeps_gate(struct steward *steward); /* there is another gate, which was asked nothing */
+void sweeps_finding(struct steward *steward, const struct steward_request *finding);
+void sweeps_end(struct steward *steward); /* their state is kept */
+enum steward_next sweeps_path(struct steward *steward, struct steward_client *client, struct steward_row *row);
+enum steward_next sweeps_ask(struct steward *steward, struct steward_client *client, struct steward_row *row);
 
 /* ---- steward_files.c ---- */
 /* A whole file of STATE/steward into out. NULL: read, or there is none (*size_out 0); else why it is not to be used:
