@@ -135,6 +135,38 @@ def _(suite):
         suite.check("1 of 1 names each", eventually(lambda: all(r["links"] == r["moved"] == 1 for r in items(host)), 5), rows)
 
 
+@suite.test("observe, deny and report move nothing; an unscanned message is moved where the policy says so")
+def _(suite):
+    for words in ({"mode": "observe"}, {"on_infected": "deny"}, {"on_infected": "report"}):
+        with Host(suite) as host:
+            policy(host, **words)
+            path = os.path.join(maildir(host), "cur", "1:2,S")
+            with open(path, "wb") as f:
+                f.write(EICAR)
+            host.start()
+            host.read(path)
+            time.sleep(0.5)
+            suite.check("%s: it stays" % words, os.path.exists(path) and items(host) == [])
+    with Host(suite) as host:
+        host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
+        folder = maildir(host)
+        path = os.path.join(folder, "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(CLEAN * 500)
+        host.start()
+        suite.check("too large: denied and moved", host.read(path) is None and gone(path))
+        row = item(host)
+        suite.check("the list says why", row["verdict"] == "unscanned" and row["reason"] == "too-large", row)
+    with Host(suite, definitions=False) as host:
+        policy(host, on_error="quarantine")
+        path = os.path.join(maildir(host), "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(CLEAN)
+        host.start()
+        suite.check("without definitions a mailbox is denied, but never emptied", host.read(path) is None and
+                    os.path.exists(path) and items(host) == [])
+
+
 @suite.test("two names: both are gone, and the record says so")
 def _(suite):
     for file_system in ("tmpfs", "ext4"):
@@ -331,13 +363,6 @@ def _(suite):
         rc = suite.run(user + [os.path.join(host.programs, "mailward"), "--runtime-dir", host.runtime, "quarantine",
                                "restore", row["id"]]).rc
         suite.check("nor can he ask the daemon for it", rc != 0 and gone(path))
-
-
-def kill_steward(host, pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
 
 
 def accounted(host, files):
