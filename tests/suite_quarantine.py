@@ -190,8 +190,10 @@ def _(suite):
                         facts(one) == before and os.stat(two).st_ino == before["ino"], (before, facts(one)))
             suite.check("%s: the quarantine is empty" % file_system, items(host) == [])
             suite.check("%s: opens of it are denied as before" % file_system,
-                        host.read(one) is None and host.read(two) is None)
-            suite.check("%s: and it stays" % file_system, not gone(one) and not gone(two) and items(host) == [])
+                        host.read(one) is None)
+            suite.check("%s: and it stays" % file_system, not gone(one) and not gone(two) and items(host) == [],
+                        os.listdir(first + "/cur"))
+            suite.check("%s: by its other name, too" % file_system, not gone(two) and host.read(two) is None)
             host.stop()
             host.start()
             suite.check("%s: a new daemon leaves it, too" % file_system, host.read(one) is None and not gone(one))
