@@ -214,11 +214,13 @@ bool names_search(struct steward *steward, uint64_t now)
 		return false;
 	if (now < search.next_ns)
 		return true;
+	quarantine_list_wanted(steward);
 	while (now_ns() < until) {
 		struct dirent *entry;
 		if (search.depth == 0 && !next_root(steward)) {
-			search.runs = false;
-			return false;
+			search.runs = search.again; /* for what was wanted meanwhile from the start */
+			search = (struct search){.runs = search.runs};
+			return search.runs;
 		}
 		if (search.depth == 0)
 			continue;
