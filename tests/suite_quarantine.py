@@ -502,6 +502,99 @@ def _(suite):
                                                                  i["id"] == "quarantine"], 10), host.status()["issues"])
 
 
+def power_cut(path):
+    """EXT4_IOC_SHUTDOWN without a flush of the journal: what was not written to the device is gone."""
+    import fcntl
+    import struct
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, 0x8004587d, struct.pack("I", 2))
+    finally:
+        os.close(fd)
+
+
+@suite.test("power cut at any moment: each message is in one place, whole")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        policy(host, deadline="1s")
+        random.seed(1147)
+        contents, cuts = {}, 0
+
+        def places(below=host.fs):
+            """-> {content: [where]} of everything below the file system."""
+            found = {}
+            for root, _, names in os.walk(below):
+                for name in names:
+                    if FOLDER in root and not name.isdigit():
+                        continue
+                    with open(os.path.join(root, name), "rb") as f:
+                        found.setdefault(f.read(), []).append(os.path.join(root, name))
+            return found
+
+        def again():
+            host.kill()
+            for _ in range(50):
+                if subprocess.run(["umount", host.fs], stderr=subprocess.DEVNULL).returncode == 0:
+                    break
+                time.sleep(0.1)
+            else:
+                raise Failure("the file system can't be unmounted")
+            subprocess.run(["mount", "-o", "loop", host.base + "/image", host.fs], check=True)
+        folder = maildir(host)
+        for cut in range(6):
+            paths = []
+            for number in range(12):
+                path = os.path.join(folder, "cur", "%d-%d:2,S" % (cut, number))
+                with open(path, "wb") as f:
+                    f.write(b"%d-%d " % (cut, number) + EICAR)
+                contents[b"%d-%d " % (cut, number) + EICAR] = path
+                paths.append(path)
+            os.sync()
+            host.start()
+            readers = host.openers(12, *paths)
+            time.sleep(random.random() * 0.25)
+            moved = sum(not os.path.exists(p) for p in paths)
+            power_cut(host.fs)
+            cuts += 1
+            again()
+            found = places()
+            wrong = [(c[:8], found.get(c)) for c in contents if len(found.get(c, [])) != 1]
+            suite.check("cut %d: each is in one place, and whole" % cut, not wrong, wrong[:4])
+            here = sum(os.path.exists(p) for p in paths)
+            suite.say("cut %d: %d of 12 had been moved; %d are where they were" % (cut, moved, here))
+            host.start()
+            suite.check("cut %d: the daemon lists what lies there, and no rest" % cut, len(items(host)) == eventually(
+                lambda: (lambda n: n if n == len(items(host)) else None)(sum(
+                    len(where) for where in places(os.path.join(host.fs, FOLDER)).values())), 5), items(host)[:2])
+            for path in paths:
+                if os.path.exists(path):
+                    host.read(path)
+            suite.check("cut %d: what is left is moved now" % cut, eventually(lambda: gone(*paths), 10))
+            host.stop()
+        host.start()
+        # The same while they are given back.
+        ids = [r["id"] for r in items(host)]
+        suite.check("control: all of them are there", len(ids) == len(contents), (len(ids), len(contents)))
+        for cut in range(3):
+            os.sync()
+            back = suite.popen(["/usr/bin/python3", "-S", "-c", "import subprocess,sys\nfor i in sys.argv[3:]:\n subprocess.run("
+                                "[sys.argv[1],'--runtime-dir',sys.argv[2],'quarantine','restore',i],stdout=-3,stderr=-3)",
+                                os.path.join(host.programs, "mailward"), host.runtime] + ids)
+            time.sleep(0.05 + random.random() * 0.3)
+            power_cut(host.fs)
+            again()
+            back.kill()
+            found = places()
+            wrong = [(c[:8], found.get(c)) for c in contents if len(found.get(c, [])) != 1]
+            suite.check("cut while restoring %d: each is in one place, and whole" % cut, not wrong, wrong[:4])
+            host.start()
+        for row in items(host):
+            host.tool("quarantine", "restore", row["id"])
+        suite.check("all come back in the end", items(host) == [] and all(os.path.exists(p) for p in contents.values()),
+                    (items(host)[:1], [p for p in contents.values() if not os.path.exists(p)][:3]))
+        suite.say("%d power cuts" % (cuts + 3))
+
+
 def age(host, ident, days):
     """Makes an object older. The daemon must not run."""
     path = os.path.join(host.fs, FOLDER, ident, "about")
