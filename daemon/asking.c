@@ -12,6 +12,8 @@
 #include "frame.h"
 #include "gate_state.h"
 
+#define QUEUE_PATIENCE_NS 2000000000ull
+
 static struct parting *parting_of(struct gate *gate, uint64_t case_id)
 {
 	for (uint32_t i = 0; i < PARTINGS_MAX; i++)
@@ -60,10 +62,22 @@ bool asking_wanted(const struct gate *gate, uint32_t watch, const struct finding
 	    strncmp(finding->verdict.signature, CANARY_NAME, sizeof(CANARY_NAME) - 1) == 0)
 		return false;
 	allowing_decide(gate, watch, finding, &decision);
-	return decision.quarantine && !decision.would && decision.answer == ANSWER_DENY;
+	return decision.empty || (decision.quarantine && !decision.would && decision.answer == ANSWER_DENY);
 }
 
-static bool send_request(struct gate *gate, const struct file_case *file_case, const struct finding *finding)
+/* Out of a queue: a copy is kept in any case. Who waits has been let in as far as the kernel side is concerned, and
+ * must find it empty; where nobody does, and the kernel side says from now on that it is not there, it stays whole. */
+static enum steward_request_kind kind_of(const struct gate *gate, const struct file_case *file_case,
+					 const struct policy_decision *decision, bool keep)
+{
+	if (!decision->empty)
+		return STEWARD_QUARANTINE;
+	return keep && file_case->first == NO_SLOT && kernel_memory_full(gate->kernel) && file_case->generation.counted
+		       ? STEWARD_COPY
+		       : STEWARD_EMPTY;
+}
+
+static bool send_request(struct gate *gate, const struct file_case *file_case, const struct finding *finding, bool keep)
 {
 	struct steward_request request = {.version = WIRE_VERSION,
 					  .kind = STEWARD_QUARANTINE,
@@ -77,6 +91,7 @@ static bool send_request(struct gate *gate, const struct file_case *file_case, c
 	struct policy_decision decision;
 
 	allowing_decide(gate, file_case->watch, finding, &decision);
+	request.kind = kind_of(gate, file_case, &decision, keep);
 	request.which = decision.which;
 	policy_place_text(gate->policy, decision.place, request.policy, sizeof(request.policy));
 	memcpy(request.digest, file_case->digest, sizeof(request.digest));
@@ -99,11 +114,16 @@ bool asking_begin(struct gate *gate, struct file_case *file_case, const struct f
 	/* The kernel side first: its other names are refused by the verdict from now on. */
 	knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding,
 			    (struct basis){.judged = &file_case->generation, .keep = keep});
-	if (!send_request(gate, file_case, finding))
+	if (!send_request(gate, file_case, finding, keep))
 		return false;
 	parting->case_id = file_case->id;
 	cases_start(gate->cases, file_case, CASE_PARTING, now_ns());
 	return true;
+}
+
+enum answer asking_answer(const struct policy_watch *watch)
+{
+	return store_may_hold((enum store)watch->store) ? ANSWER_DENY : ANSWER_ALLOW;
 }
 
 /* The keeper denies it should we end now, whatever on-down says: its verdict is known. */
@@ -111,11 +131,17 @@ static void join(struct gate *gate, struct file_case *file_case, struct waiting 
 {
 	uint32_t slot = (uint32_t)waiting->access.fd;
 
-	accesses_note(gate->accesses, &waiting->access, ANSWER_DENY, waiting->watch);
+	const struct policy_watch *watch = &gate->policy->watches[waiting->watch];
+	uint64_t patience = watch->deadline_ns;
+
+	accesses_note(gate->accesses, &waiting->access, asking_answer(watch), waiting->watch);
+	/* qmgr may be among them. */
+	if (!store_may_hold((enum store)watch->store) && patience > QUEUE_PATIENCE_NS)
+		patience = QUEUE_PATIENCE_NS;
 	waiting->case_id = file_case->id;
 	count_waiting(gate, 1);
 	gate->waiting[slot] = *waiting;
-	cases_join(gate->cases, file_case, slot, now + gate->policy->watches[waiting->watch].deadline_ns);
+	cases_join(gate->cases, file_case, slot, now + patience);
 }
 
 bool asking_known(struct gate *gate, struct waiting *waiting, const struct finding *known, const struct look *look,
@@ -168,6 +194,28 @@ static void note_detail(struct parting *parting, const char *what)
 	parting->finding.detail[sizeof(parting->finding.detail) - 1] = 0;
 }
 
+static void reply_text(struct gate *gate, const struct parting *parting, const struct steward_reply *reply, char *out,
+		       size_t size)
+{
+	const struct file_case *file_case = cases_by_id(gate->cases, parting->case_id);
+	bool moves = !file_case || file_case->watch == WATCH_NONE ||
+		     store_may_hold((enum store)gate->policy->watches[file_case->watch].store);
+	const char *why = strerrordesc_np(-reply->result);
+
+	if (reply->result == 0 && !moves)
+		snprintf(out, size, "taken out of the queue, kept in the quarantine as %s", reply->id);
+	else if (reply->result == 0)
+		snprintf(out, size, "moved to the quarantine as %s (%u of %u names)", reply->id, reply->moved,
+			 reply->links);
+	else if (reply->result == -EALREADY)
+		snprintf(out, size, "not moved again: it was restored from the quarantine");
+	else if (reply->result == -EINPROGRESS)
+		snprintf(out, size, "moved to the quarantine as soon as it has its name");
+	else
+		snprintf(out, size, "%s: %s", moves ? "not moved to the quarantine" : "left in the queue",
+			 why ? why : "no reason");
+}
+
 static void take_reply(struct gate *gate, struct steward_reply *reply)
 {
 	struct parting *parting = reply->case_id ? parting_of(gate, reply->case_id) : NULL;
@@ -177,16 +225,7 @@ static void take_reply(struct gate *gate, struct steward_reply *reply)
 		return;
 	reply->id[sizeof(reply->id) - 1] = 0;
 	parting->moved = reply->result == 0 || reply->result == -EINPROGRESS;
-	if (reply->result == 0)
-		snprintf(what, sizeof(what), "moved to the quarantine as %s (%u of %u names)", reply->id, reply->moved,
-			 reply->links);
-	else if (reply->result == -EALREADY)
-		snprintf(what, sizeof(what), "not moved again: it was restored from the quarantine");
-	else if (reply->result == -EINPROGRESS)
-		snprintf(what, sizeof(what), "moved to the quarantine as soon as it has its name");
-	else
-		snprintf(what, sizeof(what), "not moved to the quarantine: %s",
-			 strerrordesc_np(-reply->result) ? strerrordesc_np(-reply->result) : "no reason");
+	reply_text(gate, parting, reply, what, sizeof(what));
 	note_detail(parting, what);
 	settle(gate, parting);
 }

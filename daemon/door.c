@@ -106,11 +106,17 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 	if (waiting->held) {
 		bool allow = decision.answer == ANSWER_ALLOW || decision.would;
 		accesses_answer(gate->accesses, &waiting->access, allow ? ANSWER_ALLOW : ANSWER_DENY);
+	}
+	/* Out of its queue nobody got it, though nobody was denied. */
+	decision.would = decision.would && !(decision.empty && gate->telling_of && gate->telling_of->moved);
+	if (waiting->held) {
 		if (!tested)
 			count_answer(gate, &decision);
 		count_wait(gate->status, now - waiting->since_ns);
 	} else if (decision.answer == ANSWER_DENY && decision.would) {
 		count(&gate->status->would_deny);
+	} else if (decision.empty && !decision.would) {
+		count_denied(gate->status, wall_ns());
 	}
 	if (tell && !tested)
 		telling_record(gate, waiting, finding, &decision, opener, phase);
@@ -241,6 +247,22 @@ static void settle_known(struct gate *gate, const struct waiting *waiting, const
 	door_settle(gate, waiting, known, basis, PHASE_KNOWN, now);
 }
 
+/* Does this access wait for a verdict? In a queue that gives up what is infected the delivery agents do, which are
+ * never denied; qmgr does not. */
+static bool may_wait(const struct policy_watch *watch, const struct access *access)
+{
+	static struct opener opener;
+
+	if (watch->mode != MODE_ENFORCE)
+		return false;
+	if (store_may_hold((enum store)watch->store))
+		return true;
+	if (!store_may_empty((enum store)watch->store) || !watch->actions[CASE_INFECTED].quarantine)
+		return false;
+	opener_identify(FD_PROC, access->pid, &opener);
+	return !store_never_waits((enum store)watch->store, opener.exe, opener.exe_size);
+}
+
 static void take_access(struct gate *gate, const struct access *access, uint64_t now)
 {
 	static const struct finding executed = {.verdict.reason = REASON_EXEC_NEVER};
@@ -295,7 +317,7 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 		settle_known(gate, &waiting, known, &look, now);
 		return;
 	}
-	hold = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);
+	hold = may_wait(watch, access);
 	wait_for_case(gate, &waiting, &look.sight, hold, now);
 }
 
@@ -436,8 +458,9 @@ void door_stop(struct gate *gate)
 		if (!cases_forget(gate->cases, slot) || !waiting->held)
 			continue;
 		bool parts = asking_parting(gate, cases_by_id(gate->cases, waiting->case_id));
+		const struct policy_watch *watch = &gate->policy->watches[waiting->watch];
 		accesses_answer(gate->accesses, &waiting->access,
-				parts ? ANSWER_DENY : policy_answer_down(&gate->policy->watches[waiting->watch]));
+				parts ? asking_answer(watch) : policy_answer_down(watch));
 	}
 	accesses_give_all(gate->accesses);
 }

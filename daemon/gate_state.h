@@ -274,6 +274,8 @@ bool asking_begin(struct gate *gate, struct file_case *file_case, const struct f
 /* The same for an access to a file whose finding is known already. true: it waits. */
 bool asking_known(struct gate *gate, struct waiting *waiting, const struct finding *known, const struct look *look,
 		  uint64_t now);
+/* What who waits for a file that is being moved away gets, should we end now or he wait no longer. */
+enum answer asking_answer(const struct policy_watch *watch);
 /* What the steward was asked for this case; NULL: nothing. */
 const struct parting *asking_parting(struct gate *gate, const struct file_case *file_case);
 

@@ -386,6 +386,8 @@ static void policy_took_over(struct keeper *keeper, const struct policy_set *old
 {
 	struct policies *policies = &keeper->policies;
 
+	keeper->page->keeper.max_file_size = policies->current->scanner.max_file_size;
+	keeper->page->keeper.max_scan_size = policies->current->scanner.max_scan_size;
 	keeper->page->keeper.policy_number = policies->current->number;
 	selftests_want(keeper);
 	hooks_policy(keeper, policies->current->number, policies->current->fingerprint);

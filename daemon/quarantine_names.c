@@ -40,7 +40,7 @@ int names_folder(const char *path, const char **base)
 	const char *slash = strrchr(path, '/');
 	size_t length = slash ? (size_t)(slash - path) : 0;
 
-	if (path[0] != '/' || length >= sizeof(folder) || !slash[1])
+	if (!slash || path[0] != '/' || length >= sizeof(folder) || !slash[1])
 		return -EINVAL;
 	memcpy(folder, path, length);
 	folder[length] = 0;

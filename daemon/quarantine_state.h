@@ -8,6 +8,7 @@
  *   quarantine_about.c    the file that says what an item is
  *   quarantine_names.c    what an open file is called; the search for its other names
  *   quarantine_copy.c     the same where no name can be renamed: copies
+ *   quarantine_keep.c     copies of what stays where it is
  *   quarantine_back.c     what was restored, and is not to be moved again
  *   quarantine_digest.c   SHA-256 of what lies there, a slice at a time
  *
@@ -58,6 +59,7 @@
 #define PARKED_MAX 256
 #define WANTED_MAX 1024 /* inodes of one search; more are looked for by the next */
 #define ABOUT "about"
+#define ABOUT_NEW "about.new"
 #define RESTORING "restoring"
 #define DELETING "deleting"
 #define TAKING "taking"
@@ -203,9 +205,17 @@ int digest_file(struct steward *steward, int fd, uint8_t digest_out[32]);
 /* Goes on with an item that has no digest, if there is one. true: more to do. */
 bool digest_turn(struct steward *steward);
 
+/* ---- quarantine_keep.c ---- */
+/* A copy of this file as an item of its own, on the disk when this returns; recorded as having been called `path`
+ * (owner, mode and times are as `like` says). where: a directory on the mount whose quarantine takes it. 0 and
+ * *entry_out, or -errno: nothing is left of it. */
+int quarantine_keep(struct steward *steward, const struct steward_request *request, int fd, const struct stat *like,
+		    int where, const char *path, struct quarantine_entry **entry_out);
+
 /* ---- steward_quarantine.c ---- */
 /* What a search looks for: listed anew before each slice of it. dev 0: any. */
 void quarantine_list_wanted(struct steward *steward);
+bool quarantine_makes_room(struct steward *steward, uint64_t size); /* the oldest may go for it */
 bool quarantine_wanted(struct steward *steward, uint64_t dev, uint64_t ino);
 /* A name of something wanted was found. */
 void quarantine_found(struct steward *steward, int folder, const char *base, const struct stat *file);

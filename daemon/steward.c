@@ -123,6 +123,7 @@ static void policy_commit(struct steward *steward)
 	steward->root_count = steward->staged_root_count;
 	steward->staged_root_count = 0;
 	quarantine_policy(steward);
+	recheck_policy(steward);
 }
 
 /* ---- the gate ---- */
@@ -167,7 +168,13 @@ static void take_request(struct steward *steward, const struct steward_request *
 		quarantine_take(steward, request, fd);
 		return;
 	case STEWARD_EMPTY:
+	case STEWARD_COPY:
+		stores_empty(steward, request, fd);
+		return;
 	case STEWARD_FINDING:
+		if (request->case_id & STEWARD_RECHECK_ID)
+			recheck_finding(steward, request);
+		return;
 	case STEWARD_REQUESTS:
 		break;
 	}
@@ -204,10 +211,12 @@ static void take_gate(struct steward *steward, uint64_t which, int fd)
 		return;
 	}
 	gate_gone(steward);
-	if (loop_add(&steward->loop, &steward->gate, fd, EPOLLIN) < 0)
+	if (loop_add(&steward->loop, &steward->gate, fd, EPOLLIN) < 0) {
 		close(fd);
-	else
-		quarantine_gate(steward);
+		return;
+	}
+	quarantine_gate(steward);
+	recheck_gate(steward);
 }
 
 /* ---- the keeper ---- */
@@ -283,6 +292,8 @@ static int steward_open(struct steward *steward)
 		error = quarantine_open(steward);
 	if (!error)
 		error = allow_open(steward);
+	if (!error)
+		error = recheck_open(steward);
 	verdicts_open(steward);
 	return error;
 }
@@ -296,6 +307,7 @@ int steward_run(void)
 
 	if (error) {
 		steward_log("cannot start: %s%s%s", strerror(-error), rights_why()[0] ? ": " : "", rights_why());
+		free(steward);
 		return 1;
 	}
 	tell_keeper(&ready);
@@ -303,6 +315,7 @@ int steward_run(void)
 		loop_turn(&steward->loop, more ? 0 : TURN_MS);
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
+		more |= recheck_turn(steward, now_ns());
 		verdicts_turn(now_ns());
 		allow_turn(steward);
 		more |= steward_clients_turn(steward);

@@ -26,6 +26,7 @@ static const struct verb {
 	[STEWARD_RESTORE] = {quarantine_restore, true}, [STEWARD_RELEASE] = {quarantine_release, true},
 	[STEWARD_DELETE] = {quarantine_delete, true},   [STEWARD_ALLOW_ADD] = {allow_add, true},
 	[STEWARD_ALLOW_LIST] = {allow_list, false},     [STEWARD_ALLOW_REMOVE] = {allow_remove, true},
+	[STEWARD_KEEP] = {stores_keep, true},
 };
 
 static struct steward_client clients[CLIENTS];

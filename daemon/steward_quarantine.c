@@ -112,7 +112,7 @@ static uint64_t age_of(const struct quarantine_entry *entry, uint64_t wall)
 }
 
 /* Room for so many bytes more? The oldest go, but none within a day. */
-static bool make_room(struct steward *steward, uint64_t size)
+bool quarantine_makes_room(struct steward *steward, uint64_t size)
 {
 	struct quarantine *quarantine = steward->quarantine;
 	uint64_t most = steward->policy->quarantine.max_size;
@@ -159,7 +159,7 @@ static void keep_bounds(struct steward *steward, uint64_t now)
 	while (quarantine->count && age_of(&quarantine->all[0], wall) > steward->policy->quarantine.max_age_ns &&
 	       age_of(&quarantine->all[0], wall) > DAY_NS && purge(steward, &quarantine->all[0], "max-age"))
 		steward_alive(steward);
-	make_room(steward, 0);
+	quarantine_makes_room(steward, 0);
 	warn(steward, wall);
 }
 
@@ -211,7 +211,7 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 		place = places_of(steward, file, mount_of(name->folder), &why);
 		if (!place)
 			return -EXDEV;
-		if (!make_room(steward, (uint64_t)file->st_size)) {
+		if (!quarantine_makes_room(steward, (uint64_t)file->st_size)) {
 			quarantine_issue(steward,
 					 "the quarantine is full (max-size), and what it holds is younger than a day: "
 					 "what is infected is denied where it lies");
@@ -299,7 +299,7 @@ void quarantine_take(struct steward *steward, const struct steward_request *requ
 static void try_parked(struct steward *steward, uint64_t now)
 {
 	struct quarantine *quarantine = steward->quarantine;
-	struct quarantine_entry *entry;
+	struct quarantine_entry *entry = NULL;
 
 	if (now < quarantine->parked_ns)
 		return;
@@ -316,7 +316,7 @@ static void try_parked(struct steward *steward, uint64_t now)
 		}
 		if ((error == -EINPROGRESS || error == -ENOENT) && now - parked->since_ns < PARKED_PATIENCE_NS)
 			continue;
-		if (!error)
+		if (!error && entry)
 			steward_log("%s was moved to the quarantine (%u of %u names)", entry->id, entry->entries,
 				    entry->links);
 		close(parked->fd);
@@ -430,7 +430,7 @@ static void try_again(struct steward *steward, uint64_t now)
 		if (!good)
 			return;
 	}
-	if (make_room(steward, 1) && quarantine->place_count)
+	if (quarantine_makes_room(steward, 1) && quarantine->place_count)
 		tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
 }
 

@@ -6,6 +6,7 @@
  *   steward.c             the process: its start, its loop, the keeper's frames, the gate's, who asks it
  *   steward_clients.c     connections of the tool: one question each, rows as they find room
  *   steward_quarantine.c  what is moved away, kept, given back
+ *   steward_recheck.c     after new definitions: what lies in the mailboxes is judged again
  *   steward_verdicts.c    what the gate knows, over a restart of the daemon
  *   steward_allow.c       the allow list: kept here, handed to the gate by way of the keeper
  *
@@ -55,7 +56,8 @@ enum steward_next {
 typedef enum steward_next (*steward_answer)(struct steward *steward, struct steward_client *client,
 					    struct steward_row *row_out);
 
-struct quarantine; /* steward_quarantine.c */
+struct quarantine;   /* steward_quarantine.c */
+struct recheck_pass; /* steward_recheck.c */
 
 struct steward {
 	struct loop loop;
@@ -74,6 +76,7 @@ struct steward {
 	struct steward_root staged_roots[ROOTS_MAX];
 
 	struct quarantine *quarantine;
+	struct recheck_pass *recheck;
 	/* For who sends notices: called for each file that was moved away, after the gate was told; never waits. NULL:
 	 * nobody. */
 	void (*on_quarantined)(struct steward *steward, const char *id, const char *path, size_t path_size);
@@ -97,6 +100,15 @@ bool steward_clients_turn(struct steward *steward);
 __attribute__((format(printf, 3, 4))) enum steward_next steward_end(struct steward_row *row, int result,
 								    const char *format, ...);
 
+/* ---- steward_recheck.c ---- */
+#define STEWARD_RECHECK_ID (1ull << 63)    /* in the case_id of its STEWARD_SCANs; others leave that bit alone */
+int recheck_open(struct steward *steward); /* 0 or -errno */
+void recheck_policy(struct steward *steward);
+bool recheck_turn(struct steward *steward, uint64_t now);
+void recheck_gate(struct steward *steward); /* there is another gate, which was asked nothing */
+/* A STEWARD_FINDING whose case_id is one of ours. */
+void recheck_finding(struct steward *steward, const struct steward_request *finding);
+
 /* ---- steward_verdicts.c ---- */
 void verdicts_open(struct steward *steward);
 void verdicts_turn(uint64_t now);
@@ -116,6 +128,11 @@ enum steward_next quarantine_delete(struct steward *steward, struct steward_clie
 
 /* The gate has another process. */
 void quarantine_gate(struct steward *steward);
+
+/* ---- steward_stores.c ---- */
+/* A STEWARD_EMPTY or STEWARD_COPY; fd is borrowed. Replies to the gate. */
+void stores_empty(struct steward *steward, const struct steward_request *request, int fd);
+enum steward_next stores_keep(struct steward *steward, struct steward_client *client, struct steward_row *row);
 
 /* ---- steward_allow.c ---- */
 int allow_open(struct steward *steward); /* 0 or -errno; a list that cannot be used is told and no error */

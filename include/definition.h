@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-#define DEFINITION_FILES_MAX 32 /* that are told of one by one */
+#define SIGNATURES_NOT_KNOWN UINT64_MAX /* as a number of signatures: they are clamd's, which does not say */
+#define DEFINITION_FILES_MAX 32         /* that are told of one by one */
 
 enum verified {
 	VERIFIED_UNSIGNED = 0, /* it has no signature that could be verified */
@@ -35,6 +36,7 @@ enum definitions_refusal {
 	DEFINITIONS_BROKEN,     /* they do not load, a signature that does not hold included */
 	DEFINITIONS_NO_ROOM,    /* there is no room for a second engine beside the first; tried again when there is */
 	DEFINITIONS_GONE,       /* the folder is gone or empty */
+	DEFINITIONS_CLAMD,      /* clamd, whose they are, does not answer, or what it calls clean is not */
 	DEFINITIONS_REFUSALS
 };
 

@@ -118,6 +118,7 @@ struct keeper_part {
 	uint64_t definitions_refused_ns; /* when that was said first */
 	struct definition_file definition_files[DEFINITION_FILES_MAX];
 	char steward_issues[STEWARD_ISSUES_SHOWN][256]; /* by enum steward_issue (wire.h); empty: none */
+	uint64_t max_file_size, max_scan_size;          /* of the policy in force, bytes; 0: none is yet */
 };
 
 struct gate_part {

@@ -21,6 +21,7 @@ enum steward_request_kind {
 	STEWARD_EMPTY,          /* fd: the file, in a postfix queue: a copy is kept, the file truncated */
 	STEWARD_ANOTHER_NAME,   /* fd: the file, of which a name was moved before: it was found under another one */
 	STEWARD_FINDING,        /* the finding of a STEWARD_SCAN, by its case_id; result: 0 or -errno */
+	STEWARD_COPY,           /* as STEWARD_EMPTY, and it stays as it is: the kernel side keeps it shut */
 	STEWARD_REQUESTS
 };
 
@@ -74,6 +75,8 @@ enum steward_verb {
 	STEWARD_ALLOW_ADD,    /* number: enum allowed_kind; name or digest; until_ns, 0: for good; text: the reason */
 	STEWARD_ALLOW_LIST,   /* rows ALLOWED */
 	STEWARD_ALLOW_REMOVE, /* number: the entry */
+	STEWARD_KEEP,         /* fd: one message out of a file of many, whose path it is; flags: its number; name: the
+				 signature;	 text: its Message-ID. The last row's text: the id under which it is kept */
 	STEWARD_VERBS
 };
 

@@ -116,6 +116,8 @@ enum steward_issue {
 	STEWARD_ISSUES = 8
 };
 
+enum scan_engine { ENGINE_LIBCLAMAV = 0, ENGINE_CLAMD, SCAN_ENGINES };
+#define CLAMD_PATH_SIZE 108 /* sun_path of unix(7) */
 /* Kinds of attachment that a policy may not want (`attachments { deny-types }`); what counts is what a file is, and
  * what it is called. */
 enum deny_type { TYPE_EXECUTABLE = 0, TYPE_SCRIPT, TYPE_SHORTCUT, TYPE_DISK_IMAGE, TYPE_MACRO_DOCUMENT, DENY_TYPES };
@@ -135,8 +137,10 @@ struct scanner_settings {
 	uint32_t loader_uid;
 	uint32_t worker_gid;
 	uint32_t loader_gid;
-	uint32_t deny_types; /* bits 1 << enum deny_type */
-	uint32_t reserved;   /* zero */
+	uint32_t engine;                    /* enum scan_engine: whose signatures */
+	char clamd_socket[CLAMD_PATH_SIZE]; /* ENGINE_CLAMD: absolute path, zero-terminated */
+	uint32_t deny_types;                /* bits 1 << enum deny_type */
+	uint32_t reserved;                  /* zero */
 };
 
 #define LEASH_TEXT 1024
@@ -169,6 +173,8 @@ enum nursery_kind {
 	NURSERY_HASHER,      /* to the gate; fd: socket of the hasher; id: its pid */
 	NURSERY_DEFINITIONS, /* to the gate: definitions, signatures (0 = none); every worker that follows has them */
 	NURSERY_KILL,        /* to the loader: id: pid of a worker or hasher, SIGKILL it and replace it */
+	NURSERY_RETIRE,      /* to the gate: id: pid of a worker of older definitions, which ends by itself when it is
+				idle: that is no loss */
 	NURSERY_KINDS
 };
 struct nursery_frame {
@@ -182,6 +188,10 @@ struct nursery_frame {
 
 /* ---- gate <-> worker. The fd of the request is the file, O_RDONLY; its offset is anything. ---- */
 enum framing { FRAMING_NONE = 0, FRAMING_POSTFIX_QUEUE, FRAMINGS };
+/* A finding in one message of a file of many, as it stands in `detail`: its number from 1, and where it begins (in an
+ * mbox: its From line). */
+#define MESSAGE_AT "in stored message %u, at byte %llu"
+
 struct scan_request {
 	uint32_t version;
 	uint32_t framing; /* enum framing: what is to be taken off before scanning */

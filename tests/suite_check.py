@@ -117,7 +117,7 @@ class Reader:
             for level, kind, bytes_ in control:
                 fds.frombytes(bytes_[:len(bytes_) - len(bytes_) % 4])
             version, kind, value = struct.unpack_from("<IIQ", data)
-            text = data[24 + 56 + 96:24 + 56 + 96 + 1024].split(b"\0")[0].decode("utf-8", "backslashreplace")
+            text = data[24 + 168 + 96:24 + 168 + 96 + 1024].split(b"\0")[0].decode("utf-8", "backslashreplace")
             self.frames.append((KINDS.get(kind, kind), value, text, fds[0] if len(fds) else -1))
             self.fds += list(fds)
         ours.close()
@@ -487,7 +487,7 @@ def _(s):
         result = place.check(place.config, env={"PATH": place.base + "/bin:/usr/bin:/bin"})
         return result, time.monotonic() - started
 
-    result, _ = with_postconf('[ "$*" = "-h message_size_limit" ] && echo 10240000\n')
+    result, _ = with_postconf('[ "$*" = "-h message_size_limit mailbox_size_limit virtual_mailbox_limit" ] && echo 10240000\n')
     s.check("a limit below max-file-size is fine", result.rc == 0 and "warning" not in result.out, result)
     result, _ = with_postconf("echo 10485761\n")
     s.check("one byte above it is a warning with both numbers",
@@ -501,6 +501,21 @@ def _(s):
     s.check("a postconf that hangs is left after five seconds",
             result.rc == 0 and "did not tell" in result.out and seconds < 5.6 + SLACK, (seconds, result))
     s.check("what it writes to standard error does not show", "noise" not in result.err, result)
+    place.write("watch %s { }\n\nscanner {\n max-file-size = 10M\n max-scan-size = 15M\n}\n" % place.watched)
+    result, _ = with_postconf("echo 10485761\n")
+    s.check("the warning names the line of max-file-size", place.config + ":4: " in result.out, result)
+    result, _ = with_postconf("echo 10000000\n")
+    s.check("a message whose parts together are above max-scan-size is a warning",
+            result.rc == 1 and "17500000" in result.out and "raise max-scan-size" in result.out, result)
+    place.write("watch %s { store = mbox }\nscanner { max-file-size = 10M }\n" % place.watched)
+    result, _ = with_postconf("printf '1024\\n0\\n51200000\\n'\n")
+    s.check("mbox files that grow beyond it are warnings", result.rc == 1 and "mailbox_size_limit = 0" in result.out and
+            "virtual_mailbox_limit" in result.out, result)
+    rc, found = place.object(place.config, env={"PATH": place.base + "/bin:/usr/bin:/bin"})
+    s.check("--json has the limits", found["message_size_limit"] == 1024 and found["limits"]["mailbox_size_limit"] == 0, found)
+    result, _ = with_postconf("yes\n")
+    s.check("a postconf that does not end its output is left", result.rc == 0 and "did not tell" in result.out, result)
+    place.write("watch %s { }\nscanner { max-file-size = 10M }\n" % place.watched)
     os.unlink(place.base + "/bin/postconf")
     if os.path.exists("/usr/sbin/postconf"):
         nothing = place.base + "/nothing"

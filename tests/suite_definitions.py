@@ -62,6 +62,8 @@ def _(suite):
     """Ten reloads under four readers: nobody waits longer than his deadline, nobody reads an infected byte."""
     with Host(suite) as host:
         host.policy(host.watch(deadline="5s", on_error="deny"))
+        suite.check("swap: control: without the daemon an infected file is read",
+                    host.read(host.put("control", MARKER)) == MARKER)
         host.start()
         stop, waits, bytes_read, errors = threading.Event(), [], [0, 0], []
         lock = threading.Lock()
@@ -246,6 +248,106 @@ def _(suite):
                     abs(definitions(host)["age_s"] - 3 * 86400) < 3600, definitions(host))
         os.utime(host.definitions + "/mailward-test.ndb")
         suite.check("age: fresh ones end it", eventually(lambda: host.tool("status")[0] == 0, 20), issues(host))
+
+
+def passes(host):
+    """Over so far; the first one is over at once, when the daemon starts for the first time in an empty watch."""
+    return host.log().count("recheck with the new definitions")
+
+
+@suite.test("old mail")
+def _(suite):
+    """A signature that comes later finds what lies in the mailbox, before anybody opens it, the newest first."""
+    with Host(suite) as host:
+        there = host.watched + "/there"
+        os.mkdir(there)
+        for name in ("background", "open", "never"):
+            os.mkdir(there + "/" + name)
+        host.policy(*[host.watch(there + "/" + path, recheck=word) for path, word in
+                      (("background", "background"), ("open", "on-open"), ("never", "never"))])
+        host.start()
+        bad = {name: host.put(name + "/bad", NEW, there) for name in ("background", "open", "never")}
+        for path in bad.values():
+            suite.check("old mail: control: it was clean: " + path.split("/")[-2], host.read(path) == NEW)
+        mails = []
+        for i in range(60):
+            path = host.put("background/sub%d/%d" % (i % 3, i), b"number %d " % i + (NEW if i % 20 == 7 else CLEAN), there)
+            os.utime(path, (1700000000 + i, 1700000000 + i))
+            mails.append(path)
+        for path in mails:
+            host.wait("it was judged", lambda: host.read(path) is not None)
+        signatures(host, New=NEW)
+        wait_count(host, 3)
+        host.wait("the pass is over", lambda: passes(host) == 2, 60)
+        line = [l for l in host.log().splitlines() if "recheck with the new definitions" in l][-1]
+        suite.say(line)
+        suite.check("old mail: every file of the watch was judged anew, and no other", " 61 files, 61 judged" in line, line)
+        rows = [r for r in host.blocked() if r["phase"] == "recheck"]
+        suite.check("old mail: what turned out infected is told before anybody opens it",
+                    sorted(r["path"] for r in rows) == sorted([bad["background"]] + [mails[i] for i in (7, 27, 47)]),
+                    [r["path"] for r in rows])
+        suite.check("old mail: the signature is in the record", all("Mailward.Test.New" in r["signature"] for r in rows), rows)
+        known = lambda path: [(e["state"], e["verdict"]) for e in host.tool_json("explain", path)][0]
+        suite.check("old mail: an open finds the verdict there: denied",
+                    known(mails[7]) == ("known", "infected") and host.read(mails[7]) is None, known(mails[7]))
+        suite.check("old mail: an open finds the verdict there: clean",
+                    known(mails[8]) == ("known", "clean") and host.read(mails[8]) is not None, known(mails[8]))
+        suite.check("old mail: on-open: it is unknown until the next open has it judged",
+                    known(bad["open"])[0] == "unknown" and host.read(bad["open"]) is None, known(bad["open"]))
+        suite.check("old mail: never: what was clean stays clean",
+                    known(bad["never"]) == ("known", "clean") and host.read(bad["never"]) == NEW, known(bad["never"]))
+        suite.check("old mail: never: control: what comes now is judged with the new ones",
+                    host.read(host.put("never/later", NEW, there)) is None)
+        # no pass without new definitions
+        host.stop()
+        host.start()
+        time.sleep(3)
+        suite.check("old mail: a restart alone begins no pass", passes(host) == 2)
+
+
+@suite.test("newest first")
+def _(suite):
+    """With one worker, the order of the verdicts is the order of the mails."""
+    with Host(suite) as host:
+        host.policy(host.watch(recheck="background", mode="observe"), scanner={"workers": 1})
+        host.start()
+        mails = [host.put("%d/m%d" % (i % 5, i), b"number %d " % i + NEW) for i in range(40)]
+        for i, path in enumerate(mails):
+            age = (i * 17) % 40
+            os.utime(path, (1700000000 + age, 1700000000 + age))
+        signatures(host, New=NEW)
+        host.wait("the pass is over", lambda: passes(host) == 2, 60)
+        rows = [r for r in host.tool_json("blocked") if r["phase"] == "recheck"]
+        ages = [int(os.stat(r["path"]).st_mtime) - 1700000000 for r in sorted(rows, key=lambda r: r["time"])]
+        # a few are asked at one time, and rows carry milliseconds: each is near its place
+        places = [abs(place - (39 - age)) for place, age in enumerate(ages)]
+        suite.check("newest first: all are told", len(ages) == 40, len(ages))
+        suite.check("newest first: in this order", ages and max(places) <= 8, ages)
+
+
+@suite.test("readers go first")
+def _(suite):
+    """While a pass is under way, an open waits for its own scan and for nothing else."""
+    with Host(suite) as host:
+        host.policy(host.watch(recheck="background"), scanner={"workers": 2})
+        host.start()
+        for i in range(1500):
+            host.put("old/%d" % i, b"%d " % i + CLEAN * 200)
+        host.wait("all is judged", lambda: host.counter("cases") == 0, 60)
+        signatures(host, New=NEW)
+        wait_count(host, 3)
+        waits, under_way = [], 0
+        for i in range(200):
+            content = b"fresh %d" % i + CLEAN
+            path = host.put("new-%d" % i, content)
+            begun = time.monotonic()
+            suite.check("readers: %d" % i, host.read(path) == content) if host.read(path) != content else None
+            waits.append(time.monotonic() - begun)
+            under_way += passes(host) == 1
+        suite.say("readers: %d opens while the pass was under way: %s" % (under_way, distribution(waits)))
+        host.wait("the pass is over", lambda: passes(host) == 2, 120)
+        suite.check("readers: control: the pass was under way", under_way > 20, under_way)
+        suite.check("readers: none waited for its end", max(waits) < 1 + SLACK, max(waits))
 
 
 def scans(host):

@@ -146,7 +146,7 @@ def the_limits_of_a_scan_hold():
             reply = s.scan(content)
             took = time.monotonic() - started
             check(not isinstance(reply, str) and reply.verdict == wanted, "%s: %s, not %s" % (what, reply, wanted))
-            equal(reply.detail, detail, what)
+            check(reply.detail.startswith("libclamav: " + detail), "%s: %s" % (what, reply))
             check(took < limits.get("time_ms", 20000) / 1000 + 1, "%s: %.1f s" % (what, took))
             equal(s.scan(mail()).verdict, "clean", "the next case after " + what)
     with scanner(workers=1, max_file=40 << 20) as s:

@@ -167,6 +167,21 @@ def _(suite):
                     os.path.exists(path) and items(host) == [])
 
 
+@suite.test("new definitions: what lies there and is infected after all is moved without being opened")
+def _(suite):
+    with Host(suite) as host:
+        host.define({"Mailward.Test.Other": b"nothing like it"})
+        policy(host, recheck="background")
+        folder = maildir(host)
+        host.start()
+        path = deliver(folder, "1.M1", MARKER + CLEAN)
+        suite.check("control: it reads", host.read(path) == MARKER + CLEAN)
+        host.define({"Mailward.Test.Late": MARKER})
+        suite.check("it is moved away by itself", eventually(lambda: gone(path), 30), host.log()[-400:])
+        row = item(host)
+        suite.check("and the list says by which signature", row["signature"].startswith("Mailward.Test.Late"), row)
+
+
 @suite.test("two names: both are gone, and the record says so")
 def _(suite):
     for file_system in ("tmpfs", "ext4"):

@@ -17,6 +17,7 @@
 #include "client.h"
 #include "log.h"
 #include "loop.h"
+#include "mail_limits.h"
 #include "output.h"
 #include "policy_files.h"
 #include "policy_roots.h"
@@ -37,111 +38,36 @@ static struct policy policy;
 static struct complaints complaints;
 static struct policy_roots roots;
 
-/* ---- the mail software's limit ---- */
+/* ---- the mail software's limits ---- */
 
-enum limit_state { LIMIT_KNOWN, LIMIT_NO_POSTCONF, LIMIT_NOT_TOLD };
-
-/* Runs `postconf -h message_size_limit` without a shell; fd_out: what it prints. */
-static pid_t postconf_start(int *fd_out)
+/* Where the policy says max-file-size, or could. */
+static void say_limit(void *owner, const char *what, const char *remedy)
 {
-	char *const argv[] = {"postconf", "-h", "message_size_limit", NULL};
-	int ends[2];
-	pid_t pid;
+	const struct policy_place *place = &policy.file_size_place;
+	bool said = place->line && place->file < policy.file_count;
 
-	if (pipe(ends) < 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_WRONLY);
-		dup2(null, STDERR_FILENO);
-		dup2(ends[1], STDOUT_FILENO);
-		close(ends[0]);
-		close(ends[1]);
-		execvp(argv[0], argv);
-		execv("/usr/sbin/postconf", argv);
-		_exit(127);
+	complain(&complaints, true, said ? policy.files[place->file] : owner, said ? place->line : 1, "%s; %s", what,
+		 remedy);
+}
+
+static void compare_limits(const char *file, const struct mail_limits *limits)
+{
+	struct scanner_limits scanner = {.max_file_size = policy.scanner.max_file_size,
+					 .max_scan_size = policy.scanner.max_scan_size};
+
+	for (uint32_t i = 0; i < policy.watch_count; i++) {
+		scanner.mbox |= policy.watches[i].mode != MODE_OFF && policy.watches[i].store == STORE_MBOX;
+		scanner.mdbox |= policy.watches[i].mode != MODE_OFF && policy.watches[i].store == STORE_MDBOX;
 	}
-	close(ends[1]);
-	if (pid < 0)
-		close(ends[0]);
-	*fd_out = ends[0];
-	return pid;
+	limits_compare(limits, &scanner, say_limit, (void *)(uintptr_t)file);
 }
 
-/* Its first line, as far as it comes in time. */
-static void postconf_line(int fd, char *line, size_t size)
+static const char *limit_sentence(const struct mail_limits *limits)
 {
-	struct pollfd end = {.fd = fd, .events = POLLIN};
-	uint64_t until = now_ns() + POSTCONF_TIME_MS * 1000000ull, now;
-	size_t used = 0;
-	ssize_t got;
-
-	while (used < size - 1 && !memchr(line, '\n', used) && (now = now_ns()) < until &&
-	       poll(&end, 1, (int)((until - now) / 1000000) + 1) == 1) {
-		got = read(fd, line + used, size - 1 - used);
-		if (got <= 0)
-			break;
-		used += (size_t)got;
-	}
-	line[used] = 0;
-}
-
-/* Its exit status; it is killed where it goes on. */
-static int postconf_end(pid_t pid)
-{
-	struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
-	int status = -1;
-
-	if (end.fd < 0 || poll(&end, 1, 500) != 1)
-		kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	if (end.fd >= 0)
-		close(end.fd);
-	return status;
-}
-
-static enum limit_state message_size_limit(uint64_t *limit_out)
-{
-	char line[64] = "", *end;
-	int fd, status;
-	pid_t pid = postconf_start(&fd);
-
-	if (pid < 0)
-		return LIMIT_NOT_TOLD;
-	postconf_line(fd, line, sizeof(line));
-	close(fd);
-	status = postconf_end(pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return LIMIT_NO_POSTCONF;
-	*limit_out = strtoull(line, &end, 10);
-	return end != line && *end == '\n' ? LIMIT_KNOWN : LIMIT_NOT_TOLD;
-}
-
-static void compare_limits(const char *file, enum limit_state state, uint64_t limit)
-{
-	uint64_t most = policy.scanner.max_file_size;
-
-	if (state != LIMIT_KNOWN || (limit != 0 && limit <= most))
-		return;
-	if (limit == 0)
-		complain(&complaints, true, file, 1,
-			 "Postfix takes messages of any size (message_size_limit = 0), max-file-size is %" PRIu64
-			 " bytes: a larger one arrives and is unscanned (too-large); set message_size_limit",
-			 most);
-	else
-		complain(&complaints, true, file, 1,
-			 "Postfix takes messages of %" PRIu64 " bytes (message_size_limit), max-file-size is %" PRIu64
-			 ": a larger one arrives and is unscanned (too-large); raise max-file-size or lower "
-			 "message_size_limit",
-			 limit, most);
-}
-
-static const char *limit_sentence(enum limit_state state)
-{
-	switch (state) {
+	switch (limits->message.state) {
 	case LIMIT_KNOWN:
 		return "";
-	case LIMIT_NO_POSTCONF:
+	case LIMIT_NOT_HERE:
 		return "postconf is not here: the limits are not compared with Postfix's";
 	case LIMIT_NOT_TOLD:
 		return "postconf did not tell message_size_limit: the limits are not compared with Postfix's";
@@ -244,7 +170,7 @@ static void print_table(FILE *out, bool header)
 	}
 }
 
-static void print_rest(FILE *out, bool header, enum limit_state state)
+static void print_rest(FILE *out, bool header, const struct mail_limits *limits)
 {
 	const struct scanner_settings *scanner = &policy.scanner;
 
@@ -255,6 +181,8 @@ static void print_rest(FILE *out, bool header, enum limit_state state)
 		"k, max-files %u, max-depth %u, scan-time %ums\n",
 		scanner->workers, scanner->max_file_size >> 10, scanner->max_scan_size >> 10, scanner->max_files,
 		scanner->max_depth, scanner->scan_time_ms);
+	if (scanner->engine == ENGINE_CLAMD)
+		fprintf(out, "engine: clamd, whose signatures these are, at %s\n", scanner->clamd_socket);
 	fputs("attachments:", out);
 	for (int i = 0; i < DENY_TYPES; i++)
 		if (scanner->deny_types >> i & 1)
@@ -274,8 +202,12 @@ static void print_rest(FILE *out, bool header, enum limit_state state)
 		policy.release_on_stop
 			? "release (nothing is guarded after a stop)"
 			: "hold (after a stop, on-down answers where the kernel can; mailwardd --release)");
-	if (state != LIMIT_KNOWN)
-		fprintf(out, "%s\n", limit_sentence(state));
+	if (limits->message.state != LIMIT_KNOWN)
+		fprintf(out, "%s\n", limit_sentence(limits));
+	if (limits->append.state == LIMIT_KNOWN && limits->append.bytes == 0)
+		fputs("Dovecot takes messages of any size by IMAP APPEND, those beyond max-file-size too: "
+		      "quota_max_mail_size bounds them\n",
+		      out);
 }
 
 /* Errors to standard error, warnings beside the table. */
@@ -363,7 +295,20 @@ static json_t *mail_software_json(void)
 	return list;
 }
 
-static void print_object(FILE *out, const char *file, bool good, enum limit_state state, uint64_t limit)
+static json_t *limit_json(struct limit limit)
+{
+	return limit.state == LIMIT_KNOWN ? json_integer((json_int_t)limit.bytes) : json_null();
+}
+
+static json_t *limits_json(const struct mail_limits *limits)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "message_size_limit", limit_json(limits->message),
+			 "mailbox_size_limit", limit_json(limits->mailbox), "virtual_mailbox_limit",
+			 limit_json(limits->virtual_mailbox), "quota_max_mail_size", limit_json(limits->append),
+			 "mdbox_rotate_size", limit_json(limits->rotate));
+}
+
+static void print_object(FILE *out, const char *file, bool good, const struct mail_limits *limits)
 {
 	const struct scanner_settings *scanner = &policy.scanner;
 	json_t *object = json_pack("{s:o, s:o, s:o}", "file", json_text(file, strlen(file)), "errors",
@@ -389,17 +334,19 @@ static void print_object(FILE *out, const char *file, bool good, enum limit_stat
 							"owner", policy.notify.owner, "every_s",
 							(json_int_t)policy.notify.every_s, "command",
 							policy.notify.command));
-		json_object_set_new(object, "scanner",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
-					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
-					      (json_int_t)scanner->max_scan_size, "max_files",
-					      (json_int_t)scanner->max_files, "max_depth",
-					      (json_int_t)scanner->max_depth, "scan_time_ms",
-					      (json_int_t)scanner->scan_time_ms));
+		json_object_set_new(
+			object, "scanner",
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s?}", "workers", (json_int_t)scanner->workers,
+				  "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
+				  (json_int_t)scanner->max_scan_size, "max_files", (json_int_t)scanner->max_files,
+				  "max_depth", (json_int_t)scanner->max_depth, "scan_time_ms",
+				  (json_int_t)scanner->scan_time_ms, "engine",
+				  scanner->engine == ENGINE_CLAMD ? "clamd" : "libclamav", "clamd_socket",
+				  scanner->engine == ENGINE_CLAMD ? scanner->clamd_socket : NULL));
 		json_object_set_new(object, "attachments", json_pack("{s:o}", "deny_types", deny_types_json()));
 		json_object_set_new(object, "mail_software", mail_software_json());
-		json_object_set_new(object, "message_size_limit",
-				    state == LIMIT_KNOWN ? json_integer((json_int_t)limit) : json_null());
+		json_object_set_new(object, "message_size_limit", limit_json(limits->message));
+		json_object_set_new(object, "limits", limits_json(limits));
 	}
 	print_json(out, object);
 }
@@ -444,8 +391,7 @@ static void look_at_software(void)
 
 static int check_policy(const struct options *options, const char *file, FILE *out)
 {
-	enum limit_state state = LIMIT_NOT_TOLD;
-	uint64_t limit = 0;
+	struct mail_limits limits = {0};
 	struct mounts mounts;
 	bool good;
 
@@ -455,16 +401,16 @@ static int check_policy(const struct options *options, const char *file, FILE *o
 	if (good) {
 		look_at_roots(&mounts);
 		look_at_software();
-		state = message_size_limit(&limit);
-		compare_limits(file, state, limit);
+		limits_read(&limits, POSTCONF_TIME_MS, false);
+		compare_limits(file, &limits);
 	}
 	mounts_free(&mounts);
 	if (options->json) {
-		print_object(out, file, good, state, limit);
+		print_object(out, file, good, &limits);
 	} else {
 		if (good) {
 			print_table(out, options->header);
-			print_rest(out, options->header, state);
+			print_rest(out, options->header, &limits);
 		}
 		print_complaints(out);
 	}

@@ -11,7 +11,7 @@
 #include "output.h"
 
 static const char *const verified_names[VERIFIEDS] = VERIFIED_NAMES;
-static const char *const refusal_names[DEFINITIONS_REFUSALS] = {"", "broken", "no-room", "gone"};
+static const char *const refusal_names[DEFINITIONS_REFUSALS] = {"", "broken", "no-room", "gone", "clamd"};
 
 static uint32_t files_listed(const struct keeper_part *keeper)
 {
@@ -53,13 +53,20 @@ static json_t *refused_json(const struct keeper_part *keeper)
 			 json_text(why, strlen(why)), "since", time_json(keeper->definitions_refused_ns));
 }
 
+static json_t *signatures_json(const struct keeper_part *keeper)
+{
+	return keeper->definitions_signatures == SIGNATURES_NOT_KNOWN
+		       ? json_null()
+		       : json_integer((json_int_t)keeper->definitions_signatures);
+}
+
 static json_t *definitions_json(const struct keeper_part *keeper, int64_t age_s)
 {
 	const char *version = keeper->definitions_version;
 	json_t *files = json_array();
 	json_t *json = json_pack(
-		"{s:o, s:I, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "version",
-		json_text(version, strlen(version)), "signatures", (json_int_t)keeper->definitions_signatures, "age_s",
+		"{s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "version",
+		json_text(version, strlen(version)), "signatures", signatures_json(keeper), "age_s",
 		age_s < 0 ? json_null() : json_integer(age_s), "max_age_s", (json_int_t)definitions_max_age(keeper),
 		"in_use_since", time_json(keeper->definitions_since_ns), "built",
 		time_json(keeper->definitions_built_ns), "newest_file", time_json(keeper->definitions_time_ns), "bytes",
@@ -98,10 +105,11 @@ static void print_files(const struct keeper_part *keeper, bool header)
 
 static void print_definitions(const struct keeper_part *keeper, int64_t age_s, bool header)
 {
-	char text[QUOTED_ROOM(sizeof(keeper->definitions_refused_why))], since[32], age[32], most[32];
+	char text[QUOTED_ROOM(sizeof(keeper->definitions_refused_why))], since[32], age[32], most[32], count[40];
 
 	text_quote(text, sizeof(text), keeper->definitions_version, strlen(keeper->definitions_version));
-	printf("definitions  %s%s%" PRIu64 " signatures\n", text, text[0] ? ", " : "", keeper->definitions_signatures);
+	signatures_text(count, sizeof(count), keeper->definitions_signatures);
+	printf("definitions  %s%s%s\n", text, text[0] ? ", " : "", count);
 	if (age_s >= 0) {
 		span_text(age, sizeof(age), (uint64_t)age_s * 1000000000u);
 		span_text(most, sizeof(most), definitions_max_age(keeper) * 1000000000u);
@@ -109,13 +117,17 @@ static void print_definitions(const struct keeper_part *keeper, int64_t age_s, b
 		       age_s > (int64_t)definitions_max_age(keeper) ? " (too old)" : "", most);
 	}
 	time_text(since, (int64_t)keeper->definitions_since_ns, false);
-	if (since[0])
+	if (since[0] && keeper->definitions_signatures == SIGNATURES_NOT_KNOWN)
+		printf("in use       since %s, in clamd's memory\n", since);
+	else if (since[0])
 		printf("in use       since %s, about %" PRIu64 " MB of memory for %" PRIu64 " kB of files\n", since,
 		       keeper->definitions_memory >> 20, keeper->definitions_bytes >> 10);
 	if (keeper->definitions_refused) {
 		text_quote(text, sizeof(text), keeper->definitions_refused_why,
 			   strlen(keeper->definitions_refused_why));
-		printf("not in use   newer ones (%s): %s\n", refusal_names[keeper->definitions_refused], text);
+		printf(keeper->definitions_refused == DEFINITIONS_CLAMD ? "trouble      %s: %s\n"
+									: "not in use   newer ones (%s): %s\n",
+		       refusal_names[keeper->definitions_refused], text);
 	}
 	print_files(keeper, header);
 }

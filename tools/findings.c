@@ -24,7 +24,7 @@ __attribute__((format(printf, 4, 5))) static void add_issue(struct findings *fin
 		return;
 	findings->issue_count++;
 	issue->id = id;
-	issue->remedy = remedy;
+	snprintf(issue->remedy, sizeof(issue->remedy), "%s", remedy);
 	va_start(arguments, format);
 	vsnprintf(issue->text, sizeof(issue->text), format, arguments);
 	va_end(arguments);
@@ -210,6 +210,14 @@ int64_t definitions_age(const struct keeper_part *keeper, uint64_t wall_ns)
 	return since ? ((int64_t)wall_ns - (int64_t)since) / SECOND_NS : -1;
 }
 
+void signatures_text(char *out, size_t size, uint64_t signatures)
+{
+	if (signatures == SIGNATURES_NOT_KNOWN)
+		snprintf(out, size, "its signatures");
+	else
+		snprintf(out, size, "%llu signatures", (unsigned long long)signatures);
+}
+
 static void find_in_refused(const struct keeper_part *keeper, struct findings *findings)
 {
 	static const char *const remedies[DEFINITIONS_REFUSALS] = {
@@ -219,14 +227,19 @@ static void find_in_refused(const struct keeper_part *keeper, struct findings *f
 			"give the host, or the memory cgroup of mailwardd, that much; it is tried again by "
 			"itself, and those in use stay",
 		[DEFINITIONS_GONE] = "bring the folder back; those in use stay until mailwardd ends",
+		[DEFINITIONS_CLAMD] = "see to clamd (clamd.conf, its log, its socket's rights), or set engine = "
+				      "libclamav; until then nothing is judged clean",
 	};
 	static const char *const ids[DEFINITIONS_REFUSALS] = {[DEFINITIONS_BROKEN] = "definitions-broken",
 							      [DEFINITIONS_NO_ROOM] = "definitions-no-room",
-							      [DEFINITIONS_GONE] = "definitions-gone"};
+							      [DEFINITIONS_GONE] = "definitions-gone",
+							      [DEFINITIONS_CLAMD] = "clamd"};
 
 	if (keeper->definitions_refused != DEFINITIONS_NEWEST)
 		add_issue(findings, ids[keeper->definitions_refused], remedies[keeper->definitions_refused],
-			  "newer definitions are not in use: %s", keeper->definitions_refused_why);
+			  keeper->definitions_refused == DEFINITIONS_CLAMD ? "%s"
+									   : "newer definitions are not in use: %s",
+			  keeper->definitions_refused_why);
 }
 
 static void find_in_definitions(const struct status_page *page, struct findings *findings)
@@ -235,8 +248,11 @@ static void find_in_definitions(const struct status_page *page, struct findings 
 
 	if (keeper->definitions_known && keeper->definitions_signatures == 0)
 		add_issue(findings, "no-definitions",
-			  "install definitions (freshclam); until then nothing can be judged", "no definitions%s%s",
-			  keeper->definitions_version[0] ? ": " : "", keeper->definitions_version);
+			  strncmp(keeper->definitions_version, "clamd", 5)
+				  ? "install definitions (freshclam); until then nothing can be judged"
+				  : "start clamd, or set engine = libclamav; until then nothing can be judged",
+			  "no definitions%s%s", keeper->definitions_version[0] ? ": " : "",
+			  keeper->definitions_version);
 	else if (findings->definitions_age_s > (int64_t)definitions_max_age(keeper))
 		add_issue(findings, "definitions-old", "see why freshclam does not bring new ones",
 			  "the definitions are %lld days old (max-definitions-age = %lldh)",
@@ -291,8 +307,9 @@ static void find_in_steward(const struct status_page *page, struct findings *fin
 	} known[STEWARD_ISSUES] = {
 		[ISSUE_QUARANTINE] = {"quarantine", "make room, or correct what is said of it: until then what should "
 						    "be moved away is denied where it lies"},
-		[ISSUE_ALLOWED] = {"allow-list", "look at STATE/steward/allowed: put a good copy there and restart, or add "
-						 "entries anew, which puts it aside"},
+		[ISSUE_ALLOWED] = {"allow-list",
+				   "look at STATE/steward/allowed: put a good copy there and restart, or add "
+				   "entries anew, which puts it aside"},
 		[ISSUE_PURGE] = {"quarantine-purge", "look at mailward quarantine list, release or delete what is "
 						     "there, or raise its limits"},
 	};
@@ -300,6 +317,26 @@ static void find_in_steward(const struct status_page *page, struct findings *fin
 	for (uint32_t i = 0; i < STEWARD_ISSUES; i++)
 		if (page->keeper.steward_issues[i][0] && known[i].id)
 			add_issue(findings, known[i].id, known[i].remedy, "%s", page->keeper.steward_issues[i]);
+}
+
+static void say_limit(void *owner, const char *what, const char *remedy)
+{
+	add_issue(owner, "mail-limit", remedy, "%s", what);
+}
+
+void findings_limits(const struct status_page *page, const struct mail_limits *limits, struct findings *findings)
+{
+	struct scanner_limits scanner = {.max_file_size = page->keeper.max_file_size,
+					 .max_scan_size = page->keeper.max_scan_size};
+
+	if (!scanner.max_file_size)
+		return;
+	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
+		const struct watch_entry *watch = &page->gate.watches[i];
+		scanner.mbox |= watch->mode != MODE_OFF && watch->store == STORE_MBOX;
+		scanner.mdbox |= watch->mode != MODE_OFF && watch->store == STORE_MDBOX;
+	}
+	limits_compare(limits, &scanner, say_limit, findings);
 }
 
 /* The first selftest belongs to it, but not for ever: one that does not come to an end is an issue. */

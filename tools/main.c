@@ -29,6 +29,8 @@ static const struct verb {
 	 "what was moved away, and getting it back"},
 	{"allow", verb_allow, "[list] | add --sha256 HEX|--signature NAME [--until TIME] --reason TEXT | remove ID",
 	 "what is allowed although the scanner finds something, and until when"},
+	{"clean", verb_clean, "PATH | MESSAGE-ID [--user USER] [--yes]",
+	 "take one infected message out of an mbox or mdbox file"},
 	{"release", verb_release, "ID", "restore it, and allow that content from now on"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -143,7 +145,7 @@ static int verb_unknown(const char *name)
 			return trouble("%s is not in this version yet", name);
 	return trouble(
 		"unknown verb %s; there are: status blocked watch explain check selftest probe definitions reload "
-		"quarantine allow release",
+		"quarantine clean allow release",
 		name);
 }
 

@@ -12,6 +12,8 @@
 #include "policy.h"
 #include "store.h"
 
+#define LIMITS_MS 300 /* for each of postconf and doveconf: status is to be quick whatever hangs */
+
 static const char *const store_names[STORES] = STORE_NAMES;
 static const char *const mode_names[MODES] = MODE_NAMES;
 static const char *const guard_names[GUARD_MODES] = GUARD_MODE_NAMES;
@@ -117,7 +119,10 @@ static json_t *status_to_json(const struct status_page *page, const struct findi
 
 	json_object_set_new(definitions, "version",
 			    json_text(keeper->definitions_version, strlen(keeper->definitions_version)));
-	set_number(definitions, "signatures", keeper->definitions_signatures);
+	if (keeper->definitions_signatures == SIGNATURES_NOT_KNOWN)
+		json_object_set_new(definitions, "signatures", json_null());
+	else
+		set_number(definitions, "signatures", keeper->definitions_signatures);
 	json_object_set_new(definitions, "age_s",
 			    findings->definitions_age_s < 0 ? json_null() : json_integer(findings->definitions_age_s));
 	set_number(definitions, "max_age_s", definitions_max_age(keeper));
@@ -212,15 +217,15 @@ static void print_watches(const struct status_page *page, bool header)
 
 static void print_definitions(const struct keeper_part *keeper, const struct findings *findings)
 {
-	char version[QUOTED_ROOM(128)], age[32];
+	char version[QUOTED_ROOM(128)], age[32], count[40];
 
 	text_quote(version, sizeof(version), keeper->definitions_version, strlen(keeper->definitions_version));
 	if (!keeper->definitions_known) {
 		printf("definitions  not loaded yet\n");
 		return;
 	}
-	printf("definitions  %s%s%llu signatures", version, version[0] ? ", " : "",
-	       (unsigned long long)keeper->definitions_signatures);
+	signatures_text(count, sizeof(count), keeper->definitions_signatures);
+	printf("definitions  %s%s%s", version, version[0] ? ", " : "", count);
 	if (findings->definitions_age_s >= 0) {
 		span_text(age, sizeof(age), (uint64_t)findings->definitions_age_s * 1000000000u);
 		printf(", %s old", age);
@@ -300,6 +305,7 @@ int verb_status(const struct options *options, int argc, char **argv)
 	static const struct option known[] = {{"field", 1, NULL, 'f'}, {NULL, 0, NULL, 0}};
 	static struct status_page page;
 	static struct findings findings;
+	struct mail_limits limits;
 	const struct status_page *shared;
 	const char *field = NULL;
 	int option, code;
@@ -318,7 +324,9 @@ int verb_status(const struct options *options, int argc, char **argv)
 	status_copy(shared, &page);
 	for (uint32_t i = 0; i < page.keeper.process_count; i++)
 		findings.states[i] = process_state_word(&page.keeper.processes[i]);
+	limits_read(&limits, LIMITS_MS, true);
 	findings_make(&page, (struct clocks){.wall_ns = wall_ns(), .monotonic_ns = now_ns()}, &findings);
+	findings_limits(&page, &limits, &findings);
 	if (field)
 		code = print_field(status_to_json(&page, &findings), field, options->json);
 	else if (options->json)

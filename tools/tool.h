@@ -34,6 +34,7 @@ int verb_probe(const struct options *options, int argc, char **argv);
 int verb_definitions(const struct options *options, int argc, char **argv);
 int verb_reload(const struct options *options, int argc, char **argv);
 int verb_quarantine(const struct options *options, int argc, char **argv);
+int verb_clean(const struct options *options, int argc, char **argv);
 int verb_allow(const struct options *options, int argc, char **argv);
 int verb_release(const struct options *options, int argc, char **argv);
 

@@ -14,6 +14,7 @@ struct worker {
 	uint64_t serial;
 	int32_t pid;
 	uint64_t case_id; /* 0: idle */
+	bool retiring;    /* it was told to end, and does so when it is idle */
 	bool background;  /* it is one for which nobody waited when it began */
 	uint64_t since_ns;
 };
@@ -237,6 +238,10 @@ static bool hear_worker(struct workers *workers, struct worker *worker, struct w
 	}
 	if (fd >= 0)
 		close(fd);
+	if (worker->retiring && !worker->case_id && result < 0 && result != -EBADMSG) {
+		let_go(workers, worker);
+		return false;
+	}
 	return drop(workers, worker, result == 0 || result == -EBADMSG, event);
 }
 
@@ -283,6 +288,13 @@ static bool give_up_hash(struct workers *workers, struct workers_event *event)
 	return true;
 }
 
+static void retire(struct workers *workers, int32_t pid)
+{
+	for (int i = 0; i < WORKERS_MAX; i++)
+		if (workers->all[i].handler.fd >= 0 && workers->all[i].pid == pid)
+			workers->all[i].retiring = true;
+}
+
 static bool hear_loader(struct workers *workers, struct workers_event *event)
 {
 	struct nursery_frame frame;
@@ -296,6 +308,10 @@ static bool hear_loader(struct workers *workers, struct workers_event *event)
 		*event = (struct workers_event){
 			.kind = WORKERS_DEFINITIONS, .definitions = frame.definitions, .signatures = frame.signatures};
 		return true;
+	}
+	if (result == 0 && frame.version == WIRE_VERSION && frame.kind == NURSERY_RETIRE && fd < 0) {
+		retire(workers, frame.id);
+		return false;
 	}
 	if (result == 0 && frame.version == WIRE_VERSION && frame.kind == NURSERY_HASHER && fd >= 0) {
 		take_in(workers, &workers->hasher, fd, frame.id);

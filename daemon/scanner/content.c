@@ -10,6 +10,8 @@
 #include "dbox.h"
 #include "headers.h"
 #include "loop.h"
+#include "mbox.h"
+#include "second.h"
 #include "unpack.h"
 
 #define TINY 6 /* libclamav does not look at files below this size */
@@ -23,8 +25,10 @@ struct content {
 	const struct scanner_settings *settings;
 	struct findings *findings;
 	struct scan_reply *reply;
-	uint64_t until_ns; /* when all of it must be done */
-	uint64_t room;     /* bytes that may still be taken out of the file */
+	uint64_t until_ns;            /* when all of it must be done */
+	uint64_t room;                /* bytes that may still be taken out of the file */
+	int given;                    /* the descriptor that the gate sent; every other one is of a file of our own */
+	char clamd_said[SECOND_SAID]; /* empty: it was not asked */
 };
 
 void content_unscanned(struct scan_reply *reply, enum verdict_reason reason, const char *detail)
@@ -66,44 +70,6 @@ static void headers_note(struct content *content, int fd, uint64_t at)
 
 	if (size > 0)
 		headers_read(text, (size_t)size, content->reply->queue_id, content->reply->message_id);
-}
-
-static void engine_look(struct content *content, int fd)
-{
-	unsigned before = content->findings->layers;
-	uint64_t now = now_ns();
-
-	if (now >= content->until_ns) {
-		findings_name(content->findings, MAX_SCAN_TIME);
-		return;
-	}
-	engine_time(content->engine, 1 + (content->until_ns - now) / 1000000u);
-	engine_scan(content->engine, fd, content->findings);
-	if (content->findings->layers == before)
-		findings_error(content->findings, REASON_ENGINE_ERROR, "it looked at nothing");
-}
-
-/* The bytes of fd as they are. */
-static void file_look(struct content *content, int fd)
-{
-	struct stat status;
-	int small;
-
-	if (fstat(fd, &status) < 0) {
-		findings_error(content->findings, REASON_IO_ERROR, "fstat failed");
-	} else if (status.st_size == 0) { /* a stored message may be empty: there is nothing in it */
-		content->findings->layers++;
-	} else if (status.st_size >= TINY) {
-		engine_look(content, fd);
-	} else {
-		small = padded(fd, (size_t)status.st_size);
-		if (small < 0) {
-			findings_error(content->findings, REASON_IO_ERROR, "no room for a copy of the small file");
-			return;
-		}
-		engine_look(content, small);
-		close(small);
-	}
 }
 
 /* Is what came out, if all of it did not, to be looked at all the same? */
@@ -159,6 +125,70 @@ static int take_out(struct content *content, enum packing packing, int fd, uint6
 	return -1;
 }
 
+/* Only files of our own are handed out: in full mode nobody else may read the one that is being judged, and nobody can
+ * change a copy. */
+static void clamd_look(struct content *content, int fd)
+{
+	struct stat status;
+	uint64_t room = content->room;
+	int copy = fd;
+
+	if (fd == content->given) {
+		if (fstat(fd, &status) < 0) {
+			findings_error(content->findings, REASON_IO_ERROR, "fstat failed");
+			return;
+		}
+		content->room = content->settings->max_scan_size;
+		copy = take_out(content, PACKING_NONE, fd, 0, (uint64_t)status.st_size);
+		content->room = room;
+	}
+	if (copy < 0)
+		return;
+	second_look(content->findings, copy, content->until_ns, content->clamd_said);
+	if (copy != fd)
+		close(copy);
+}
+
+static void engine_look(struct content *content, int fd)
+{
+	unsigned before = content->findings->layers;
+	uint64_t now = now_ns();
+
+	if (now >= content->until_ns) {
+		findings_name(content->findings, MAX_SCAN_TIME);
+		return;
+	}
+	engine_time(content->engine, 1 + (content->until_ns - now) / 1000000u);
+	engine_scan(content->engine, fd, content->findings);
+	if (content->findings->layers == before)
+		findings_error(content->findings, REASON_ENGINE_ERROR, "it looked at nothing");
+	if (content->settings->engine == ENGINE_CLAMD)
+		clamd_look(content, fd);
+}
+
+/* The bytes of fd as they are. */
+static void file_look(struct content *content, int fd)
+{
+	struct stat status;
+	int small;
+
+	if (fstat(fd, &status) < 0) {
+		findings_error(content->findings, REASON_IO_ERROR, "fstat failed");
+	} else if (status.st_size == 0) { /* a stored message may be empty: there is nothing in it */
+		content->findings->layers++;
+	} else if (status.st_size >= TINY) {
+		engine_look(content, fd);
+	} else {
+		small = padded(fd, (size_t)status.st_size);
+		if (small < 0) {
+			findings_error(content->findings, REASON_IO_ERROR, "no room for a copy of the small file");
+			return;
+		}
+		engine_look(content, small);
+		close(small);
+	}
+}
+
 /* *text: it begins as a mail does that is neither compressed nor encrypted. */
 static enum packing packing_at(int fd, uint64_t at, uint64_t size, bool *text)
 {
@@ -193,8 +223,7 @@ static void message_look(struct content *content, int fd, unsigned number, bool 
 		headers_note(content, out, 0);
 	close(out);
 	if (!found && content->findings->infected[0])
-		snprintf(reply->detail, sizeof(reply->detail), "in stored message %u, at byte %llu", number,
-			 (unsigned long long)at);
+		snprintf(reply->detail, sizeof(reply->detail), MESSAGE_AT, number, (unsigned long long)at);
 }
 
 /* Is there another message behind this one? */
@@ -236,6 +265,54 @@ static bool messages_look(struct content *content, int fd)
 	return true;
 }
 
+/* Looks at one message of a file of many by itself. true: it is the one; its head and its place are noted. */
+static bool message_is_it(struct content *content, int fd, unsigned number, uint64_t at, uint64_t start, uint64_t size)
+{
+	struct findings *before = content->findings, own = {0};
+	bool text;
+	int out;
+
+	content->findings = &own;
+	out = take_out(content, packing_at(fd, start, size, &text), fd, start, size);
+	if (out >= 0) {
+		file_look(content, out);
+		if (own.infected[0])
+			headers_note(content, out, 0);
+		close(out);
+	}
+	content->findings = before;
+	if (own.infected[0])
+		snprintf(content->reply->detail, sizeof(content->reply->detail), MESSAGE_AT, number,
+			 (unsigned long long)at);
+	return own.infected[0] != 0;
+}
+
+/* The file as a whole is infected: which of its messages is it? For whoever is to take that one out; it takes part in
+ * the limits of the scan, and is left where these are reached. */
+static void message_find(struct content *content, int fd)
+{
+	static struct mbox mbox;
+	static struct dbox dbox;
+	struct mbox_message message;
+	uint64_t at, size;
+	bool found = false;
+
+	content->room = content->settings->max_scan_size;
+	if (mbox_open(&mbox, fd)) {
+		content->reply->message_id[0] = content->reply->queue_id[0] = 0; /* of the first one */
+		for (unsigned number = 1; !found && number <= content->settings->max_files &&
+					  now_ns() < content->until_ns && mbox_next(&mbox, &message);
+		     number++)
+			found = message_is_it(content, fd, number, message.from, message.start,
+					      message.end - message.start);
+	} else if (dbox_open(&dbox, fd)) {
+		for (unsigned number = 1; !found && number <= content->settings->max_files &&
+					  now_ns() < content->until_ns && dbox_next(&dbox, &at, &size) == DBOX_MESSAGE;
+		     number++)
+			found = message_is_it(content, fd, number, at, at, size);
+	}
+}
+
 static void case_look(struct content *content, int fd, uint64_t size)
 {
 	bool text;
@@ -246,6 +323,8 @@ static void case_look(struct content *content, int fd, uint64_t size)
 		file_look(content, fd);
 		if (!messages_look(content, fd))
 			headers_note(content, fd, 0);
+		if (content->findings->infected[0] && !content->reply->detail[0])
+			message_find(content, fd);
 		return;
 	}
 	out = take_out(content, packing, fd, 0, size);
@@ -256,6 +335,16 @@ static void case_look(struct content *content, int fd, uint64_t size)
 	close(out);
 }
 
+static void clamd_tell(const struct content *content)
+{
+	char *detail = content->reply->detail;
+	size_t used = strlen(detail);
+
+	if (content->clamd_said[0] && used < sizeof(content->reply->detail) - 1)
+		snprintf(detail + used, sizeof(content->reply->detail) - used, "%sclamd: %s", used ? "; " : "",
+			 content->clamd_said);
+}
+
 void content_scan(struct engine *engine, const struct scanner_settings *settings, int fd, struct scan_reply *reply)
 {
 	struct findings findings = {0};
@@ -264,8 +353,10 @@ void content_scan(struct engine *engine, const struct scanner_settings *settings
 				  .findings = &findings,
 				  .reply = reply,
 				  .until_ns = now_ns() + settings->scan_time_ms * 1000000ull,
-				  .room = settings->max_scan_size};
+				  .room = settings->max_scan_size,
+				  .given = fd};
 	char detail[sizeof(reply->detail)] = "";
+	size_t used;
 	struct stat status;
 
 	if (fstat(fd, &status) < 0) {
@@ -277,10 +368,15 @@ void content_scan(struct engine *engine, const struct scanner_settings *settings
 		snprintf(reply->detail, sizeof(reply->detail), "empty");
 		return;
 	}
+	if (settings->engine == ENGINE_CLAMD)
+		findings.engine = "engines";
 	case_look(&content, fd, (uint64_t)status.st_size);
 	judge(&findings, &reply->verdict, detail, sizeof(detail));
-	if (!reply->detail[0] || reply->verdict.kind != VERDICT_INFECTED)
-		memcpy(reply->detail, detail, sizeof(reply->detail));
+	if (reply->verdict.kind != VERDICT_INFECTED)
+		reply->detail[0] = 0;
+	used = strlen(reply->detail); /* which stored message it is */
+	snprintf(reply->detail + used, sizeof(reply->detail) - used, "%s%s", used && detail[0] ? "; " : "", detail);
+	clamd_tell(&content);
 	judge_names(&findings, reply);
 	reply->last = findings.spoke || findings.error[0] != 0;
 }

@@ -20,6 +20,7 @@
 #include "log.h"
 
 #define CANARY_FILE "canary.ndb"
+#define PCRE_STEPS 100000 /* libclamav's own, but of depth, too: there it has 2,000 */
 
 struct engine {
 	struct cl_engine *clam;
@@ -56,6 +57,10 @@ static void on_failed_call(const char *call, int error)
 
 	if (!scanning)
 		return;
+	if (error == ETIME) { /* it would again: no error of the moment */
+		findings_error(scanning->findings, REASON_UNSUPPORTED, call);
+		return;
+	}
 	snprintf(text, sizeof(text), "%s: %s", call, strerrordesc_np(error)); /* no translation, no memory */
 	findings_error(scanning->findings, error == ENOMEM ? REASON_ENGINE_ERROR : REASON_IO_ERROR, text);
 }
@@ -149,6 +154,15 @@ static int settings_apply(struct cl_engine *clam, const struct scanner_settings 
 		{CL_ENGINE_MAX_FILES, settings->max_files},
 		{CL_ENGINE_MAX_RECURSION, settings->max_depth},
 		{CL_ENGINE_MAX_SCANTIME, settings->scan_time_ms},
+		/* Beyond these it leaves a step out, and says nothing. */
+		{CL_ENGINE_MAX_EMBEDDEDPE, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_HTMLNORMALIZE, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_HTMLNOTAGS, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_SCRIPTNORMALIZE, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_ZIPTYPERCG, (long long)settings->max_file_size},
+		{CL_ENGINE_PCRE_MAX_FILESIZE, (long long)settings->max_file_size},
+		{CL_ENGINE_PCRE_MATCH_LIMIT, PCRE_STEPS}, /* for each byte to begin at: calls.h */
+		{CL_ENGINE_PCRE_RECMATCH_LIMIT, PCRE_STEPS},
 		{CL_ENGINE_DISABLE_CACHE, 1}, /* it keeps what was "clean" for want of room */
 	};
 
@@ -340,6 +354,26 @@ struct engine *engine_load(const struct scanner_settings *settings, int definiti
 		return NULL;
 	}
 	return engine;
+}
+
+struct engine *engine_load_bare(const struct scanner_settings *settings, int own_dir, struct engine_report *report)
+{
+	struct engine *engine = engine_new(settings);
+	int code;
+
+	load_message[0] = 0;
+	if (!engine) {
+		snprintf(report->text, sizeof(report->text), "the engine does not take these limits, or no memory");
+		return NULL;
+	}
+	code = canary_load(engine, own_dir);
+	if (code == CL_SUCCESS)
+		code = (int)cl_engine_compile(engine->clam);
+	if (code == CL_SUCCESS)
+		return engine;
+	load_failed(report, "the canary cannot be loaded", code);
+	engine_free(engine);
+	return NULL;
 }
 
 void engine_settle(struct engine *engine)

@@ -33,6 +33,9 @@ struct engine_report {
  * nothing to load). libclamav verifies the signature of each .cvd before it takes anything from it. */
 struct engine *engine_load(const struct scanner_settings *settings, int definitions_fd, int own_dir,
 			   void (*alive)(void *owner), void *owner, struct engine_report *report);
+/* One without signatures but the canary: everything else is judged by it (limits, kinds, encryption), and whose the
+ * signatures are is not its business. NULL: report->text says why. */
+struct engine *engine_load_bare(const struct scanner_settings *settings, int own_dir, struct engine_report *report);
 void engine_free(struct engine *engine);
 
 /* In a worker, inside the box, once: files are unpacked in "/", randomness is its own. */

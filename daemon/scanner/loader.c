@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "canary.h"
+#include "clamd_link.h"
 #include "engine.h"
 #include "frame.h"
 #include "log.h"
@@ -25,7 +26,9 @@
 
 #define BEAT_NS 250000000u
 #define LOOK_NS 2000000000u
-#define TURN_NS 20000000u /* how often the loop turns while definitions are being loaded */
+#define CLAMD_PATIENCE_NS 10000000000u /* freshclam, which brought the files, tells clamd itself */
+#define YOUNG_NS 3600000000000u        /* clamd's own look at its folder (SelfCheck) comes as often */
+#define TURN_NS 20000000u              /* how often the loop turns while definitions are being loaded */
 
 struct loader {
 	struct scanner_settings settings;
@@ -44,6 +47,12 @@ struct loader {
 	enum definitions_refusal refusal;
 	char refused[256];              /* why newer ones are not in use; empty: they are */
 	const struct engine *canary_of; /* the engine whose canary the keeper knows */
+	struct clamd_link clamd;        /* settings.engine is ENGINE_CLAMD: whose signatures are used */
+	uint64_t clamd_files;           /* identity of the folder as clamd has it in memory, as far as we know */
+	uint64_t changed_ns;            /* the folder is another one since then; 0: it is not */
+	unsigned reloads;               /* of clamd, when it was last told to */
+	uint64_t reload_of;             /* the folder then */
+	char clamd_version[128];        /* in use */
 	uint64_t beat_ns, look_ns, turn_ns;
 };
 
@@ -360,6 +369,134 @@ static void definitions_check(struct loader *loader)
 	definitions_refused(loader, DEFINITIONS_GONE, &report);
 }
 
+/* ---- the definitions are clamd's ---- */
+
+/* What the verdicts of now are made with: its version, the settings, and the files of its folder, as far as it is the
+ * one that we look at: the version says nothing of a file that is not ClamAV's own. */
+static uint64_t clamd_identity(const struct loader *loader, uint64_t files)
+{
+	uint64_t identity = 0xcbf29ce484222325u ^ files; /* FNV-1a, 64 bits */
+	const struct scanner_settings *settings = &loader->settings;
+	uint64_t limits[] = {settings->max_file_size, settings->max_scan_size, settings->max_files, settings->max_depth,
+			     settings->scan_time_ms};
+	const unsigned char *bytes = (const unsigned char *)limits;
+
+	for (size_t i = 0; i < sizeof(limits); i++)
+		identity = (identity ^ bytes[i]) * 0x100000001b3u;
+	for (const char *at = loader->clamd.version; *at; at++)
+		identity = (identity ^ (unsigned char)*at) * 0x100000001b3u;
+	return identity ? identity : 1;
+}
+
+static void clamd_trouble(struct loader *loader)
+{
+	const struct clamd_link *clamd = &loader->clamd;
+	bool well = clamd->state == CLAMD_PROVED;
+
+	if (!strcmp(loader->refused, clamd->why))
+		return;
+	snprintf(loader->refused, sizeof(loader->refused), "%s", clamd->why);
+	loader->refusal = well ? DEFINITIONS_NEWEST : DEFINITIONS_CLAMD;
+	say(loader, LEASH_LOG, 0, well ? "clamd answers, and has proved what its OK is worth" : clamd->why);
+	say(loader, LEASH_REFUSED, loader->refusal, loader->refused);
+}
+
+/* A version that was not in use before, or other files in its folder. */
+static void clamd_use(struct loader *loader, uint64_t identity, const struct engine_report *folder)
+{
+	struct engine_report report = {0};
+
+	if (!loader->engine) {
+		loader->engine = engine_load_bare(&loader->settings, FD_OWN_DIR, &report);
+		if (!loader->engine) {
+			definitions_refused(loader, DEFINITIONS_BROKEN, &report);
+			return;
+		}
+		measure(loader);
+	}
+	snprintf(report.text, sizeof(report.text), "clamd: %s", loader->clamd.version);
+	report.signatures = SIGNATURES_NOT_KNOWN;
+	report.built_ns = loader->clamd.built_ns;
+	report.definitions.newest_ns = loader->clamd.built_ns ? loader->clamd.built_ns : folder->definitions.newest_ns;
+	loader->report = report;
+	loader->tried = identity;
+	loader->since_ns = wall_ns();
+	nest_definitions(&loader->nest, loader->engine, identity, SIGNATURES_NOT_KNOWN);
+	loaded_say(loader);
+}
+
+/* Its version says nothing of files that are not ClamAV's own. Where the folder has changed (if it is the one that we
+ * look at) and the version stays the same, clamd is told to load it, as freshclam would; what was judged until it has
+ * is void then. */
+static void clamd_folder(struct loader *loader, const struct engine_report *report, bool new_version)
+{
+	struct clamd_link *clamd = &loader->clamd;
+	uint64_t now = now_ns();
+
+	loader->seen = report->definitions.identity;
+	if (!loader->engine) { /* the start: files that are that young may not be in its memory yet */
+		bool young = report->definitions.newest_ns + YOUNG_NS > wall_ns();
+		loader->clamd_files = young ? ~loader->seen : loader->seen;
+	}
+	if (new_version)
+		loader->clamd_files = loader->seen;
+	if (loader->seen == loader->clamd_files || loader->seen == 0) {
+		loader->changed_ns = 0;
+		clamd->reload = false;
+	} else if (!loader->changed_ns) {
+		loader->changed_ns = now;
+	} else if (now - loader->changed_ns > CLAMD_PATIENCE_NS && !clamd->reload) {
+		if (clamd->reloads != loader->reloads)
+			loader->clamd_files = loader->reload_of;
+		loader->reloads = clamd->reloads;
+		loader->reload_of = loader->seen;
+		clamd->reload = loader->seen != loader->clamd_files;
+	}
+}
+
+static void clamd_check(struct loader *loader)
+{
+	struct engine_report report = {0};
+	uint64_t now = now_ns(), identity;
+	bool new_version;
+
+	clamd_link_turn(&loader->clamd);
+	if (loader->clamd.state == CLAMD_UNKNOWN)
+		return;
+	clamd_trouble(loader);
+	if (!loader->clamd.version[0]) { /* it has never answered */
+		if (loader->looked)
+			return;
+		loader->looked = true;
+		snprintf(report.text, sizeof(report.text), "%.190s", loader->clamd.why);
+		definitions_refused(loader, DEFINITIONS_GONE, &report);
+		return;
+	}
+	new_version = loader->engine && strcmp(loader->clamd_version, loader->clamd.version) != 0;
+	if (loader->engine && !new_version && now - loader->look_ns < LOOK_NS)
+		return;
+	loader->look_ns = now;
+	memcpy(loader->clamd_version, loader->clamd.version, sizeof(loader->clamd_version));
+	folder_look(loader, &report);
+	clamd_folder(loader, &report, new_version);
+	identity = clamd_identity(loader, loader->clamd_files);
+	if (identity != loader->tried)
+		clamd_use(loader, identity, &report);
+}
+
+static void on_asked(void *owner, int report_socket, uint32_t number, int fd)
+{
+	struct loader *loader = owner;
+	struct child_report answer = {.ready = CHILD_WORD_ANSWER, .number = number};
+	int conn = -1;
+
+	if (loader->settings.engine == ENGINE_CLAMD)
+		conn = clamd_link_ask(&loader->clamd, fd, answer.text, sizeof(answer.text));
+	frame_send(report_socket, &answer, sizeof(answer), conn);
+	if (conn >= 0)
+		close(conn);
+}
+
 /* ---- start ---- */
 
 static bool settings_are_sane(const struct scanner_settings *settings)
@@ -368,7 +505,8 @@ static bool settings_are_sane(const struct scanner_settings *settings)
 	       settings->loader_uid != 0 && settings->worker_uid != settings->loader_uid && settings->worker_gid != 0 &&
 	       settings->loader_gid != 0 && settings->max_file_size > 0 && settings->max_scan_size > 0 &&
 	       settings->max_scan_size < 1ull << 40 && settings->max_files > 0 && settings->max_depth > 0 &&
-	       settings->max_depth <= 100 && settings->scan_time_ms > 0 && settings->deny_types < 1u << DENY_TYPES;
+	       settings->max_depth <= 100 && settings->scan_time_ms > 0 && settings->engine < SCAN_ENGINES &&
+	       settings->clamd_socket[CLAMD_PATH_SIZE - 1] == 0 && settings->deny_types < 1u << DENY_TYPES;
 }
 
 static int settings_receive(struct scanner_settings *settings, char folder[LEASH_TEXT])
@@ -444,6 +582,7 @@ static const char *loader_open(struct loader *loader)
 	loader->nest.settings = &loader->settings;
 	loader->nest.serving = on_serving;
 	loader->nest.troubled = on_trouble;
+	loader->nest.asked = on_asked;
 	loader->nest.owner = loader;
 	loader->nest.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	nest_open(&loader->nest);
@@ -453,6 +592,7 @@ static const char *loader_open(struct loader *loader)
 	    loop_add(&loader->loop, &loader->leash, FD_LEASH, EPOLLIN) < 0 ||
 	    loop_add(&loader->loop, &loader->signals, signal_fd, EPOLLIN) < 0)
 		return "descriptors";
+	clamd_link_open(&loader->clamd, &loader->loop, loader->settings.clamd_socket);
 	return NULL;
 }
 
@@ -488,7 +628,10 @@ int loader_run(void)
 	nest_tend(&loader.nest); /* the hasher, before there is anything in memory */
 	loader.empty = room_resident();
 	for (;;) {
-		definitions_check(&loader);
+		if (loader.settings.engine == ENGINE_CLAMD)
+			clamd_check(&loader);
+		else
+			definitions_check(&loader);
 		int wait = nest_tend(&loader.nest);
 		canary_say(&loader);
 		beat(&loader);

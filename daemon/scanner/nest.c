@@ -121,6 +121,12 @@ static void report_ready(void *owner, uint32_t events)
 	(void)events;
 	if (result == -EAGAIN)
 		return;
+	if (result == 0 && report.ready == CHILD_WORD_ASK && fd >= 0 && child->state == CHILD_SERVING &&
+	    !child->is_hasher) {
+		nest->asked(nest->owner, child->report, report.number, fd);
+		close(fd);
+		return;
+	}
 	if (fd >= 0)
 		close(fd);
 	if (result < 0 || child->state != CHILD_STARTING) { /* it ended, or has nothing to say any more */
@@ -275,6 +281,17 @@ void nest_gate(struct nest *nest, int gate)
 	nest->old_ns = 0; /* nobody has a word of them any more */
 }
 
+static bool tell(struct nest *nest, enum nursery_kind kind, int32_t id, int fd)
+{
+	struct nursery_frame frame = {.version = WIRE_VERSION,
+				      .kind = kind,
+				      .id = id,
+				      .definitions = nest->definitions,
+				      .signatures = nest->signatures};
+
+	return frame_send(nest->gate, &frame, sizeof(frame), fd) == 0;
+}
+
 /* ---- the old and the new ---- */
 
 static unsigned old_count(const struct nest *nest)
@@ -301,6 +318,7 @@ static void old_retire(struct nest *nest)
 			kill(child->pid, SIGKILL);
 		} else if (!child->retired_ns && child->report >= 0) {
 			child->retired_ns = now;
+			tell(nest, NURSERY_RETIRE, child->pid, -1);
 			frame_send(child->report, &word, sizeof(word), -1);
 		}
 	}
@@ -334,17 +352,6 @@ void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definit
 }
 
 /* ---- the gate ---- */
-
-static bool tell(struct nest *nest, enum nursery_kind kind, int32_t id, int fd)
-{
-	struct nursery_frame frame = {.version = WIRE_VERSION,
-				      .kind = kind,
-				      .id = id,
-				      .definitions = nest->definitions,
-				      .signatures = nest->signatures};
-
-	return frame_send(nest->gate, &frame, sizeof(frame), fd) == 0;
-}
 
 static void send_ready(struct nest *nest)
 {

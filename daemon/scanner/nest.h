@@ -47,6 +47,8 @@ struct nest {
 	/* the loader's */
 	void (*serving)(void *owner, unsigned workers);  /* their number has changed */
 	void (*troubled)(void *owner, const char *text); /* a new trouble; text may be empty: one is over */
+	/* A worker wants fd put to clamd (worker.h); the answer goes to `report`, with the number. Both borrowed. */
+	void (*asked)(void *owner, int report, uint32_t number, int fd);
 	void *owner;
 };
 

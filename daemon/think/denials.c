@@ -58,14 +58,16 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return (hash ^ value) * 0x100000001b3u;
 }
 
-/* What makes two denials equal, byte for byte. The path counts where the inode isn't known. */
-#define SAME_TEXTS 3
+/* What makes two denials equal, byte for byte. The path counts where the inode isn't known; the Message-ID tells the
+ * messages of one file apart. */
+#define SAME_TEXTS 4
 static int same_texts(const struct record *record, enum record_text texts_out[SAME_TEXTS])
 {
 	texts_out[0] = TEXT_SIGNATURE;
 	texts_out[1] = TEXT_EXE;
-	texts_out[2] = TEXT_PATH;
-	return record->ino ? 2 : 3;
+	texts_out[2] = TEXT_MESSAGE_ID;
+	texts_out[3] = TEXT_PATH;
+	return record->ino ? 3 : 4;
 }
 
 static uint64_t fingerprint(const struct record *record)

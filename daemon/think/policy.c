@@ -47,6 +47,8 @@ static bool scanner_is_sound(const struct scanner_settings *scanner)
 {
 	return scanner->max_file_size > 0 && scanner->max_scan_size > 0 && scanner->max_files > 0 &&
 	       scanner->max_depth > 0 && scanner->scan_time_ms > 0 && scanner->workers > 0 &&
+	       scanner->engine < SCAN_ENGINES && scanner->clamd_socket[CLAMD_PATH_SIZE - 1] == 0 &&
+	       (scanner->engine != ENGINE_CLAMD || scanner->clamd_socket[0] == '/') &&
 	       scanner->deny_types < 1u << DENY_TYPES;
 }
 

@@ -115,6 +115,27 @@ static void take_error(cfg_t *block, const char *format, va_list arguments)
 
 /* ---- scanner ---- */
 
+#define CLAMD_SOCKET "/run/clamav/clamd.ctl" /* Debian's */
+
+static void take_engine(struct parse *parse, cfg_t *block)
+{
+	static const struct policy_choice engines[] = {
+		{"libclamav", ENGINE_LIBCLAMAV, NULL}, {"clamd", ENGINE_CLAMD, NULL}, {0}};
+	struct scanner_settings *scanner = &parse->policy->scanner;
+	struct policy_word word;
+	uint8_t engine;
+
+	if (policy_one_value(&parse->at, block, "engine", &word) &&
+	    policy_choose(&parse->at, "engine", word, engines, &engine))
+		scanner->engine = engine;
+	if (!policy_one_value(&parse->at, block, "clamd-socket", &word))
+		return;
+	policy_path(&parse->at, word, "the path of clamd's socket", scanner->clamd_socket,
+		    sizeof(scanner->clamd_socket));
+	if (scanner->engine != ENGINE_CLAMD)
+		doubt(&parse->at, word.line, "clamd-socket says nothing without engine = clamd");
+}
+
 static void take_scanner(struct parse *parse, cfg_t *block)
 {
 	static const struct policy_range workers = {policy_no_units, "", "4", 1, WORKERS_MAX, "1", "64"};
@@ -142,7 +163,8 @@ static void take_scanner(struct parse *parse, cfg_t *block)
 	parse->scanner = policy_place_at(&parse->at, title.line);
 	if (policy_number(&parse->at, block, "workers", &workers, &number, &parse->workers))
 		scanner->workers = (uint32_t)number;
-	policy_number(&parse->at, block, "max-file-size", &file_size, &scanner->max_file_size, NULL);
+	policy_number(&parse->at, block, "max-file-size", &file_size, &scanner->max_file_size,
+		      &parse->policy->file_size_place);
 	policy_number(&parse->at, block, "max-scan-size", &scan_size, &scanner->max_scan_size, &parse->max_scan_size);
 	if (policy_number(&parse->at, block, "max-files", &files, &number, NULL))
 		scanner->max_files = (uint32_t)number;
@@ -150,6 +172,7 @@ static void take_scanner(struct parse *parse, cfg_t *block)
 		scanner->max_depth = (uint32_t)number;
 	if (policy_number(&parse->at, block, "scan-time", &scan_time, &number, NULL))
 		scanner->scan_time_ms = (uint32_t)number;
+	take_engine(parse, block);
 	if (scanner->max_scan_size < scanner->max_file_size)
 		doubt(&parse->at, title.line,
 		      "max-scan-size is below max-file-size: files between the two are unscanned (too-large); raise "
@@ -414,7 +437,8 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 			     WORD("on-phishing"),  WORD("on-unwanted"), WORD("on-type"),
 			     WORD("marks"),        WORD("recheck"),     CFG_END()};
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
-			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
+			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     WORD("engine"),
+			       WORD("clamd-socket"), CFG_END()};
 	cfg_opt_t attachments[] = {PARSE_POINTER(parse), WORD("deny-types"), CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
 	cfg_opt_t schedule[] = {PARSE_POINTER(parse), WORD("sweep"), WORD("paths"), CFG_END()};
@@ -480,6 +504,7 @@ static void set_defaults(struct policy *policy, unsigned processors)
 		.workers = processors < 4             ? 4
 			   : processors > WORKERS_MAX ? WORKERS_MAX
 						      : processors,
+		.clamd_socket = CLAMD_SOCKET,
 	};
 }
 

@@ -3,7 +3,7 @@
 import array, fcntl, os, re, select, shutil, signal, socket, struct, tempfile, time
 
 FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR, FD_START_END = 3, 14, 15, 17
-LEASH = struct.Struct("<IIQIIQQIIIIIIIIII24I1024sQIIQQQQII64sQQQIIII")
+LEASH = struct.Struct("<IIQIIQQIIIIIIIII108sII24I1024sQIIQQQQII64sQQQIIII")
 LEASH_END = (0, 0, 0) + (0,) * 6 + (b"",) + (0,) * 7  # what follows the text
 NURSERY = struct.Struct("<IIiIQQ")
 REQUEST = struct.Struct("<IIQ")
@@ -102,9 +102,10 @@ class Worker:
 class Scanner:
     def __init__(self, binary, definitions, workers=2, max_file=100 << 20, max_scan=200 << 20, files=10000, depth=17,
                  time_ms=30000, before_exec=None, stderr=None, own_mode=0o700, environment=None, path=b"",
-                 deny_types=()):
+                 deny_types=(), clamd=None):
+        """clamd: the path of its socket, if the signatures are to be its."""
         self.settings = (max_file, max_scan, files, depth, time_ms, workers, WORKER_UID, LOADER_UID, WORKER_GID, LOADER_GID,
-                         sum(1 << TYPES.index(word) for word in deny_types), 0)
+                         1 if clamd else 0, (clamd or "").encode(), sum(1 << TYPES.index(word) for word in deny_types), 0)
         self.own = tempfile.mkdtemp(prefix="mailward-loader-")
         os.chown(self.own, LOADER_UID, LOADER_UID)
         os.chmod(self.own, own_mode)
@@ -149,7 +150,7 @@ class Scanner:
             worker.close()
         self.workers, self.hasher, self.definitions = [], None, None
         self.gate, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 12), *([0] * 24), b"", *LEASH_END), far.fileno())
+        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 11), b"", 0, 0, *([0] * 24), b"", *LEASH_END), far.fileno())
         far.close()
 
     def turn(self, timeout=0.05):
@@ -160,17 +161,17 @@ class Scanner:
             if not data:
                 raise EOFError("the loader has ended")
             fields = LEASH.unpack(data)
-            kind, value, text = fields[1], fields[2], fields[41].split(b"\0")[0].decode()
+            kind, value, text = fields[1], fields[2], fields[43].split(b"\0")[0].decode()
             if kind == BEAT:
                 self.beats.append(time.monotonic())
             elif kind == LOADING:
                 self.loading += 1
             elif kind == LOADED:
-                self.loaded = (value, text, fields[42] / 1e9)
+                self.loaded = (value, text, fields[44] / 1e9)
             elif kind == SERVING:
                 self.serving.append(value)
             elif kind == DEFINITION:
-                name, size, _, _, version, signatures, verified, _ = fields[51:]
+                name, size, _, _, version, signatures, verified, _ = fields[53:]
                 self.files[value] = (name.split(b"\0")[0].decode(), size, version, signatures, verified)
             elif kind == REFUSED:
                 self.refused = (value, text)

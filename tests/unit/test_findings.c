@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: tools/findings.c daemon/think/store.c
+// objects: tools/findings.c tools/mail_limits.c tools/command.c daemon/think/store.c
 #include <CUnit/Basic.h>
 #include <signal.h>
 #include <string.h>
@@ -84,7 +84,7 @@ static void definitions_older_than_the_policy_allows_are_an_issue(void)
 
 static void definitions_that_are_not_in_use_are_an_issue_with_a_remedy(void)
 {
-	static const char *const ids[] = {"", "definitions-broken", "definitions-no-room", "definitions-gone"};
+	static const char *const ids[] = {"", "definitions-broken", "definitions-no-room", "definitions-gone", "clamd"};
 
 	for (uint32_t i = 1; i < DEFINITIONS_REFUSALS; i++) {
 		healthy();

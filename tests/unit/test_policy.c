@@ -108,6 +108,9 @@ static void a_table_with_one_wrong_field_is_not_sound(void)
 	SPOILT(table.scanner.max_files = 0);
 	SPOILT(table.scanner.max_depth = 0);
 	SPOILT(table.scanner.scan_time_ms = 0);
+	SPOILT(table.scanner.engine = SCAN_ENGINES);
+	SPOILT(table.scanner.engine = ENGINE_CLAMD);
+	SPOILT(memset(table.scanner.clamd_socket, '/', CLAMD_PATH_SIZE));
 	SPOILT(table.scanner.deny_types = 1u << DENY_TYPES);
 	SPOILT(memset(table.files[0], 'x', sizeof(table.files[0])));
 	SPOILT(strcpy(table.files[0], "a\nb"));

@@ -114,6 +114,8 @@ static void a_watch_with_nothing_but_a_path_is_strict(void)
 	CU_ASSERT_EQUAL(table.scanner.max_scan_size, 200u << 20);
 	CU_ASSERT_EQUAL(table.scanner.scan_time_ms, 30000);
 	CU_ASSERT_EQUAL(table.scanner.workers, 4); /* two processors: at least four */
+	CU_ASSERT_EQUAL(table.scanner.engine, ENGINE_LIBCLAMAV);
+	CU_ASSERT_STRING_EQUAL(table.scanner.clamd_socket, "/run/clamav/clamd.ctl");
 }
 
 /* order: infected timeout limit encrypted error down macro broken phishing unwanted other type */
@@ -135,7 +137,7 @@ static void every_word_is_taken_with_its_line(void)
 	good("allow-root-filesystem = yes\n"
 	     "mail-software postfix { roots = { \"/usr/lib/postfix/sbin/master\", '/a b/c' } }\n"
 	     "scanner {\n workers = 3\n max-file-size = 10M max-scan-size = 2G\n max-files = 7 max-depth = 5\n"
-	     " scan-time = 1min\n}\n"
+	     " scan-time = 1min engine = clamd clamd-socket = '/run/a b/clamd.ctl'\n}\n"
 	     "watch \"/v\" {\n store = maildir\n mode = observe\n origin = any\n exec = scan\n deadline = 250ms\n"
 	     " on-infected = report\n on-timeout = allow\n on-limit = allow\n on-encrypted = allow\n"
 	     " on-error = allow\n on-down = allow\n on-macro = allow\n on-broken = allow\n on-phishing = allow\n"
@@ -152,6 +154,8 @@ static void every_word_is_taken_with_its_line(void)
 	CU_ASSERT_EQUAL(table.scanner.max_files, 7);
 	CU_ASSERT_EQUAL(table.scanner.max_depth, 5);
 	CU_ASSERT_EQUAL(table.scanner.scan_time_ms, 60000);
+	CU_ASSERT_EQUAL(table.scanner.engine, ENGINE_CLAMD);
+	CU_ASSERT_STRING_EQUAL(table.scanner.clamd_socket, "/run/a b/clamd.ctl");
 	const struct policy_watch *watch = &table.watches[0];
 	CU_ASSERT_EQUAL(watch->place.line, 9);
 	CU_ASSERT_EQUAL(watch->mode, MODE_OBSERVE);
@@ -266,6 +270,18 @@ static void a_pattern_in_a_path_is_doubted(void)
 
 /* ---- mistakes ---- */
 
+static void the_engine_and_its_socket_are_checked(void)
+{
+	bad(2, "libclamav", "scanner {\n engine = kaspersky\n}\n");
+	bad(2, "is relative", "scanner { engine = clamd\n clamd-socket = 'clamd.ctl' }\n");
+	bad(1, "is too long",
+	    "scanner { engine = clamd clamd-socket = '/a0123456789012345678901234567890123456789012345678901234567890"
+	    "123456789012345678901234567890123456789012345678901' }\n");
+	doubtful(2, "says nothing without engine = clamd", "scanner {\n clamd-socket = /run/clamd.ctl }\nwatch /v { }\n");
+	good("scanner { engine = clamd }\nwatch /v { }\n");
+	CU_ASSERT_STRING_EQUAL(table.scanner.clamd_socket, "/run/clamav/clamd.ctl");
+}
+
 static void an_unknown_word_lists_the_words_known_there(void)
 {
 	bad(2,
@@ -277,7 +293,8 @@ static void an_unknown_word_lists_the_words_known_there(void)
 	    "on-timeout, on-limit, on-encrypted, on-error, on-down, on-heuristic, on-macro, on-broken, on-phishing, "
 	    "on-unwanted, on-type, marks",
 	    "watch /v {\n on-virus = deny }\n");
-	bad(3, "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time",
+	bad(3,
+	    "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time, engine, clamd-socket",
 	    "scanner {\n\n threads = 3\n}\n");
 	bad(2, "known here: max-age, max-size", "quarantine {\n size = 3G }\n");
 	bad(1, "known here: roots", "mail-software exim { root = \"/usr/sbin/exim4\" }\n");
@@ -301,6 +318,7 @@ static void a_repeated_option_names_both_lines(void)
 {
 	bad(4, "'mode' is repeated (first in p.conf:2)", "watch /v {\n mode = off\n\n mode = enforce\n}\n");
 	bad(1, "'mode' is repeated (first in p.conf:1)", "watch /v { mode = off mode = off }\n");
+	bad(3, "'engine' is repeated (first in p.conf:2)", "scanner {\n engine = clamd\n engine = clamd\n}\n");
 	bad(3, "'workers' is repeated (first in p.conf:2)", "scanner {\n workers = 2\n workers = 2\n}\n");
 	bad(2, "'allow-root-filesystem' is repeated (first in p.conf:1)",
 	    "allow-root-filesystem = yes\nallow-root-filesystem = no\n");
@@ -829,6 +847,7 @@ int main(void)
 	CU_ADD_TEST(suite, a_wrong_path_is_refused_with_its_line);
 	CU_ADD_TEST(suite, a_path_may_be_as_long_as_linux_takes_it);
 	CU_ADD_TEST(suite, a_pattern_in_a_path_is_doubted);
+	CU_ADD_TEST(suite, the_engine_and_its_socket_are_checked);
 	CU_ADD_TEST(suite, an_unknown_word_lists_the_words_known_there);
 	CU_ADD_TEST(suite, a_word_in_the_wrong_place_is_refused);
 	CU_ADD_TEST(suite, a_repeated_option_names_both_lines);
