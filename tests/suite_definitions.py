@@ -330,6 +330,26 @@ def _(suite):
         suite.check("old mail: a restart alone begins no pass", passes(host) == 2)
 
 
+@suite.test("old mail in a maildir")
+def _(suite):
+    """What turns out infected is handled like new: it goes to the quarantine before anybody opens it."""
+    with Host(suite) as host:
+        host.policy(host.watch(store="maildir", recheck="background"))
+        host.start()
+        bad, good = host.put("Maildir/cur/1.bad:2,S", NEW), host.put("Maildir/cur/2.good:2,S", CLEAN)
+        suite.check("maildir: control: it was clean", host.read(bad) == NEW and host.read(good) == CLEAN)
+        signatures(host, New=NEW)
+        host.wait("the pass is over", lambda: passes(host) == 2, 60)
+        suite.check("maildir: it is no more in the mailbox", eventually(lambda: not os.path.exists(bad), 10))
+        items = host.tool_json("quarantine", "list")
+        suite.check("maildir: it is in the quarantine", [i["signature"].split(".UNOFFICIAL")[0] for i in items] ==
+                    ["Mailward.Test.New"], items)
+        rows = [r for r in host.blocked() if r["phase"] == "recheck"]
+        suite.check("maildir: it is told, once, under its name", [r["path"] for r in rows] == [bad], rows)
+        suite.check("maildir: the others stay", host.read(good) == CLEAN)
+        suite.check("maildir: nobody was denied for it", host.counter("denied") == 0, host.counter("denied"))
+
+
 @suite.test("newest first")
 def _(suite):
     """With one worker, the order of the verdicts is the order of the mails."""
