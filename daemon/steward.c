@@ -318,6 +318,7 @@ int steward_run(void)
 
 	if (error) {
 		steward_log("cannot start: %s%s%s", strerror(-error), rights_why()[0] ? ": " : "", rights_why());
+		free(steward);
 		return 1;
 	}
 	tell_keeper(&ready);
