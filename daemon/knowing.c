@@ -153,7 +153,7 @@ static bool is_set_apart(const struct gate *gate, const char *path)
 {
 	char link[32], folder[4097];
 
-	if (!strstr(path, "/" QUARANTINE_FOLDER "/"))
+	if (!strstr(path, "quarantine/")) /* as both kinds of them are called */
 		return false;
 	for (uint32_t i = 0; i < gate->set_apart_count; i++) {
 		snprintf(link, sizeof(link), "self/fd/%d", gate->set_apart[i]);

@@ -12,7 +12,6 @@
 
 #include "quarantine_state.h"
 
-#define ABOUT_NEW "about.new"
 #define ABOUT_MOST (16u << 20)
 
 void names_clear(struct quarantine_names *names)

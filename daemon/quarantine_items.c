@@ -120,7 +120,7 @@ static uint32_t names_with_entries(int item, struct quarantine_names *list, stru
 /* An item without entries: its folder goes. */
 static void remove_empty(int place, int item, const char *id)
 {
-	static const char *const files[] = {ABOUT ".new", TAKING, RESTORING, ABOUT, DELETING};
+	static const char *const files[] = {ABOUT_NEW, TAKING, RESTORING, ABOUT, DELETING};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		unlinkat(item, files[i], 0);

@@ -40,7 +40,7 @@ int names_folder(const char *path, const char **base)
 	const char *slash = strrchr(path, '/');
 	size_t length = slash ? (size_t)(slash - path) : 0;
 
-	if (path[0] != '/' || length >= sizeof(folder) || !slash[1])
+	if (!slash || path[0] != '/' || length >= sizeof(folder) || !slash[1])
 		return -EINVAL;
 	memcpy(folder, path, length);
 	folder[length] = 0;
@@ -214,11 +214,13 @@ bool names_search(struct steward *steward, uint64_t now)
 		return false;
 	if (now < search.next_ns)
 		return true;
+	quarantine_list_wanted(steward);
 	while (now_ns() < until) {
 		struct dirent *entry;
 		if (search.depth == 0 && !next_root(steward)) {
-			search.runs = false;
-			return false;
+			search.runs = search.again; /* for what was wanted meanwhile from the start */
+			search = (struct search){.runs = search.runs};
+			return search.runs;
 		}
 		if (search.depth == 0)
 			continue;

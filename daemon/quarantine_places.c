@@ -308,6 +308,14 @@ struct quarantine_place *places_of(struct steward *steward, const struct stat *f
 	return place;
 }
 
+bool places_holds(const struct quarantine *quarantine, int folder)
+{
+	struct stat here, above;
+
+	return (fstat(folder, &here) == 0 && places_is_inside(quarantine, &here)) ||
+	       (fstatat(folder, "..", &above, AT_SYMLINK_NOFOLLOW) == 0 && places_is_inside(quarantine, &above));
+}
+
 bool places_is_inside(const struct quarantine *quarantine, const struct stat *folder)
 {
 	for (uint32_t i = 0; i < quarantine->place_count; i++)

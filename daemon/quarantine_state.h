@@ -57,7 +57,9 @@
 
 #define PLACES_MAX 32
 #define PARKED_MAX 256
+#define WANTED_MAX 1024 /* inodes of one search; more are looked for by the next */
 #define ABOUT "about"
+#define ABOUT_NEW "about.new"
 #define RESTORING "restoring"
 #define DELETING "deleting"
 #define TAKING "taking"
@@ -120,10 +122,11 @@ struct found_name {
 
 /* ---- quarantine_places.c ---- */
 void places_find(struct steward *steward); /* those of the roots in force */
-/* The place for this file: on its mount. NULL: none there; *why_out is a sentence. */
+/* The place for this file: on its mount, else that of copies. NULL: none there; *why_out is a sentence. */
 struct quarantine_place *places_of(struct steward *steward, const struct stat *file, uint64_t mount_id,
 				   const char **why_out);
-struct quarantine_place *places_copies(struct steward *steward); /* that of copies; NULL: it can't be had */
+struct quarantine_place *places_copies(struct steward *steward);    /* that of copies; NULL: it can't be had */
+bool places_holds(const struct quarantine *quarantine, int folder); /* one of ours, or an item's? */
 bool places_is_inside(const struct quarantine *quarantine, const struct stat *folder); /* one of ours? */
 void places_tell_gate(struct steward *steward);
 
@@ -210,6 +213,8 @@ int quarantine_keep(struct steward *steward, const struct steward_request *reque
 		    int where, const char *path, struct quarantine_entry **entry_out);
 
 /* ---- steward_quarantine.c ---- */
+/* What a search looks for: listed anew before each slice of it. dev 0: any. */
+void quarantine_list_wanted(struct steward *steward);
 bool quarantine_makes_room(struct steward *steward, uint64_t size); /* the oldest may go for it */
 bool quarantine_wanted(struct steward *steward, uint64_t dev, uint64_t ino);
 /* A name of something wanted was found. */

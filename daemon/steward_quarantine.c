@@ -255,7 +255,7 @@ static int take(struct steward *steward, const struct steward_request *request, 
 {
 	static struct found_name name;
 	const struct policy_watch *watch;
-	struct stat file, folder;
+	struct stat file;
 	int error;
 
 	if (!steward->policy || request->watch >= steward->policy->watch_count)
@@ -274,15 +274,15 @@ static int take(struct steward *steward, const struct steward_request *request, 
 	error = names_of(steward, fd, &file, &name);
 	if (error)
 		return error;
-	if (fstat(name.folder, &folder) == 0 && places_is_inside(steward->quarantine, &folder))
+	if (places_holds(steward->quarantine, name.folder))
 		error = -EALREADY;
 	else if (store_is_transient((enum store)watch->store, name.path))
 		error = -EINPROGRESS;
 	else
 		error = take_by_name(steward, request, &file, &name, entry);
 	close(name.folder);
-	if (!error && steward->on_quarantined && (*entry)->entries == 1)
-		steward->on_quarantined(steward, (*entry)->id, name.path, strlen(name.path));
+	if (!error && (*entry)->entries == 1)
+		notify_moved(steward, request, &file, (*entry)->id, name.path);
 	return error;
 }
 
@@ -296,10 +296,35 @@ void quarantine_take(struct steward *steward, const struct steward_request *requ
 	reply(steward, request, error, error ? NULL : entry);
 }
 
+int quarantine_take_named(struct steward *steward, const struct steward_request *request, int fd, const char *path,
+			  char id_out[32])
+{
+	static struct found_name name;
+	struct quarantine_entry *entry = NULL;
+	struct stat file, there;
+	int error = 0;
+
+	if (fstat(fd, &file) < 0 || strlen(path) >= sizeof(name.path))
+		return -EIO;
+	snprintf(name.path, sizeof(name.path), "%s", path);
+	name.folder = names_folder(name.path, &name.base);
+	if (name.folder < 0)
+		return name.folder;
+	if (fstatat(name.folder, name.base, &there, AT_SYMLINK_NOFOLLOW) < 0 || there.st_ino != file.st_ino ||
+	    there.st_dev != file.st_dev)
+		error = -ESTALE;
+	if (!error)
+		error = take_by_name(steward, request, &file, &name, &entry);
+	close(name.folder);
+	if (!error)
+		memcpy(id_out, entry->id, sizeof(entry->id));
+	return error;
+}
+
 static void try_parked(struct steward *steward, uint64_t now)
 {
 	struct quarantine *quarantine = steward->quarantine;
-	struct quarantine_entry *entry;
+	struct quarantine_entry *entry = NULL;
 
 	if (now < quarantine->parked_ns)
 		return;
@@ -316,7 +341,7 @@ static void try_parked(struct steward *steward, uint64_t now)
 		}
 		if ((error == -EINPROGRESS || error == -ENOENT) && now - parked->since_ns < PARKED_PATIENCE_NS)
 			continue;
-		if (!error)
+		if (!error && entry)
 			steward_log("%s was moved to the quarantine (%u of %u names)", entry->id, entry->entries,
 				    entry->links);
 		close(parked->fd);
@@ -337,15 +362,30 @@ static struct parked *parked_of(struct quarantine *quarantine, uint64_t dev, uin
 	return NULL;
 }
 
-bool quarantine_wanted(struct steward *steward, uint64_t dev, uint64_t ino)
+static struct {
+	uint64_t dev, ino;
+} wanted[WANTED_MAX];
+static uint32_t wanted_count;
+
+void quarantine_list_wanted(struct steward *steward)
 {
 	struct quarantine *quarantine = steward->quarantine;
 
-	for (uint32_t i = quarantine->count; i-- > 0;)
-		if (quarantine->all[i].search && quarantine->all[i].ino == ino &&
-		    (!dev || quarantine->all[i].dev == dev))
+	wanted_count = 0;
+	for (uint32_t i = quarantine->count; i-- > 0 && wanted_count < WANTED_MAX;) {
+		if (!quarantine->all[i].search)
+			continue;
+		wanted[wanted_count].dev = quarantine->all[i].dev;
+		wanted[wanted_count++].ino = quarantine->all[i].ino;
+	}
+}
+
+bool quarantine_wanted(struct steward *steward, uint64_t dev, uint64_t ino)
+{
+	for (uint32_t i = 0; i < wanted_count; i++)
+		if (wanted[i].ino == ino && (!dev || wanted[i].dev == dev))
 			return true;
-	return parked_of(quarantine, dev, ino) != NULL;
+	return parked_of(steward->quarantine, dev, ino) != NULL;
 }
 
 void quarantine_found(struct steward *steward, int folder, const char *base, const struct stat *file)

@@ -135,6 +135,53 @@ def _(suite):
         suite.check("1 of 1 names each", eventually(lambda: all(r["links"] == r["moved"] == 1 for r in items(host)), 5), rows)
 
 
+@suite.test("observe, deny and report move nothing; an unscanned message is moved where the policy says so")
+def _(suite):
+    for words in ({"mode": "observe"}, {"on_infected": "deny"}, {"on_infected": "report"}):
+        with Host(suite) as host:
+            policy(host, **words)
+            path = os.path.join(maildir(host), "cur", "1:2,S")
+            with open(path, "wb") as f:
+                f.write(EICAR)
+            host.start()
+            host.read(path)
+            time.sleep(0.5)
+            suite.check("%s: it stays" % words, os.path.exists(path) and items(host) == [])
+    with Host(suite) as host:
+        host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
+        folder = maildir(host)
+        path = os.path.join(folder, "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(CLEAN * 500)
+        host.start()
+        suite.check("too large: denied and moved", host.read(path) is None and gone(path))
+        row = item(host)
+        suite.check("the list says why", row["verdict"] == "unscanned" and row["reason"] == "too-large", row)
+    with Host(suite, definitions=False) as host:
+        policy(host, on_error="quarantine")
+        path = os.path.join(maildir(host), "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(CLEAN)
+        host.start()
+        suite.check("without definitions a mailbox is denied, but never emptied", host.read(path) is None and
+                    os.path.exists(path) and items(host) == [])
+
+
+@suite.test("new definitions: what lies there and is infected after all is moved without being opened")
+def _(suite):
+    with Host(suite) as host:
+        host.define({"Mailward.Test.Other": b"nothing like it"})
+        policy(host, recheck="background")
+        folder = maildir(host)
+        host.start()
+        path = deliver(folder, "1.M1", MARKER + CLEAN)
+        suite.check("control: it reads", host.read(path) == MARKER + CLEAN)
+        host.define({"Mailward.Test.Late": MARKER})
+        suite.check("it is moved away by itself", eventually(lambda: gone(path), 30), host.log()[-400:])
+        row = item(host)
+        suite.check("and the list says by which signature", row["signature"].startswith("Mailward.Test.Late"), row)
+
+
 @suite.test("two names: both are gone, and the record says so")
 def _(suite):
     for file_system in ("tmpfs", "ext4"):
@@ -158,8 +205,10 @@ def _(suite):
                         facts(one) == before and os.stat(two).st_ino == before["ino"], (before, facts(one)))
             suite.check("%s: the quarantine is empty" % file_system, items(host) == [])
             suite.check("%s: opens of it are denied as before" % file_system,
-                        host.read(one) is None and host.read(two) is None)
-            suite.check("%s: and it stays" % file_system, not gone(one) and not gone(two) and items(host) == [])
+                        host.read(one) is None)
+            suite.check("%s: and it stays" % file_system, not gone(one) and not gone(two) and items(host) == [],
+                        os.listdir(first + "/cur"))
+            suite.check("%s: by its other name, too" % file_system, not gone(two) and host.read(two) is None)
             host.stop()
             host.start()
             suite.check("%s: a new daemon leaves it, too" % file_system, host.read(one) is None and not gone(one))
@@ -333,13 +382,6 @@ def _(suite):
         suite.check("nor can he ask the daemon for it", rc != 0 and gone(path))
 
 
-def kill_steward(host, pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
-
-
 def accounted(host, files):
     """Every file is either where it was or in the quarantine, once. -> [what is wrong]"""
     wrong, inodes = [], {}
@@ -473,6 +515,99 @@ def _(suite):
         suite.check("with room again it is moved at the next open", host.read(path) is None and gone(path))
         suite.check("the issue is over", eventually(lambda: not [i for i in host.status()["issues"] if
                                                                  i["id"] == "quarantine"], 10), host.status()["issues"])
+
+
+def power_cut(path):
+    """EXT4_IOC_SHUTDOWN without a flush of the journal: what was not written to the device is gone."""
+    import fcntl
+    import struct
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, 0x8004587d, struct.pack("I", 2))
+    finally:
+        os.close(fd)
+
+
+@suite.test("power cut at any moment: each message is in one place, whole")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        policy(host, deadline="1s")
+        random.seed(1147)
+        contents, cuts = {}, 0
+
+        def places(below=host.fs):
+            """-> {content: [where]} of everything below the file system."""
+            found = {}
+            for root, _, names in os.walk(below):
+                for name in names:
+                    if FOLDER in root and not name.isdigit():
+                        continue
+                    with open(os.path.join(root, name), "rb") as f:
+                        found.setdefault(f.read(), []).append(os.path.join(root, name))
+            return found
+
+        def again():
+            host.kill()
+            for _ in range(50):
+                if subprocess.run(["umount", host.fs], stderr=subprocess.DEVNULL).returncode == 0:
+                    break
+                time.sleep(0.1)
+            else:
+                raise Failure("the file system can't be unmounted")
+            subprocess.run(["mount", "-o", "loop", host.base + "/image", host.fs], check=True)
+        folder = maildir(host)
+        for cut in range(6):
+            paths = []
+            for number in range(12):
+                path = os.path.join(folder, "cur", "%d-%d:2,S" % (cut, number))
+                with open(path, "wb") as f:
+                    f.write(b"%d-%d " % (cut, number) + EICAR)
+                contents[b"%d-%d " % (cut, number) + EICAR] = path
+                paths.append(path)
+            os.sync()
+            host.start()
+            readers = host.openers(12, *paths)
+            time.sleep(random.random() * 0.25)
+            moved = sum(not os.path.exists(p) for p in paths)
+            power_cut(host.fs)
+            cuts += 1
+            again()
+            found = places()
+            wrong = [(c[:8], found.get(c)) for c in contents if len(found.get(c, [])) != 1]
+            suite.check("cut %d: each is in one place, and whole" % cut, not wrong, wrong[:4])
+            here = sum(os.path.exists(p) for p in paths)
+            suite.say("cut %d: %d of 12 had been moved; %d are where they were" % (cut, moved, here))
+            host.start()
+            suite.check("cut %d: the daemon lists what lies there, and no rest" % cut, len(items(host)) == eventually(
+                lambda: (lambda n: n if n == len(items(host)) else None)(sum(
+                    len(where) for where in places(os.path.join(host.fs, FOLDER)).values())), 5), items(host)[:2])
+            for path in paths:
+                if os.path.exists(path):
+                    host.read(path)
+            suite.check("cut %d: what is left is moved now" % cut, eventually(lambda: gone(*paths), 10))
+            host.stop()
+        host.start()
+        # The same while they are given back.
+        ids = [r["id"] for r in items(host)]
+        suite.check("control: all of them are there", len(ids) == len(contents), (len(ids), len(contents)))
+        for cut in range(3):
+            os.sync()
+            back = suite.popen(["/usr/bin/python3", "-S", "-c", "import subprocess,sys\nfor i in sys.argv[3:]:\n subprocess.run("
+                                "[sys.argv[1],'--runtime-dir',sys.argv[2],'quarantine','restore',i],stdout=-3,stderr=-3)",
+                                os.path.join(host.programs, "mailward"), host.runtime] + ids)
+            time.sleep(0.05 + random.random() * 0.3)
+            power_cut(host.fs)
+            again()
+            back.kill()
+            found = places()
+            wrong = [(c[:8], found.get(c)) for c in contents if len(found.get(c, [])) != 1]
+            suite.check("cut while restoring %d: each is in one place, and whole" % cut, not wrong, wrong[:4])
+            host.start()
+        for row in items(host):
+            host.tool("quarantine", "restore", row["id"])
+        suite.check("all come back in the end", items(host) == [] and all(os.path.exists(p) for p in contents.values()),
+                    (items(host)[:1], [p for p in contents.values() if not os.path.exists(p)][:3]))
+        suite.say("%d power cuts" % (cuts + 3))
 
 
 def age(host, ident, days):

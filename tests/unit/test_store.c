@@ -194,6 +194,22 @@ static void plain_files_have_no_control_files(void)
 	all_are(false, STORES, (const char *[]){"dovecot.index", NULL});
 }
 
+static void a_name_of_a_delivery_is_told_from_a_message(void)
+{
+	CU_ASSERT_TRUE(store_is_transient(STORE_MAILDIR, "/v/anna/tmp/1.M1P1.host"));
+	CU_ASSERT_TRUE(store_is_transient(STORE_MAILDIR, "/v/anna/.Sent/tmp/1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "/v/anna/new/1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "/v/anna/cur/tmp"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "/v/anna/xtmp/1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "/v/tmp/cur/1"));
+	CU_ASSERT_TRUE(store_is_transient(STORE_SDBOX, "/v/mailboxes/INBOX/dbox-Mails/.temp.1.P2Q3M4.host"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_SDBOX, "/v/mailboxes/INBOX/dbox-Mails/u.1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_SDBOX, "/v/tmp/u.1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_FILES, "/v/tmp/1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, ""));
+}
+
 int main(void)
 {
 	CU_initialize_registry();
@@ -211,6 +227,7 @@ int main(void)
 	CU_ADD_TEST(suite, mbox_control_files_lie_where_the_store_keeps_them);
 	CU_ADD_TEST(suite, queue_folders_without_messages_are_control);
 	CU_ADD_TEST(suite, plain_files_have_no_control_files);
+	CU_ADD_TEST(suite, a_name_of_a_delivery_is_told_from_a_message);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();
 	unsigned failed = CU_get_number_of_failures();
