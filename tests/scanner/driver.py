@@ -3,9 +3,8 @@
 import array, fcntl, os, re, select, shutil, signal, socket, struct, tempfile, time
 
 FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR, FD_START_END = 3, 14, 15, 17
-LEASH = struct.Struct("<IIQIIQQIIIIIIIII108sII24I1024sQIIQQQQII64sQQQIIII112s")
-LEASH_END = (0, 0, 0) + (0,) * 6 + (b"",) + (0,) * 7 + (b"",)  # what follows the text
-NO_SETTINGS = (0,) * 11 + (b"", 0, 0)
+LEASH = struct.Struct("<IIQIIQQIIIIIIIII108sII24I1024sQIIQQQQII64sQQQIIII112x")  # the end: struct sweep_shown
+LEASH_END = (0, 0, 0) + (0,) * 6 + (b"",) + (0,) * 7  # what follows the text
 NURSERY = struct.Struct("<IIiIQQ")
 REQUEST = struct.Struct("<IIQ")
 REPLY = struct.Struct("<IIQBBB5s128s160s32s256sBBB5s8s1024s")
@@ -151,7 +150,7 @@ class Scanner:
             worker.close()
         self.workers, self.hasher, self.definitions = [], None, None
         self.gate, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *NO_SETTINGS, *([0] * 24), b"", *LEASH_END), far.fileno())
+        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 11), b"", 0, 0, *([0] * 24), b"", *LEASH_END), far.fileno())
         far.close()
 
     def turn(self, timeout=0.05):
@@ -172,7 +171,7 @@ class Scanner:
             elif kind == SERVING:
                 self.serving.append(value)
             elif kind == DEFINITION:
-                name, size, _, _, version, signatures, verified, _ = fields[53:61]
+                name, size, _, _, version, signatures, verified, _ = fields[53:]
                 self.files[value] = (name.split(b"\0")[0].decode(), size, version, signatures, verified)
             elif kind == REFUSED:
                 self.refused = (value, text)
