@@ -8,6 +8,7 @@
  *   judging.c   cases: whose turn, digest, scan, verdict -> its waiters are answered
  *   telling.c   after an answer: the record for the history
  *   allowing.c  the allow list
+ *   noticing.c  what people are to be told of, by way of the steward
  *   asking.c    the steward, which moves files for us
  *   behind.c    the steward, which has files judged that nobody waits for
  *   coverage.c  the policy in force: roots, marks, the kernel side's orders
@@ -264,6 +265,10 @@ bool allowing_adopts(const struct gate *gate, const struct hook_verdict *present
 /* policy_decide(), and then the allow list. The one place to ask what a finding leads to. */
 void allowing_decide(const struct gate *gate, uint32_t watch, const struct finding *finding,
 		     struct policy_decision *out);
+
+/* noticing.c */
+/* Somebody is to be told of this file, which is not moved away. */
+void noticing_found(struct gate *gate, const struct file_case *file_case, const struct finding *finding);
 
 /* asking.c */
 void asking_hear(struct gate *gate);         /* what the steward says */

@@ -15,7 +15,8 @@
 #include "gate_state.h"
 
 #define SECOND 1000000000ull
-#define ROUNDS_QUICK 4 /* after that a case waits a little before each new start */
+#define ROUNDS_QUICK 4  /* after that a case waits a little before each new start */
+#define ROUNDS_BEHIND 8 /* after that nobody's file is left alone */
 
 struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, enum rank rank,
 			       uint64_t now, bool *begun_out)
@@ -69,6 +70,18 @@ static void tell_unasked(struct gate *gate, const struct file_case *file_case, c
 	door_settle(gate, &nobody, finding, (struct basis){0}, phase, now);
 }
 
+/* A sweep found it where no watch is: nobody denies it. */
+static void tell_outside(struct gate *gate, const struct file_case *file_case, const struct finding *finding,
+			 uint64_t now)
+{
+	static const struct policy_decision decision = {.answer = ANSWER_DENY, .would = true, .which = CASE_INFECTED};
+	static const struct opener nobody = {.uid = UINT32_MAX};
+	struct waiting waiting = {.access = {.fd = file_case->fd}, .watch = WATCH_NONE, .since_ns = now};
+
+	if (finding->verdict.kind == VERDICT_INFECTED && !finding->allowed)
+		telling_record(gate, &waiting, finding, &decision, &nobody, PHASE_SWEEP);
+}
+
 void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
 {
 	struct file_case *each;
@@ -95,6 +108,8 @@ void judging_settle(struct gate *gate, struct file_case *file_case, const struct
 		knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
 		tell_unasked(gate, file_case, finding, now);
 	}
+	if (file_case->first == NO_SLOT && file_case->watch == WATCH_NONE)
+		tell_outside(gate, file_case, finding, now);
 	while ((slot = cases_leave(gate->cases, file_case)) != NO_SLOT) {
 		struct waiting *waiting = &gate->waiting[slot];
 		if (waiting->held)
@@ -113,6 +128,7 @@ static void finish(struct gate *gate, struct file_case *file_case, const struct 
 	allowing_finish(gate, digest, &judged);
 	if (keep)
 		memory_keep(gate->memory, &file_case->generation, &judged, digest, now_ns());
+	noticing_found(gate, file_case, &judged);
 	if (!asking_begin(gate, file_case, &judged, keep))
 		judging_settle(gate, file_case, &judged, keep, phase);
 }
@@ -127,13 +143,14 @@ static void finish_unscanned(struct gate *gate, struct file_case *file_case, enu
 }
 
 /* Begins anew with what the file is now. A fresh file for which nobody waits is left alone: the writer's next close
- * brings it back. */
+ * brings it back. So is one that a sweep found, and that changes again and again. */
 static void again(struct gate *gate, struct file_case *file_case, const struct sight *sight)
 {
 	uint64_t now = now_ns(), ripe = now + memory_unsettled_ns(sight);
 
 	give_back_pending(gate, file_case);
-	if (file_case->first == NO_SLOT && file_case->touched) {
+	if (file_case->first == NO_SLOT && (file_case->touched || (rank_is_background((enum rank)file_case->rank) &&
+								   file_case->rounds >= ROUNDS_BEHIND))) {
 		end(gate, file_case);
 		return;
 	}
@@ -316,6 +333,8 @@ static const struct finding *by_content(struct gate *gate, struct file_case *fil
 		found = &gate->pending[file_case->pending];
 		return allowing_is_stale(gate, found) ? NULL : found;
 	}
+	if (file_case->anew)
+		return NULL;
 	found = memory_same_content(gate->memory, &file_case->generation, file_case->digest, gate->definitions,
 				    now_ns());
 	if (found && allowing_is_stale(gate, found))

@@ -162,6 +162,11 @@ static bool steward_frame(struct part *part, const struct leash_frame *frame, in
 			return false;
 		snprintf(issues[frame->value], sizeof(issues[0]), "%.*s", (int)sizeof(issues[0]) - 1, frame->text);
 		return true;
+	case LEASH_SWEEP:
+		if (frame->value >= SWEEP_KINDS || frame->sweep.state >= SWEEP_STATES)
+			return false;
+		part->keeper->page->keeper.sweeps[frame->value] = frame->sweep;
+		return true;
 	default:
 		return false;
 	}

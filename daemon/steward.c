@@ -167,6 +167,9 @@ static void take_request(struct steward *steward, const struct steward_request *
 	case STEWARD_ANOTHER_NAME:
 		quarantine_take(steward, request, fd);
 		return;
+	case STEWARD_FOUND:
+		notify_found(steward, request, fd);
+		return;
 	case STEWARD_EMPTY:
 	case STEWARD_COPY:
 		stores_empty(steward, request, fd);
@@ -174,6 +177,8 @@ static void take_request(struct steward *steward, const struct steward_request *
 	case STEWARD_FINDING:
 		if (request->case_id & STEWARD_RECHECK_ID)
 			recheck_finding(steward, request);
+		else
+			sweeps_finding(steward, request);
 		return;
 	case STEWARD_REQUESTS:
 		break;
@@ -217,6 +222,7 @@ static void take_gate(struct steward *steward, uint64_t which, int fd)
 	}
 	quarantine_gate(steward);
 	recheck_gate(steward);
+	sweeps_gate(steward);
 }
 
 /* ---- the keeper ---- */
@@ -281,6 +287,7 @@ static int steward_open(struct steward *steward)
 		*handlers[i].handler = (struct loop_handler){.ready = handlers[i].ready, .owner = steward, .fd = -1};
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
+	notify_start();
 	error = rights_steward();
 	if (!error)
 		error = loop_open(&steward->loop);
@@ -293,7 +300,11 @@ static int steward_open(struct steward *steward)
 	if (!error)
 		error = allow_open(steward);
 	if (!error)
+		notify_open(steward);
+	if (!error)
 		error = recheck_open(steward);
+	if (!error)
+		error = sweeps_open(steward);
 	verdicts_open(steward);
 	return error;
 }
@@ -317,9 +328,12 @@ int steward_run(void)
 		more = quarantine_turn(steward, now_ns());
 		more |= recheck_turn(steward, now_ns());
 		verdicts_turn(now_ns());
+		more |= sweeps_turn(steward, now_ns());
 		allow_turn(steward);
+		notify_turn(steward, now_ns());
 		more |= steward_clients_turn(steward);
 	}
+	sweeps_end(steward);
 	verdicts_end(now_ns());
 	return 0;
 }

@@ -6,11 +6,9 @@
  * when it is put aside.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "allowances.h"
@@ -19,7 +17,6 @@
 #include "steward_state.h"
 
 #define LIST_FILE "allowed"
-#define LIST_NEW "allowed.new"
 #define LIST_ASIDE "allowed.refused"
 #define PATIENCE_NS (3 * STEWARD_SECOND) /* for the gate to have it */
 
@@ -40,98 +37,31 @@ static void refuse_list(const char *why)
 		      why);
 }
 
-/* Only root may have had it in his hands. */
-static const char *file_wrong(int fd)
-{
-	struct stat status;
-
-	if (fstat(fd, &status) < 0)
-		return strerror(errno);
-	if (!S_ISREG(status.st_mode))
-		return "it is no regular file";
-	if (status.st_uid != 0 || status.st_mode & 077)
-		return "others than root could have changed it";
-	if (status.st_nlink != 1)
-		return "it has several names";
-	return status.st_size > (off_t)sizeof(text) ? "it is too large" : NULL;
-}
-
-static ssize_t read_all(int fd)
-{
-	size_t used = 0;
-
-	while (used < sizeof(text)) {
-		ssize_t got = read(fd, text + used, sizeof(text) - used);
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		used += (size_t)got;
-	}
-	return (ssize_t)used;
-}
-
 static void load(void)
 {
-	int fd = openat(FD_STATE_DIR, LIST_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	const char *why;
 	char wrong[160];
-	ssize_t size;
+	const char *why;
+	size_t size;
 
 	list.next = 1;
-	if (fd < 0) {
-		if (errno != ENOENT)
-			refuse_list(strerror(errno));
-		return;
-	}
-	why = file_wrong(fd);
-	if (!why) {
-		size = read_all(fd);
-		if (size < 0)
-			why = strerror((int)-size);
-		else if (!allowed_parse(text, (size_t)size, &list, wrong, sizeof(wrong)))
-			why = wrong;
-	}
-	close(fd);
+	why = steward_file_read(LIST_FILE, text, sizeof(text), &size);
+	if (!why && size && !allowed_parse(text, size, &list, wrong, sizeof(wrong)))
+		why = wrong;
 	if (why)
 		refuse_list(why);
-}
-
-static int write_file(int fd, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t wrote = write(fd, text + done, size - done);
-		if (wrote < 0)
-			return -errno;
-		done += (size_t)wrote;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
 }
 
 /* `staged` becomes the list, on the disk first. 0 or -errno: nothing changed. */
 static int save(void)
 {
 	size_t size = allowed_print(&staged, text, sizeof(text));
-	int fd, error;
+	int error;
 
 	if (size == 0)
 		return -EFBIG;
-	unlinkat(FD_STATE_DIR, LIST_NEW, 0);
-	fd = openat(FD_STATE_DIR, LIST_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	error = write_file(fd, size);
-	close(fd);
-	if (!error && refused && renameat(FD_STATE_DIR, LIST_FILE, FD_STATE_DIR, LIST_ASIDE) < 0 && errno != ENOENT)
-		error = -errno;
-	if (!error && renameat(FD_STATE_DIR, LIST_NEW, FD_STATE_DIR, LIST_FILE) < 0)
-		error = -errno;
-	if (!error && fsync(FD_STATE_DIR) < 0)
-		error = -errno;
-	if (error) {
-		unlinkat(FD_STATE_DIR, LIST_NEW, 0);
+	error = steward_file_write(LIST_FILE, text, size, refused ? LIST_ASIDE : NULL);
+	if (error)
 		return error;
-	}
 	if (refused) {
 		steward_log("the allow list that was refused is kept as steward/" LIST_ASIDE);
 		steward_issue(ISSUE_ALLOWED, "%s", "");

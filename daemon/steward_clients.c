@@ -21,11 +21,13 @@
 static const struct verb {
 	steward_answer answer;
 	bool root_only;
+	bool patient; /* who asks may take its time to read: he only keeps up what he asked for */
 } verbs[STEWARD_VERBS] = {
 	[STEWARD_LIST] = {quarantine_list, false},      [STEWARD_SHOW] = {quarantine_show, false},
 	[STEWARD_RESTORE] = {quarantine_restore, true}, [STEWARD_RELEASE] = {quarantine_release, true},
 	[STEWARD_DELETE] = {quarantine_delete, true},   [STEWARD_ALLOW_ADD] = {allow_add, true},
 	[STEWARD_ALLOW_LIST] = {allow_list, false},     [STEWARD_ALLOW_REMOVE] = {allow_remove, true},
+	[STEWARD_SWEEP_PATH] = {sweeps_path, true},     [STEWARD_SWEEP] = {sweeps_ask, true, true},
 	[STEWARD_KEEP] = {stores_keep, true},
 };
 
@@ -192,7 +194,8 @@ bool steward_clients_turn(struct steward *steward)
 			continue;
 		if (client->asked && !client->full)
 			more |= client_feed(client);
-		else if (now > client->quiet_since_ns + PATIENCE_NS)
+		else if (now > client->quiet_since_ns + PATIENCE_NS &&
+			 !(client->asked && verbs[client->ask.verb].patient))
 			client_drop(client);
 	}
 	return more;

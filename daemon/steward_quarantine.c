@@ -281,8 +281,8 @@ static int take(struct steward *steward, const struct steward_request *request, 
 	else
 		error = take_by_name(steward, request, &file, &name, entry);
 	close(name.folder);
-	if (!error && steward->on_quarantined && (*entry)->entries == 1)
-		steward->on_quarantined(steward, (*entry)->id, name.path, strlen(name.path));
+	if (!error && (*entry)->entries == 1)
+		notify_moved(steward, request, &file, (*entry)->id, name.path);
 	return error;
 }
 
@@ -294,6 +294,31 @@ void quarantine_take(struct steward *steward, const struct steward_request *requ
 	if (error == -EINPROGRESS || error == -ENOENT)
 		park(steward, request, fd, error == -ENOENT);
 	reply(steward, request, error, error ? NULL : entry);
+}
+
+int quarantine_take_named(struct steward *steward, const struct steward_request *request, int fd, const char *path,
+			  char id_out[32])
+{
+	static struct found_name name;
+	struct quarantine_entry *entry = NULL;
+	struct stat file, there;
+	int error = 0;
+
+	if (fstat(fd, &file) < 0 || strlen(path) >= sizeof(name.path))
+		return -EIO;
+	snprintf(name.path, sizeof(name.path), "%s", path);
+	name.folder = names_folder(name.path, &name.base);
+	if (name.folder < 0)
+		return name.folder;
+	if (fstatat(name.folder, name.base, &there, AT_SYMLINK_NOFOLLOW) < 0 || there.st_ino != file.st_ino ||
+	    there.st_dev != file.st_dev)
+		error = -ESTALE;
+	if (!error)
+		error = take_by_name(steward, request, &file, &name, &entry);
+	close(name.folder);
+	if (!error)
+		memcpy(id_out, entry->id, sizeof(entry->id));
+	return error;
 }
 
 static void try_parked(struct steward *steward, uint64_t now)

@@ -8,6 +8,9 @@
  *   steward_quarantine.c  what is moved away, kept, given back
  *   steward_recheck.c     after new definitions: what lies in the mailboxes is judged again
  *   steward_verdicts.c    what the gate knows, over a restart of the daemon
+ *   steward_sweep.c       sweeps: files that are judged because of a plan, or because somebody asks for it
+ *   steward_notify.c      who is told, in a digest by the local sendmail
+ *   steward_files.c       its own small files
  *   steward_allow.c       the allow list: kept here, handed to the gate by way of the keeper
  *
  * A room gets three calls: NAME_open() at the start, NAME_policy() whenever another policy or other roots are in force
@@ -18,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "loop.h"
 #include "policy.h"
@@ -77,9 +81,6 @@ struct steward {
 
 	struct quarantine *quarantine;
 	struct recheck_pass *recheck;
-	/* For who sends notices: called for each file that was moved away, after the gate was told; never waits. NULL:
-	 * nobody. */
-	void (*on_quarantined)(struct steward *steward, const char *id, const char *path, size_t path_size);
 };
 
 /* ---- steward.c ---- */
@@ -126,8 +127,29 @@ enum steward_next quarantine_restore(struct steward *steward, struct steward_cli
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row);
 
+/* Moves a file away of which the name is known, wherever it lies: 0 and its id, or -errno: nothing has changed. -EXDEV:
+ * there is no quarantine on its mount. */
+int quarantine_take_named(struct steward *steward, const struct steward_request *request, int fd, const char *path,
+			  char id_out[32]);
 /* The gate has another process. */
 void quarantine_gate(struct steward *steward);
+
+/* ---- steward_sweep.c ---- */
+int sweeps_open(struct steward *steward); /* 0 or -errno */
+bool sweeps_turn(struct steward *steward, uint64_t now);
+void sweeps_gate(struct steward *steward); /* there is another gate, which was asked nothing */
+void sweeps_finding(struct steward *steward, const struct steward_request *finding);
+void sweeps_end(struct steward *steward); /* their state is kept */
+enum steward_next sweeps_path(struct steward *steward, struct steward_client *client, struct steward_row *row);
+enum steward_next sweeps_ask(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
+/* ---- steward_files.c ---- */
+/* A whole file of STATE/steward into out. NULL: read, or there is none (*size_out 0); else why it is not to be used:
+ * somebody else than root could have written it, it is too large, empty, or cannot be read. */
+const char *steward_file_read(const char *name, void *out, size_t most, size_t *size_out);
+/* Writes it anew, all or nothing; what lay there goes to `aside` where that is not NULL. 0 or -errno. */
+int steward_file_write(const char *name, const void *bytes, size_t size, const char *aside);
+int steward_file_append(int fd, const void *bytes, size_t size); /* and syncs. 0 or -errno */
 
 /* ---- steward_stores.c ---- */
 /* A STEWARD_EMPTY or STEWARD_COPY; fd is borrowed. Replies to the gate. */
@@ -147,5 +169,16 @@ bool allow_in_force(const struct steward *steward);
 enum steward_next allow_add(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next allow_list(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next allow_remove(struct steward *steward, struct steward_client *client, struct steward_row *row);
+
+/* ---- steward_notify.c ---- */
+/* Starts the mailer: before rights are dropped. */
+void notify_start(void);
+void notify_open(struct steward *steward);
+void notify_turn(struct steward *steward, uint64_t now);
+/* A STEWARD_FOUND; fd is borrowed. */
+void notify_found(struct steward *steward, const struct steward_request *request, int fd);
+/* This file was moved to the quarantine as id; path: the name it had. */
+void notify_moved(struct steward *steward, const struct steward_request *request, const struct stat *file,
+		  const char *id, const char *path);
 
 #endif

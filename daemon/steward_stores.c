@@ -81,8 +81,8 @@ static int empty(struct steward *steward, const struct steward_request *request,
 			    request->verdict.signature, (*entry)->id);
 	else
 		steward_log("%s: left in the queue: %s", name.path, strerror(-error));
-	if (!error && steward->on_quarantined)
-		steward->on_quarantined(steward, (*entry)->id, name.path, strlen(name.path));
+	if (!error)
+		notify_moved(steward, request, &file, (*entry)->id, name.path);
 	return error;
 }
 

@@ -76,7 +76,9 @@ static size_t name_before(const struct parting *parting, char *path, size_t size
 void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
 		    const struct policy_decision *decision, const struct opener *opener, enum record_phase phase)
 {
-	const struct policy_watch *watch = &gate->policy->watches[waiting->watch];
+	static const struct policy_watch none;
+	const struct policy_watch *watch =
+		waiting->watch == WATCH_NONE ? &none : &gate->policy->watches[waiting->watch];
 	struct record record = {.time_ns = (int64_t)wall_ns(),
 				.wait_ns = waiting->held ? now_ns() - waiting->since_ns : 0,
 				.pid = waiting->access.pid > 0 ? (uint32_t)waiting->access.pid : 0,
@@ -104,7 +106,9 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 			snprintf(detail, sizeof(detail), "its path is longer than 4096 bytes; inode %llu",
 				 (unsigned long long)record.ino);
 	}
-	policy_place_text(gate->policy, decision->place, place, sizeof(place));
+	place[0] = 0;
+	if (decision->place.line)
+		policy_place_text(gate->policy, decision->place, place, sizeof(place));
 	const struct ring_part texts[RECORD_TEXTS] = {
 		[TEXT_SIGNATURE] = text_part(finding->verdict.signature, SIGNATURE_SIZE - 1),
 		[TEXT_WATCH] = text_part(watch->path, 1023),

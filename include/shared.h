@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "definition.h"
+#include "sweeping.h"
 #include "verdict.h"
 
 #define STATUS_MAGIC 0x4d57535431303032ULL
@@ -119,6 +120,7 @@ struct keeper_part {
 	struct definition_file definition_files[DEFINITION_FILES_MAX];
 	char steward_issues[STEWARD_ISSUES_SHOWN][256]; /* by enum steward_issue (wire.h); empty: none */
 	uint64_t max_file_size, max_scan_size;          /* of the policy in force, bytes; 0: none is yet */
+	struct sweep_shown sweeps[SWEEP_KINDS];
 };
 
 struct gate_part {

@@ -9,6 +9,7 @@
 
 #include "allowed.h"
 #include "attachment.h"
+#include "sweeping.h"
 #include "verdict.h"
 #include "wire.h"
 
@@ -22,6 +23,7 @@ enum steward_request_kind {
 	STEWARD_ANOTHER_NAME,   /* fd: the file, of which a name was moved before: it was found under another one */
 	STEWARD_FINDING,        /* the finding of a STEWARD_SCAN, by its case_id; result: 0 or -errno */
 	STEWARD_COPY,           /* as STEWARD_EMPTY, and it stays as it is: the kernel side keeps it shut */
+	STEWARD_FOUND,   /* fd: a file that is not moved away, though something was found; result: 1: reported only */
 	STEWARD_REQUESTS
 };
 
@@ -42,6 +44,7 @@ struct steward_request {
 	char detail[160];   /* as in struct scan_reply, these three */
 	char queue_id[32];
 	char message_id[256];
+	uint32_t action;  /* STEWARD_FINDING: enum sweep_action */
 	uint32_t allowed; /* the entry of the allow list that lets it go, infected or not; 0: none */
 	uint32_t unused;
 };
@@ -54,6 +57,8 @@ enum steward_reply_kind {
 	STEWARD_REPLIES
 };
 
+#define STEWARD_SCAN_ANEW 256u /* also where its verdict is known */
+
 struct steward_reply {
 	uint32_t version;
 	uint32_t kind; /* enum steward_reply_kind */
@@ -61,7 +66,7 @@ struct steward_reply {
 	int32_t result; /* 0, or -errno: nothing was moved and nothing lost */
 	uint32_t moved; /* names that were taken away so far; STEWARD_PLACE: 0: those told before count no more */
 	uint32_t links; /* names that the file had */
-	uint32_t rank;  /* STEWARD_SCAN: enum rank of queue.h */
+	uint32_t rank;  /* STEWARD_SCAN: enum rank of queue.h, and STEWARD_SCAN_ANEW */
 	char id[32];    /* of the quarantined object, [A-Za-z0-9_-]+; empty where result is not 0 */
 };
 
@@ -77,7 +82,18 @@ enum steward_verb {
 	STEWARD_ALLOW_REMOVE, /* number: the entry */
 	STEWARD_KEEP,         /* fd: one message out of a file of many, whose path it is; flags: its number; name: the
 				 signature;	 text: its Message-ID. The last row's text: the id under which it is kept */
+	STEWARD_SWEEP_PATH,   /* fd: a file or folder, O_PATH, of path: to be swept by the STEWARD_SWEEP of this id */
+	STEWARD_SWEEP,        /* id; flags: enum steward_sweep_flag. Rows SWEPT and PROGRESS as they come; the last one
+				 has sweep. It ends with the connection, and can be gone on with later */
 	STEWARD_VERBS
+};
+
+enum steward_sweep_flag {
+	STEWARD_SWEEP_ALL = 1, /* these three as enum sweep_flag (sweep_state.h) */
+	STEWARD_SWEEP_QUARANTINE = 2,
+	STEWARD_SWEEP_MOUNTS = 4,
+	STEWARD_SWEEP_RESUME = 8, /* go on with the one that was interrupted; no paths, no other flags */
+	STEWARD_SWEEP_FLAGS = 15
 };
 
 struct steward_ask {
@@ -96,10 +112,13 @@ struct steward_ask {
 
 /* ---- steward -> tool; rows until one with more = 0 ---- */
 enum steward_row_kind {
-	STEWARD_ROW_END = 1, /* no more: result and text say how it ended */
-	STEWARD_ROW_ITEM,    /* item */
-	STEWARD_ROW_NAME,    /* path: one of its names; number: enum quarantine_name_state */
-	STEWARD_ROW_ALLOWED, /* allowed */
+	STEWARD_ROW_END = 1,  /* no more: result and text say how it ended */
+	STEWARD_ROW_ITEM,     /* item */
+	STEWARD_ROW_NAME,     /* path: one of its names; number: enum quarantine_name_state */
+	STEWARD_ROW_ALLOWED,  /* allowed */
+	STEWARD_ROW_SWEPT,    /* path: something found; item: verdict, size, which, watch, policy, detail, id where it
+				 was moved; number: enum sweep_action; text: what was done about it */
+	STEWARD_ROW_PROGRESS, /* sweep, pace */
 	STEWARD_ROW_KINDS
 };
 enum quarantine_state {
@@ -144,6 +163,12 @@ struct steward_row {
 	struct quarantine_item item;
 	char path[4096];
 	struct allowed_record allowed;
+	struct sweep_shown sweep;
+	uint64_t files_all, bytes_all;     /* PROGRESS: of how many; 0: not counted yet */
+	uint64_t begun_files, begun_bytes; /* PROGRESS: done already when this run of it began */
+	uint64_t elapsed_ns;               /* PROGRESS, END: of this run */
+	uint32_t counting;                 /* PROGRESS: 1: files_all and bytes_all still grow */
+	uint32_t throttled;                /* PROGRESS: 1: somebody else's scans go first just now */
 };
 
 #endif

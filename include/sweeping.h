@@ -8,18 +8,30 @@
 enum sweep_kind {
 	SWEEP_ASKED = 0, /* mailward scan */
 	SWEEP_SCHEDULED,
-	SWEEP_RECHECK, /* because of new definitions */
 	SWEEP_KINDS
 };
 #define SWEEP_KIND_NAMES                                                                                               \
 	{                                                                                                              \
-		"scan", "schedule", "recheck"                                                                          \
+		"scan", "schedule"                                                                                     \
 	}
 
 enum sweep_state_kind { SWEEP_NEVER = 0, SWEEP_RUNNING, SWEEP_INTERRUPTED, SWEEP_ENDED, SWEEP_STATES };
 #define SWEEP_STATE_NAMES                                                                                              \
 	{                                                                                                              \
 		"never", "running", "interrupted", "ended"                                                             \
+	}
+
+/* What becomes of something that a sweep finds. */
+enum sweep_action {
+	SWEEP_REPORTED = 0, /* nothing: no watch, one that only observes, or its policy says so */
+	SWEEP_DENIED,       /* its opens are */
+	SWEEP_MOVED,        /* to the quarantine */
+	SWEEP_NOT_MOVED,    /* it should have been */
+	SWEEP_ACTIONS
+};
+#define SWEEP_ACTION_NAMES                                                                                             \
+	{                                                                                                              \
+		"reported", "denied", "quarantined", "not-quarantined"                                                 \
 	}
 
 struct sweep_counts {

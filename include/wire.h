@@ -18,6 +18,7 @@
 #define MAILWARD_WIRE_H
 
 #include "definition.h"
+#include "sweeping.h"
 #include "verdict.h"
 
 #define WIRE_VERSION 1
@@ -103,6 +104,7 @@ enum leash_kind {
 			  over */
 	LEASH_ALLOWED, /* steward to keeper, keeper to gate; fd: sealed memfd of struct allowed_table (allowed.h). A
 			  gate gets it before its first policy */
+	LEASH_SWEEP,   /* steward to keeper: value: enum sweep_kind; sweep: what status is to show of it */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };
@@ -165,6 +167,7 @@ struct leash_frame {
 	uint32_t files;    /* how many there are */
 	uint32_t reserved_too;
 	struct definition_file definition; /* LEASH_DEFINITION */
+	struct sweep_shown sweep;          /* LEASH_SWEEP */
 };
 
 /* ---- gate <-> loader ---- */

@@ -194,7 +194,7 @@ def _(suite):
         tampered(suite, host, "a later end", written(until), "sum is wrong")
         tampered(suite, host, "cut in the middle", written(lambda good: good[:len(good) // 2]), "line ")
         tampered(suite, host, "garbage", written(lambda good: os.urandom(4096)), "no allow list")
-        tampered(suite, host, "empty", written(lambda good: b""), "no allow list")
+        tampered(suite, host, "empty", written(lambda good: b""), "is empty")
         tampered(suite, host, "writable by others", lambda path, good: os.chmod(path, 0o622), "others than root")
         tampered(suite, host, "another user's", lambda path, good: os.chown(path, 4711, 4711), "others than root")
 

@@ -3,7 +3,7 @@
 """The real mailward-scanner, played by tests/scanner/driver.py: never clean where it was not looked at. Each test has its
 positive control: the same content without the condition is found. Needs root (workers' uids, namespaces).
 Usage: suite_scanner.py [--build DIR] [word of a test's name...]"""
-import bz2, contextlib, ctypes, glob, gzip, hashlib, io, lzma, os, random, resource, shutil, signal, socket, struct, subprocess
+import base64, bz2, contextlib, ctypes, glob, gzip, hashlib, io, lzma, os, random, resource, shutil, signal, socket, struct, subprocess
 import sys, tempfile, time, traceback, zipfile, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -464,6 +464,20 @@ def what_is_handed_over_is_a_file_or_nothing():
 
 
 # ---- queue files and heads ----
+
+@test
+def bodies_in_exims_spool_are_opened():
+    """NAME-D of Exim: a body whose header lies in another file."""
+    name = b"1aBcDe-0001Fg-2H-D\n"
+    whole = mail(zipped(EICAR)).replace(b"\r\n", b"\n")
+    body = whole.split(b"\n\n", 1)[1]
+    single = base64.encodebytes(zipped(EICAR))
+    with scanner() as s:
+        expect(s, [("control: a body without its header is not opened", body, "clean"),
+                   ("a multipart", name + body, VIRUS), ("base64 alone", name + single, VIRUS),
+                   ("as it lies there", name + EICAR, VIRUS), ("a clean one", name + mail(zipped(TEXT)).split(b"\n\n", 1)[-1], "clean"),
+                   ("its name alone", name, "clean")])
+
 
 @test
 def queue_files_are_unwrapped():

@@ -310,6 +310,8 @@ static void find_in_steward(const struct status_page *page, struct findings *fin
 		[ISSUE_ALLOWED] = {"allow-list",
 				   "look at STATE/steward/allowed: put a good copy there and restart, or add "
 				   "entries anew, which puts it aside"},
+		[ISSUE_NOTIFY] = {"notices",
+				  "look into the log: notify { command } of the policy does not take the mails"},
 		[ISSUE_PURGE] = {"quarantine-purge", "look at mailward quarantine list, release or delete what is "
 						     "there, or raise its limits"},
 	};

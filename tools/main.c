@@ -25,6 +25,8 @@ static const struct verb {
 	{"definitions", verb_definitions, "",
 	 "what verdicts are made with: files, versions, age, and what is not in use"},
 	{"reload", verb_reload, "", "take the policy file again; the old one stays where it is wrong"},
+	{"scan", verb_scan, "[--all] [--quarantine] [--mounts] PATH... | --resume",
+	 "have files judged, now; what accesses wait for goes first"},
 	{"quarantine", verb_quarantine, "[list] | show ID | restore ID | delete ID --yes",
 	 "what was moved away, and getting it back"},
 	{"allow", verb_allow, "[list] | add --sha256 HEX|--signature NAME [--until TIME] --reason TEXT | remove ID",
@@ -34,7 +36,7 @@ static const struct verb {
 	{"release", verb_release, "ID", "restore it, and allow that content from now on"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-static const char *const later[] = {"scan", "top", "report", "metrics", "diag"};
+static const char *const later[] = {"top", "report", "metrics", "diag"};
 
 static void print_usage(FILE *out)
 {
@@ -144,7 +146,7 @@ static int verb_unknown(const char *name)
 		if (strcmp(later[i], name) == 0)
 			return trouble("%s is not in this version yet", name);
 	return trouble(
-		"unknown verb %s; there are: status blocked watch explain check selftest probe definitions reload "
+		"unknown verb %s; there are: status blocked watch explain check selftest probe definitions reload scan "
 		"quarantine clean allow release",
 		name);
 }

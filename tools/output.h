@@ -43,6 +43,8 @@ void print_row(FILE *out, const struct row_frame *row, unsigned width, bool colo
 const char *verdict_word(const struct verdict *verdict);
 json_t *heuristics_json(const struct verdict *verdict); /* their names */
 json_t *row_to_json(const struct row_frame *row);
+/* What status and scan say of a sweep. */
+json_t *sweep_to_json(const struct sweep_shown *sweep);
 /* Prints one line of JSON and lets go of it. */
 void print_json(FILE *out, json_t *json);
 

@@ -95,6 +95,8 @@ static void counters_to_json(json_t *json, const struct status_page *page)
 	set_number(json, "would_deny", gate->would_deny);
 	set_number(json, "known", gate->known);
 	set_number(json, "scans", gate->scans);
+	set_number(json, "behind", gate->behind);
+	set_number(json, "recheck_infected", gate->rechecked_bad);
 	set_number(json, "same_content", gate->same_content);
 	set_number(json, "fetched_ahead", gate->fetched_ahead);
 	set_number(json, "not_fetched_ahead", gate->not_fetched_ahead);

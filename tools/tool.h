@@ -36,6 +36,7 @@ int verb_reload(const struct options *options, int argc, char **argv);
 int verb_quarantine(const struct options *options, int argc, char **argv);
 int verb_clean(const struct options *options, int argc, char **argv);
 int verb_allow(const struct options *options, int argc, char **argv);
+int verb_scan(const struct options *options, int argc, char **argv);
 int verb_release(const struct options *options, int argc, char **argv);
 
 /* Prints "mailward: sentence" to standard error and returns EXIT_TROUBLE. What comes from outside the tool is passed

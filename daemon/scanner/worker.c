@@ -7,6 +7,7 @@
 
 #include "canary.h"
 #include "content.h"
+#include "exim.h"
 #include "frame.h"
 #include "unwrap.h"
 
@@ -20,7 +21,8 @@ static int framing_remove(int fd, const struct scanner_settings *settings, struc
 		content_unscanned(reply, REASON_IO_ERROR, "no room for the message of the queue file");
 		return -1;
 	}
-	switch (unwrap_postfix(fd, out, settings->max_file_size)) {
+	switch (exim_is_body(fd) ? exim_unwrap(fd, out, settings->max_file_size)
+				 : unwrap_postfix(fd, out, settings->max_file_size)) {
 	case UNWRAP_DONE:
 		return out;
 	case UNWRAP_NO_QUEUE_FILE:
@@ -38,6 +40,17 @@ static int framing_remove(int fd, const struct scanner_settings *settings, struc
 	}
 	close(out);
 	return -1;
+}
+
+/* What is clean as it lies there may be the body of a message, wherever it came from. */
+static void exim_scan(struct engine *engine, const struct scanner_settings *settings, int fd, struct scan_reply *reply)
+{
+	int content = framing_remove(fd, settings, reply);
+
+	if (content < 0 || content == fd)
+		return;
+	content_scan(engine, settings, content, reply);
+	close(content);
 }
 
 /* One case. The verdict comes last, so that a reply without one cannot be mistaken for it. */
@@ -59,6 +72,8 @@ static void case_scan(struct engine *engine, const struct scanner_settings *sett
 	content_scan(engine, settings, content, reply);
 	if (content != fd)
 		close(content);
+	else if (reply->verdict.kind == VERDICT_CLEAN && exim_is_body(fd))
+		exim_scan(engine, settings, fd, reply);
 }
 
 static bool reply_ends(const struct scan_reply *reply)

@@ -52,6 +52,7 @@ struct file_case {
 	bool unsettled;   /* the change time is not older than the clock: as with a writer */
 	bool touched;     /* a writer has closed the file since the case's turn came */
 	bool confirming;  /* a verdict is there; only the digest is taken again, to see that it is still that content */
+	bool anew;        /* the caller's: what is known of its content does not count */
 	uint16_t pending; /* the caller's place for that verdict */
 	uint16_t rounds;  /* how often it began anew */
 	uint8_t digest[32];

@@ -58,16 +58,14 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return (hash ^ value) * 0x100000001b3u;
 }
 
-/* What makes two denials equal, byte for byte. The path counts where the inode isn't known; the Message-ID tells the
- * messages of one file apart. */
-#define SAME_TEXTS 4
+/* What makes two denials equal, byte for byte. The path counts where the inode isn't known. */
+#define SAME_TEXTS 3
 static int same_texts(const struct record *record, enum record_text texts_out[SAME_TEXTS])
 {
 	texts_out[0] = TEXT_SIGNATURE;
 	texts_out[1] = TEXT_EXE;
-	texts_out[2] = TEXT_MESSAGE_ID;
-	texts_out[3] = TEXT_PATH;
-	return record->ino ? 3 : 4;
+	texts_out[2] = TEXT_PATH;
+	return record->ino ? 2 : 3;
 }
 
 static uint64_t fingerprint(const struct record *record)
@@ -90,6 +88,15 @@ static uint64_t fingerprint(const struct record *record)
 	return hash | 1; /* 0 is that of a gap */
 }
 
+/* Two messages in one file; a record that names none may be of either. */
+static bool messages_differ(const struct record *a, const struct record *b)
+{
+	size_t size_a, size_b;
+	const char *id_a = record_text(a, TEXT_MESSAGE_ID, &size_a), *id_b = record_text(b, TEXT_MESSAGE_ID, &size_b);
+
+	return size_a && size_b && (size_a != size_b || memcmp(id_a, id_b, size_a) != 0);
+}
+
 static bool records_equal(const struct record *a, const struct record *b)
 {
 	enum record_text texts[SAME_TEXTS];
@@ -97,7 +104,7 @@ static bool records_equal(const struct record *a, const struct record *b)
 
 	if (a->dev != b->dev || a->ino != b->ino || a->uid != b->uid || a->watch_index != b->watch_index ||
 	    a->access != b->access || a->answer != b->answer || a->would != b->would || a->verdict != b->verdict ||
-	    a->reason != b->reason)
+	    a->reason != b->reason || messages_differ(a, b))
 		return false;
 	for (int i = 0; i < count; i++) {
 		size_t size_a, size_b;

@@ -27,11 +27,10 @@ static void take_postmaster(const struct policy_reading *at, struct policy_notif
 		refuse(at, word.line, "'postmaster' takes one address or local name: postmaster = \"postmaster\"");
 }
 
-void policy_take_notify(const struct policy_reading *at, struct policy *policy, cfg_t *block,
-			struct policy_place *seen)
+void policy_take_notify(const struct policy_reading *at, struct policy *policy, cfg_t *block, struct policy_place *seen)
 {
 	static const struct policy_choice yes_choices[] = {{"no", 0, 0}, {"yes", 1, 0}, {0}};
-	static const struct policy_range every = {policy_time_units, "ms s min h d", "1h",  1000,
+	static const struct policy_range every = {policy_time_units, "ms s min h d", "1h", 1000,
 						  86400000ull * 31,  "1s",           "31d"};
 	struct policy_word title = policy_word_of(cfg_title(block)), word;
 	struct policy_notify *notify = &policy->notify;

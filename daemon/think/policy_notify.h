@@ -9,5 +9,4 @@
 void policy_take_notify(const struct policy_reading *at, struct policy *policy, cfg_t *block,
 			struct policy_place *seen);
 
-
 #endif

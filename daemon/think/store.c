@@ -159,6 +159,33 @@ static bool name_is_of_user(struct name name)
 
 /* ---- stores ---- */
 
+/* Files that Courier keeps in a Maildir and Cyrus in a folder of mail (maildir(7), cyrus.* of its file layout); written
+ * down from their manuals, not seen at work. Cyrus has its messages, `N.`, beside them. */
+static bool name_is_of_other_servers(struct name name)
+{
+	static const char *const names[] = {"courierimapuiddb",
+					    "courierimapsubscribed",
+					    "courierpop3dsizelist",
+					    "courierimapacl",
+					    "maildirfilter",
+					    "maildirfilterconfig",
+					    "shared-maildirs",
+					    "cyrus.header",
+					    "cyrus.header.NEW",
+					    "cyrus.index",
+					    "cyrus.index.NEW",
+					    "cyrus.cache",
+					    "cyrus.cache.NEW",
+					    "cyrus.annotations",
+					    "cyrus.annotations.NEW",
+					    "cyrus.squat",
+					    "cyrus.squat.NEW",
+					    "cyrus.expunge",
+					    NULL};
+
+	return name_is_any(name, names);
+}
+
 /* Maildir++: messages lie in cur, new and tmp of a folder; everything else beside these three. A folder other than the
  * inbox has a name that begins with a dot. */
 static bool maildir_is_control(struct name name, struct name folder)
@@ -171,7 +198,7 @@ static bool maildir_is_control(struct name name, struct name folder)
 
 	if (name_is_any(folder, message_folders))
 		return false;
-	if (name_is_index(name, "dovecot.index") || name_is_any(name, names))
+	if (name_is_index(name, "dovecot.index") || name_is_any(name, names) || name_is_of_other_servers(name))
 		return true;
 	if (in_subfolder)
 		return name_is(name, "maildirfolder");

@@ -21,13 +21,13 @@ static const struct number numbers[] = {
 	NUMBER(kind),
 	NUMBER(state),
 	NUMBER(flags),
-	NUMBER(band),
+
 	NUMBER(begun_ns),
 	NUMBER(ended_ns),
 	NUMBER(known_ns),
 	NUMBER(spread_s),
 	NUMBER(root),
-	NUMBER(definitions),
+
 	NUMBER(counts.files),
 	NUMBER(counts.bytes),
 	NUMBER(counts.known),

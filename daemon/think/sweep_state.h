@@ -39,12 +39,11 @@ struct sweep_state {
 	uint32_t kind;  /* enum sweep_kind */
 	uint32_t state; /* enum sweep_state_kind */
 	uint32_t flags; /* enum sweep_flag */
-	uint32_t band;  /* of a recheck, which goes from the newest files to the oldest */
+	uint32_t reserved;
 	uint64_t begun_ns, ended_ns;
 	uint64_t known_ns; /* of a schedule: since when there is one */
 	uint32_t spread_s; /* of a schedule: this host's */
 	uint32_t root;     /* the one that is being gone through; those before it are done */
-	uint64_t definitions;
 	struct sweep_counts counts;
 	uint64_t files_all, bytes_all; /* 0: not counted */
 	uint32_t root_count, depth, redo_count;

@@ -277,7 +277,8 @@ static void the_engine_and_its_socket_are_checked(void)
 	bad(1, "is too long",
 	    "scanner { engine = clamd clamd-socket = '/a0123456789012345678901234567890123456789012345678901234567890"
 	    "123456789012345678901234567890123456789012345678901' }\n");
-	doubtful(2, "says nothing without engine = clamd", "scanner {\n clamd-socket = /run/clamd.ctl }\nwatch /v { }\n");
+	doubtful(2, "says nothing without engine = clamd",
+		 "scanner {\n clamd-socket = /run/clamd.ctl }\nwatch /v { }\n");
 	good("scanner { engine = clamd }\nwatch /v { }\n");
 	CU_ASSERT_STRING_EQUAL(table.scanner.clamd_socket, "/run/clamav/clamd.ctl");
 }
@@ -286,7 +287,7 @@ static void an_unknown_word_lists_the_words_known_there(void)
 {
 	bad(2,
 	    "unknown word 'colour'; known here: allow-root-filesystem, on-stop, watch, scanner, mail-software, "
-	    "attachments",
+	    "attachments, notify",
 	    "watch /v { }\ncolour = red\n");
 	bad(2,
 	    "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
@@ -297,6 +298,7 @@ static void an_unknown_word_lists_the_words_known_there(void)
 	    "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time, engine, clamd-socket",
 	    "scanner {\n\n threads = 3\n}\n");
 	bad(2, "known here: max-age, max-size", "quarantine {\n size = 3G }\n");
+	bad(2, "known here: postmaster, owner, every, command", "notify {\n mailto = root }\n");
 	bad(1, "known here: roots", "mail-software exim { root = \"/usr/sbin/exim4\" }\n");
 	bad(1, "unknown word 'watches'", "watches \"/v\" { }");
 	bad(2, "unknown word 'watch' in a block watch", "watch /v {\nwatch /w { }\n}\n");
@@ -513,10 +515,36 @@ static void the_quarantine_is_bounded(void)
 	bad(1, "max-age", "quarantine { max-age = 4000d }\n");
 	bad(1, "max-size", "quarantine { max-size = 1k }\n");
 	bad(1, "max-size", "quarantine { max-size = 10 }\n");
-	bad(3, "'max-size' is repeated (first in p.conf:2)",
-	    "quarantine {\n max-size = 1G\n max-size = 2G\n}\n");
+	bad(3, "'max-size' is repeated (first in p.conf:2)", "quarantine {\n max-size = 1G\n max-size = 2G\n}\n");
 	bad(2, "the block quarantine is repeated (first in p.conf:1)", "quarantine { }\nquarantine { }\n");
 	bad(1, "quarantine has no title", "quarantine x { }\n");
+}
+
+static void who_is_told_is_said_in_one_block(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.notify.on, 0);
+	good("watch /v { }\nnotify { }\n");
+	CU_ASSERT_EQUAL(table.notify.on, 1);
+	CU_ASSERT_EQUAL(table.notify.owner, 0);
+	CU_ASSERT_EQUAL(table.notify.every_s, 3600);
+	CU_ASSERT_STRING_EQUAL(table.notify.postmaster, "postmaster");
+	CU_ASSERT_STRING_EQUAL(table.notify.command, "/usr/sbin/sendmail");
+	good("notify {\n postmaster = \"mail-team@example.org\"\n owner = yes\n every = 15min\n"
+	     " command = \"/usr/lib/sendmail\"\n}\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.notify.owner, 1);
+	CU_ASSERT_EQUAL(table.notify.every_s, 900);
+	CU_ASSERT_STRING_EQUAL(table.notify.postmaster, "mail-team@example.org");
+	CU_ASSERT_STRING_EQUAL(table.notify.command, "/usr/lib/sendmail");
+	bad(2, "takes one address", "notify {\n postmaster = \"-oQ/tmp\"\n}\n");
+	bad(2, "takes one address", "notify {\n postmaster = \"a b\"\n}\n");
+	bad(2, "takes one address", "notify {\n postmaster = \"\"\n}\n");
+	bad(2, "is relative", "notify {\n command = \"sendmail\"\n}\n");
+	bad(2, "1s", "notify {\n every = 10ms\n}\n");
+	bad(2, "yes", "notify {\n owner = maybe\n}\n");
+	bad(3, "'every' is repeated", "notify {\n every = 1h\n every = 2h\n}\n");
+	bad(2, "the block notify is repeated (first in p.conf:1)", "notify { }\nnotify { }\n");
+	bad(1, "notify has no title", "notify x { }\n");
 }
 
 static void a_stop_holds_unless_the_policy_says_release(void)
@@ -862,6 +890,7 @@ int main(void)
 	CU_ADD_TEST(suite, origin_mail_without_mail_software_is_refused);
 	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
 	CU_ADD_TEST(suite, kinds_of_attachments_are_taken_from_one_block);
+	CU_ADD_TEST(suite, who_is_told_is_said_in_one_block);
 	CU_ADD_TEST(suite, a_stop_holds_unless_the_policy_says_release);
 	CU_ADD_TEST(suite, the_quarantine_is_bounded);
 	CU_ADD_TEST(suite, a_sweep_is_made_each_day_unless_the_policy_says_otherwise);

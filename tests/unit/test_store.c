@@ -91,6 +91,21 @@ static void maildir_control_files_lie_beside_the_messages(void)
 				 NULL});
 }
 
+static void control_files_of_courier_and_cyrus_lie_beside_the_messages_too(void)
+{
+	all_are(true, STORE_MAILDIR,
+		(const char *[]){"u/Maildir/courierimapuiddb", "u/Maildir/.Sent/courierimapuiddb",
+				 "u/courierimapsubscribed", "u/courierpop3dsizelist", "u/courierimapacl",
+				 "u/maildirfilter", "shared-maildirs", "u/user/anna/cyrus.index",
+				 "u/user/anna/cyrus.cache", "u/user/anna/cyrus.header.NEW", "x/cyrus.squat",
+				 "x/cyrus.annotations", "x/cyrus.expunge", NULL});
+	all_are(false, STORE_MAILDIR,
+		(const char *[]){"u/cur/courierimapuiddb", "u/new/cyrus.index", "u/tmp/cyrus.header",
+				 "u/courierimapuiddb.exe", "u/user/anna/1.", "u/user/anna/cyrus", "u/stage./1-2-3",
+				 "u/user/anna/cyrus.exe", "u/user/anna/cyrus.index.NEW.sh", NULL});
+	all_are(false, STORE_SDBOX, (const char *[]){"u/cyrus.index", "u/courierimapuiddb", NULL});
+}
+
 static void maildir_messages_are_never_control_files(void)
 {
 	all_are(false, STORE_MAILDIR,
@@ -200,6 +215,7 @@ int main(void)
 	CU_ADD_TEST(suite, a_queue_gives_messages_up_and_no_other_store_does);
 	CU_ADD_TEST(suite, qmgr_and_whoever_is_not_known_never_wait);
 	CU_ADD_TEST(suite, maildir_control_files_lie_beside_the_messages);
+	CU_ADD_TEST(suite, control_files_of_courier_and_cyrus_lie_beside_the_messages_too);
 	CU_ADD_TEST(suite, maildir_messages_are_never_control_files);
 	CU_ADD_TEST(suite, a_name_like_a_control_file_is_a_file_like_any_other);
 	CU_ADD_TEST(suite, sdbox_control_files_lie_where_dovecot_keeps_them);

@@ -16,7 +16,7 @@ static size_t help_write(void)
 				     .state = SWEEP_INTERRUPTED,
 				     .flags = SWEEP_ALL,
 				     .begun_ns = 1790000000000000000,
-				     .definitions = UINT64_MAX,
+				     .known_ns = UINT64_MAX,
 				     .root = 1,
 				     .counts = {.files = 7, .bytes = 8, .infected = 1, .changing = 3},
 				     .root_count = 2,
@@ -96,7 +96,7 @@ static bool help_replaced(const char *what, const char *by)
 static void what_is_out_of_range_is_no_state(void)
 {
 	CU_ASSERT_TRUE(help_replaced("kind 1\n", "kind 0\n"));
-	CU_ASSERT_FALSE(help_replaced("kind 1\n", "kind 3\n"));
+	CU_ASSERT_FALSE(help_replaced("kind 1\n", "kind 2\n"));
 	CU_ASSERT_FALSE(help_replaced("kind 1\n", "kind 4294967297\n"));
 	CU_ASSERT_FALSE(help_replaced("kind 1\n", "kind -1\n"));
 	CU_ASSERT_FALSE(help_replaced("kind 1\n", "kind 1\nkind 1\n"));
