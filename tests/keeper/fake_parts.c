@@ -326,7 +326,6 @@ static void gate_frame(struct gate_fake *gate)
 /* Reads accesses and leaves them, every second one noted with "allow". */
 static void gate_read(struct gate_fake *gate)
 {
-	static unsigned taken;
 	char buffer[4096];
 	ssize_t size = read(FD_PERMISSION_GROUP, buffer, sizeof(buffer));
 	struct fanotify_event_metadata *event = (void *)buffer;
@@ -342,7 +341,7 @@ static void gate_read(struct gate_fake *gate)
 			close(event->fd);
 			continue;
 		}
-		if (taken++ % 2 == 0)
+		if (gate->page->gate.waiting % 2 == 0) /* not by its number: some between are taken */
 			gate->notes->notes[event->fd] = (struct gate_note){.pid = event->pid, .answer = NOTE_ALLOW};
 		gate->page->gate.waiting++;
 	}
