@@ -3,7 +3,7 @@
 """Sweeps: mailward scan and the daily one. What they find, what they never follow or open, how they go on after a stop,
 and that nobody waits for them.
 
-invariants: never-two-valued, mail-keeps-flowing, nothing-lost
+invariants: never-two-valued, answered-in-time
 """
 import json
 import os
