@@ -91,7 +91,7 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 	if (watch->recheck == RECHECK_NEVER && finding->verdict.kind == VERDICT_CLEAN && finding->definitions)
 		verdict.definitions = gate->definitions;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
-		memory_lasts(&finding->verdict);
+		memory_lasts(&finding->verdict) && !allowing_is_stale(gate, finding);
 	refused_there = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);
 	/* A denial that lay in the moment is asked for again; where nothing is refused, nothing need be allowed. */
 	if (!lasts && (verdict.answer == ANSWER_DENY || !refused_there))
