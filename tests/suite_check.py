@@ -537,11 +537,12 @@ def _(s):
     lines = result.out.splitlines()
     s.check("a row for each watch, with its answers and the lines that decide",
             lines[1].split() == [place.watched, "maildir", "enforce", "any", "scan", "250ms", "quarantine", "deny", "quarantine", "allow",
-                                 "allow:3", "deny", "report", "report", "quarantine", "report", "report", "quarantine", "cached", place.config + ":1"], result)
+                                 "allow:3", "deny", "report", "report", "quarantine", "report", "report", "quarantine", "cached", "on-open",
+                                 place.config + ":1"], result)
     s.check("origin and exec too", lines[3].split()[1:6] == ["files", "enforce", "mail:9", "never:10", "5s"], result)
     s.check("and what a stop does", "\non-stop: hold" in result.out, result)
     s.check("a title over each column", lines[0].split() == "PATH STORE MODE ORIGIN EXEC DEADLINE INFECTED TIMEOUT LIMIT "
-            "ENCRYPTED ERROR DOWN MACRO BROKEN PHISHING UNWANTED OTHER TYPE MARKS POLICY".split(), lines[0])
+            "ENCRYPTED ERROR DOWN MACRO BROKEN PHISHING UNWANTED OTHER TYPE MARKS RECHECK POLICY".split(), lines[0])
     result = suite.run([TOOL, "--no-header", "check", place.config])
     s.check("--no-header leaves the titles out", result.out.startswith(place.watched), result)
     rc, found = place.object(place.config)
@@ -570,7 +571,7 @@ def _(s):
     place.write("watch \"%s\" { }\n" % odd)
     result = place.check(place.config)
     s.check("a hostile path forges neither a column nor a direction",
-            result.rc == 0 and len(result.out.splitlines()[1].split()) == 20 and "\u202e" not in result.out, result)
+            result.rc == 0 and len(result.out.splitlines()[1].split()) == 21 and "\u202e" not in result.out, result)
     result = suite.run([TOOL, "check", place.config, "more"])
     s.check("two files are a usage error", result.rc == 2, result)
     result = suite.run([TOOL, "--runtime-dir", place.base, "check"])

@@ -4,9 +4,10 @@
 there is no room; what they find in old mail; what a restart keeps."""
 # limit: 420
 import json
+import mmap
 import os
 import re
-import subprocess
+import shutil
 import threading
 import time
 
@@ -47,14 +48,9 @@ def issues(host):
     return {i["id"]: i for i in (host.status() or {}).get("issues", [])}
 
 
-def swapped(host, number, timeout=30):
-    """The gate too goes by the new ones: what it had judged before is unknown to it."""
-    wait_count(host, number, timeout)
-    return eventually(lambda: not [w for w in host.workers() if w in host.old_workers], timeout)
-
-
-def note_workers(host):
-    host.old_workers = host.workers()
+def finds_new(host):
+    """The gate goes by the new ones a little after they are in use: not before the last word of an old worker."""
+    return eventually(lambda: host.read(host.put("new-%d" % time.monotonic_ns(), NEW)) is None, 10, 0.3)
 
 
 @suite.test("swap")
@@ -180,7 +176,7 @@ def _(suite):
         os.unlink(host.definitions + "/daily.cvd")
         put_definitions(host, "daily.ndb", ("Mailward.Test.New:0:*:%s\n" % NEW.hex()).encode())
         wait_count(host, 3)
-        suite.check("forged: other new ones come in use", host.read(host.put("new", NEW)) is None)
+        suite.check("forged: other new ones come in use", finds_new(host))
 
 
 @suite.test("folder")
@@ -197,7 +193,7 @@ def _(suite):
         suite.check("folder: an empty one is none", "definitions-gone" in issues(host), issues(host))
         signatures(host, New=NEW)
         wait_count(host, 3)
-        suite.check("folder: what is made in its place is found", host.read(host.put("new", NEW)) is None)
+        suite.check("folder: what is made in its place is found", finds_new(host))
         suite.check("folder: the issue is over", eventually(lambda: not issues(host), 10), issues(host))
         # freshclam brings several files one after the other: loaded once, when it is over
         loaded = host.log().count("definitions:")
@@ -229,6 +225,36 @@ def _(suite):
         put_definitions(host, "huge.hdb", b"0123456789abcdef0123456789abcdef:68:Mailward.Test.Hash\n")
         wait_count(host, 3)
         suite.check("room: it is tried again by itself", eventually(lambda: not issues(host), 10), issues(host))
+
+
+@suite.test("freshclam")
+def _(suite):
+    """As Debian ships it, from a folder in place of the network; it brings a file of its own beside the old ones."""
+    program = shutil.which("freshclam")
+    if not program:
+        suite.skip("freshclam", "freshclam is not installed")
+        return
+    with Host(suite) as host:
+        host.start()
+        source = host.base + "/tomorrow.ndb"
+        with open(source, "w") as f:
+            f.write("Mailward.Test.New:0:*:%s\n" % NEW.hex())
+        with open(host.base + "/freshclam.conf", "w") as f:
+            f.write("DatabaseDirectory %s\nDatabaseOwner root\nDatabaseCustomURL file://%s\nDatabaseMirror 127.0.0.1\n"
+                    "MaxAttempts 1\n" % (host.definitions, source))
+        said = suite.run(["unshare", "-n", program, "--config-file=" + host.base + "/freshclam.conf",
+                          "--update-db=custom", "--stdout"], timeout=60)
+        suite.check("freshclam: it brought a file", os.path.exists(host.definitions + "/tomorrow.ndb"), said)
+        if not os.stat(host.definitions + "/tomorrow.ndb").st_mode & 4:  # of its own making only what it downloads is 0644
+            told = host.wait("it is an issue", lambda: issues(host).get("definitions-broken"))
+            suite.check("freshclam: a file that only its owner may read is told, with the remedy",
+                        "tomorrow.ndb" in told["text"] and "chmod o+r" in told["text"], told)
+            suite.check("freshclam: the old ones are in use", count(host) == 2)
+            os.chmod(host.definitions + "/tomorrow.ndb", 0o644)
+        wait_count(host, 3)
+        suite.check("freshclam: what it brought is in use", finds_new(host))
+        suite.check("freshclam: what it keeps for itself is no database",
+                    sorted(f["name"] for f in definitions(host)["files"]) == ["mailward-test.ndb", "tomorrow.ndb"])
 
 
 @suite.test("age")
@@ -303,6 +329,26 @@ def _(suite):
         host.start()
         time.sleep(3)
         suite.check("old mail: a restart alone begins no pass", passes(host) == 2)
+
+
+@suite.test("old mail in a maildir")
+def _(suite):
+    """What turns out infected is handled like new: it goes to the quarantine before anybody opens it."""
+    with Host(suite) as host:
+        host.policy(host.watch(store="maildir", recheck="background"))
+        host.start()
+        bad, good = host.put("Maildir/cur/1.bad:2,S", NEW), host.put("Maildir/cur/2.good:2,S", CLEAN)
+        suite.check("maildir: control: it was clean", host.read(bad) == NEW and host.read(good) == CLEAN)
+        signatures(host, New=NEW)
+        host.wait("the pass is over", lambda: passes(host) == 2, 60)
+        suite.check("maildir: it is no more in the mailbox", eventually(lambda: not os.path.exists(bad), 10))
+        items = host.tool_json("quarantine", "list")
+        suite.check("maildir: it is in the quarantine", [i["signature"].split(".UNOFFICIAL")[0] for i in items] ==
+                    ["Mailward.Test.New"], items)
+        rows = [r for r in host.blocked() if r["phase"] == "recheck"]
+        suite.check("maildir: it is told, once, under its name", [r["path"] for r in rows] == [bad], rows)
+        suite.check("maildir: the others stay", host.read(good) == CLEAN)
+        suite.check("maildir: nobody was denied for it", host.counter("denied") == 0, host.counter("denied"))
 
 
 @suite.test("newest first")
@@ -406,6 +452,33 @@ def _(suite):
         host.wait("another gate", lambda: host.pids().get("gate") not in (None, pid) and host.tool("status")[0] in (0, 1))
         suite.check("restart: the next gate knows what the last one knew",
                     eventually(lambda: host.read(known), 10) and scans(host) == before, (before, scans(host)))
+
+
+@suite.test("changed behind the file system's back")
+def _(suite):
+    """While the daemon is down, on the device itself: no time of the file changes, but the digest tells."""
+    with Host(suite, "ext4") as host:
+        host.policy(host.watch(on_down="allow"))
+        host.start()
+        content = b"a content that can be found on the device " * 4
+        same, path = host.put("same", CLEAN * 5), host.put("changed", content)
+        suite.check("device: control: clean", host.read(path) == content and host.read(same) == CLEAN * 5)
+        host.stop()
+        before, image = os.stat(path), host.base + "/image"
+        host.suite.run(["umount", host.fs])
+        with open(image, "r+b") as f:
+            with mmap.mmap(f.fileno(), 0) as memory:
+                at = memory.find(content)
+                memory[at:at + len(MARKER)] = MARKER
+        host.suite.run(["mount", "-o", "loop", image, host.fs])
+        after = os.stat(path)
+        suite.check("device: control: it is the same file with the same times", at > 0 and
+                    (after.st_dev, after.st_ino, after.st_ctime_ns, after.st_mtime_ns) ==
+                    (before.st_dev, before.st_ino, before.st_ctime_ns, before.st_mtime_ns), (before, after))
+        host.start()
+        begun = scans(host)
+        suite.check("device: what was not changed is known", host.read(same) == CLEAN * 5 and scans(host) == begun)
+        suite.check("device: what was changed is denied", host.read(path) is None)
 
 
 @suite.test("hostile file of verdicts")

@@ -2,6 +2,7 @@
 #include "workers.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ struct workers {
 	struct worker loader, hasher;
 	struct worker all[WORKERS_MAX];
 	uint64_t next_serial;
+	unsigned processors;
 	unsigned turn;                       /* who is asked next, so that two copies of one content meet two workers */
 	struct hash_asked asked[HASHES_MAX]; /* oldest first */
 	unsigned asked_count;
@@ -43,11 +45,13 @@ static void became_readable(void *owner, uint32_t events)
 int workers_open(struct workers **workers_out, struct loop *loop)
 {
 	struct workers *workers = calloc(1, sizeof(*workers));
+	cpu_set_t set;
 
 	if (!workers)
 		return -ENOMEM;
 	workers->loop = loop;
 	workers->next_serial = 1;
+	workers->processors = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 	workers->loader.handler.fd = workers->hasher.handler.fd = -1;
 	for (int i = 0; i < WORKERS_MAX; i++)
 		workers->all[i].handler.fd = -1;
@@ -108,7 +112,7 @@ bool workers_idle(const struct workers *workers, bool background)
 		idle += is_idle(worker);
 		behind += worker->handler.fd >= 0 && worker->case_id && worker->background;
 	}
-	return idle > 0 && (!background || behind == 0 || behind + 1 < there);
+	return idle > 0 && (!background || behind == 0 || (behind + 1 < there && behind + 1 < workers->processors));
 }
 
 bool workers_hasher_full(const struct workers *workers)

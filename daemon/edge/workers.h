@@ -41,8 +41,8 @@ int workers_open(struct workers **workers_out, struct loop *loop); /* 0 or -ENOM
 /* A new socket to the loader (taken over); the old one and all workers are dropped. */
 void workers_loader(struct workers *workers, int sock);
 
-/* May a scan begin? For `background` work, for which nobody waits, all workers but one, and that one too where it is
- * the only one: whoever comes then waits for the rest of one scan, and is next. */
+/* May a scan begin? For `background` work, for which nobody waits, all workers but one and all processors but one, and
+ * one of each where there is no other: whoever comes then waits for the rest of one scan, and is next. */
 bool workers_idle(const struct workers *workers, bool background);
 /* The hasher is there, and has all that it takes at one time. */
 bool workers_hasher_full(const struct workers *workers);

@@ -16,7 +16,7 @@
 
 struct entry {
 	char name[256];
-	uint64_t size, time_ns;
+	uint64_t size, time_ns, readable;
 };
 
 /* libclamav 1.4.6, readdb.h: CLI_DBEXT */
@@ -54,6 +54,7 @@ static size_t entries_read(DIR *folder, struct entry *entries)
 		memset(entry, 0, sizeof(*entry));
 		memcpy(entry->name, found->d_name, strnlen(found->d_name, sizeof(entry->name) - 1));
 		entry->size = (uint64_t)status.st_size;
+		entry->readable = faccessat(dirfd(folder), entry->name, R_OK, AT_EACCESS) == 0;
 		entry->time_ns = (uint64_t)status.st_mtim.tv_sec * 1000000000u + (uint64_t)status.st_mtim.tv_nsec;
 	}
 	return count;
@@ -83,6 +84,8 @@ static void entry_note(struct definitions *out, const struct entry *entry)
 	struct definition_file *file;
 
 	out->bytes += entry->size;
+	if (!entry->readable && !out->unreadable[0])
+		memcpy(out->unreadable, entry->name, sizeof(out->unreadable));
 	if (entry->time_ns > out->newest_ns)
 		out->newest_ns = entry->time_ns;
 	if (out->listed == DEFINITION_FILES_MAX)

@@ -325,6 +325,7 @@ struct engine *engine_load(const struct scanner_settings *settings, int definiti
 {
 	struct engine *engine;
 	struct definitions after;
+	char name[128];
 	int result = definitions_look(definitions_fd, engine_version(), settings, &report->definitions);
 
 	report->signatures = 0;
@@ -333,6 +334,13 @@ struct engine *engine_load(const struct scanner_settings *settings, int definiti
 		snprintf(report->text, sizeof(report->text), "%s",
 			 result < 0 ? "the folder of the definitions cannot be read"
 				    : "there are no definitions in the folder");
+		return NULL;
+	}
+	if (report->definitions.unreadable[0]) {
+		text_printable(name, sizeof(name), report->definitions.unreadable);
+		snprintf(report->text, sizeof(report->text),
+			 "%s cannot be read by uid %u: make it readable for others (chmod o+r)", name,
+			 (unsigned)geteuid());
 		return NULL;
 	}
 	engine = engine_new(settings);
