@@ -260,7 +260,7 @@ static bool may_wait(const struct policy_watch *watch, const struct access *acce
 	if (!store_may_empty((enum store)watch->store) || !watch->actions[CASE_INFECTED].quarantine)
 		return false;
 	opener_identify(FD_PROC, access->pid, &opener);
-	return !store_never_waits((enum store)watch->store, opener.exe, opener.exe_size);
+	return store_may_wait((enum store)watch->store, opener.exe, opener.exe_size);
 }
 
 static void take_access(struct gate *gate, const struct access *access, uint64_t now)

@@ -9,6 +9,7 @@ delivered and fetched.
 
 invariants: mail-keeps-flowing, nothing-lost, no-byte-before-verdict
 """
+import json
 import os
 import re
 import subprocess
@@ -181,7 +182,16 @@ def check_restored(mail, queue_id, item):
     status = os.stat(path)
     suite.check(mail.name("restored, it is Postfix's own again"), status.st_mode & 0o7777 == 0o700 and status.st_size > 1000, status)
     body = mail.postfix("postcat", "-bh", path)
+    rc, text = mail.host.tool("allow", "add", "--signature", item["signature"], "--until", "1h", "--reason", "a test")
+    suite.check(mail.name("its signature is allowed"), rc == 0, text)
     suite.check(mail.name("restored, it is whole"), body.returncode == 0 and messages.is_infected(body.stdout.encode()), body.stderr)
+    before = mail.uids("local")
+    mail.postfix("postsuper", "-H", queue_id)
+    mail.postfix("postqueue", "-f")
+    mail.mail.wait_sent(queue_id, 1, SECONDS)
+    new = sorted(mail.uids("local") - before)
+    suite.check(mail.name("released by postsuper -H, it is delivered"), len(new) == 1 and
+                messages.is_infected(mail.fetch("local", new[0])), new)
 
 
 @suite.test("Postfix's queue on tmpfs: an infected message ends in corrupt/")
@@ -377,6 +387,41 @@ def _(_suite):
         kept = {item["message_id"] for item in mail.host.tool_json("quarantine", "list")}
         suite.check("plain mbox: the quarantine has both", kept == {sent[2]["Message-ID"], sent[4]["Message-ID"]}, kept)
         suite.check("plain mbox: nothing bounced or was deferred", not mail.mail.complaints(), mail.mail.complaints())
+
+
+@suite.test("limits of the mail software in status")
+def _(_suite):
+    with Host(suite) as host:
+        folder = host.base + "/bin"
+        config = host.base + "/postfix"
+        os.mkdir(config)
+        open(config + "/main.cf", "w").close()
+        host.policy(host.watch(), scanner={"max_file_size": "10M"})
+        host.start()
+
+        def status(postconf, doveconf="exit 1"):
+            for name, script in (("postconf", postconf), ("doveconf", doveconf)):
+                with open(f"{folder}/{name}", "w") as file:
+                    file.write("#!/bin/sh\n" + script + "\n")
+                os.chmod(f"{folder}/{name}", 0o755)
+            started = time.monotonic()
+            result = suite.run([BUILD + "/mailward", "--runtime-dir", host.runtime, "status", "--json"], timeout=60,
+                               env=dict(os.environ, PATH=folder + ":" + os.environ["PATH"], MAIL_CONFIG=config))
+            issues = [issue for issue in json.loads(result.out)["issues"] if issue["id"] == "mail-limit"]
+            return result.rc, issues, time.monotonic() - started
+
+        rc, issues, _ = status("printf '1024\\n0\\n0\\n'")
+        suite.check("limits below the scanner's are no issue", rc == 0 and not issues, issues)
+        rc, issues, _ = status("printf '10485761\\n0\\n0\\n'")
+        suite.check("message_size_limit above max-file-size is an issue, with both numbers and the remedy",
+                    rc == 1 and len(issues) == 1 and "10485761" in issues[0]["text"] and "10485760" in issues[0]["text"] and
+                    "max-file-size" in issues[0]["remedy"], issues)
+        rc, issues, _ = status("echo 1024", "printf '2 M\\n11 M\\n'")
+        suite.check("Dovecot's quota_max_mail_size too", rc == 1 and "quota_max_mail_size" in issues[0]["text"], issues)
+        for name, script in (("hangs", "exec sleep 60"), ("floods", "yes"), ("fails", "exit 1"), ("lies", "printf '\\033[31m\\n-5\\n'")):
+            rc, issues, seconds = status(script, script)
+            suite.check(f"a postconf that {name} is no issue, and status is quick all the same",
+                        rc == 0 and not issues and seconds < 1.5 + SLACK, (rc, issues, seconds))
 
 
 @suite.test("a large message by LMTP, which Dovecot spools outside of its store")

@@ -30,15 +30,13 @@ bool store_may_empty(enum store store)
 	return store == STORE_POSTFIX_QUEUE;
 }
 
-bool store_never_waits(enum store store, const char *exe, size_t size)
+bool store_may_wait(enum store store, const char *exe, size_t size)
 {
-	static const char *const serial[] = {"/qmgr", "/oqmgr", "/nqmgr", NULL};
+	static const char *const agents[] = {"/local", "/virtual", "/lmtp", "/smtp", "/pipe", "/bounce", NULL};
 
-	if (store != STORE_POSTFIX_QUEUE || size == 0)
-		return true;
-	for (size_t i = 0; serial[i]; i++) {
-		size_t length = strlen(serial[i]);
-		if (size >= length && memcmp(exe + size - length, serial[i], length) == 0)
+	for (size_t i = 0; store_may_empty(store) && agents[i]; i++) {
+		size_t length = strlen(agents[i]);
+		if (size > length && memcmp(exe + size - length, agents[i], length) == 0)
 			return true;
 	}
 	return false;

@@ -23,9 +23,10 @@ bool store_may_hold(enum store store);
  * itself what it finds gone (ENOENT) or cut short. */
 bool store_may_empty(enum store store);
 
-/* A reader that is never made to wait, even for an answer that is always yes: qmgr is one process for all mail of the
- * host. exe: its program's path, not terminated; not known (size 0): it may be that one. */
-bool store_never_waits(enum store store, const char *exe, size_t size);
+/* Whoever hands a message of such a queue on, and so may wait for its verdict, though never be denied: Postfix's
+ * delivery agents, of which there are many. Not qmgr, which is one process for all mail of the host, nor showq, which
+ * looks at thousands of messages one after the other. exe: its program's path, not terminated; size 0: not known. */
+bool store_may_wait(enum store store, const char *exe, size_t size);
 
 /* Is this one of the store's own control files (indexes, locks, uid lists, ...), which are never scanned, held or
  * denied? path: relative to the watch, without a leading slash. Only in the stores that have such files, and only in a

@@ -37,21 +37,25 @@ static void a_queue_gives_messages_up_and_no_other_store_does(void)
 			CU_ASSERT_FALSE(store_may_empty((enum store)store));
 }
 
-static bool never_waits(enum store store, const char *exe)
+static bool may_wait(enum store store, const char *exe)
 {
-	return store_never_waits(store, exe, strlen(exe));
+	return store_may_wait(store, exe, strlen(exe));
 }
 
-static void qmgr_and_whoever_is_not_known_never_wait(void)
+static void delivery_agents_may_wait_and_qmgr_and_others_never_do(void)
 {
-	CU_ASSERT_TRUE(never_waits(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/qmgr"));
-	CU_ASSERT_TRUE(never_waits(STORE_POSTFIX_QUEUE, "/usr/libexec/postfix/oqmgr"));
-	CU_ASSERT_TRUE(never_waits(STORE_POSTFIX_QUEUE, ""));
-	CU_ASSERT_FALSE(never_waits(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/local"));
-	CU_ASSERT_FALSE(never_waits(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/xqmgr"));
-	CU_ASSERT_FALSE(never_waits(STORE_POSTFIX_QUEUE, "/qmgr/local"));
-	CU_ASSERT_TRUE(never_waits(STORE_MBOX, "/usr/lib/dovecot/imap"));
-	CU_ASSERT_TRUE(never_waits(STORE_MDBOX, "/usr/lib/dovecot/imap"));
+	CU_ASSERT_TRUE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/local"));
+	CU_ASSERT_TRUE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/smtp"));
+	CU_ASSERT_TRUE(may_wait(STORE_POSTFIX_QUEUE, "/usr/libexec/postfix/bounce"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/qmgr"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/showq"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/usr/sbin/postcat"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/local/qmgr"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/xlocal"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/local"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, ""));
+	CU_ASSERT_FALSE(may_wait(STORE_MBOX, "/usr/lib/postfix/sbin/local"));
+	CU_ASSERT_FALSE(may_wait(STORE_MDBOX, "/usr/lib/dovecot/imap"));
 }
 
 static void all_are(bool expected, enum store store, const char *const *paths)
@@ -213,7 +217,7 @@ int main(void)
 	CU_ADD_TEST(suite, only_stores_of_one_file_per_message_may_hold);
 	CU_ADD_TEST(suite, stores_whose_writers_do_not_block_forbid_a_lease);
 	CU_ADD_TEST(suite, a_queue_gives_messages_up_and_no_other_store_does);
-	CU_ADD_TEST(suite, qmgr_and_whoever_is_not_known_never_wait);
+	CU_ADD_TEST(suite, delivery_agents_may_wait_and_qmgr_and_others_never_do);
 	CU_ADD_TEST(suite, maildir_control_files_lie_beside_the_messages);
 	CU_ADD_TEST(suite, control_files_of_courier_and_cyrus_lie_beside_the_messages_too);
 	CU_ADD_TEST(suite, maildir_messages_are_never_control_files);
