@@ -91,7 +91,7 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 	if (watch->recheck == RECHECK_NEVER && finding->verdict.kind == VERDICT_CLEAN && finding->definitions)
 		verdict.definitions = gate->definitions;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
-		memory_lasts(&finding->verdict);
+		memory_lasts(&finding->verdict) && !allowing_is_stale(gate, finding);
 	/* Where it has still to be moved away, its next open must reach us. */
 	if (decision.quarantine && !(gate->telling_of && gate->telling_of->final))
 		lasts = false;
