@@ -118,8 +118,14 @@ static enum sweep_action move_away(struct sweep *sweep, const struct flight *fli
 				   const struct steward_request *finding, const char *path, char *text, size_t size)
 {
 	char id[32];
-	int error = quarantine_take_named(sweep->steward, finding, flight->fd, path, id);
+	int error;
 
+	/* A control file of its store, or a user's own file: taking it would break more than it helps. */
+	if (policy_match(sweep->steward->policy, path) >= 0) {
+		snprintf(text, size, "not moved to the quarantine: a watch lies there, whose policy leaves it alone");
+		return SWEEP_NOT_MOVED;
+	}
+	error = quarantine_take_named(sweep->steward, finding, flight->fd, path, id);
 	if (error)
 		snprintf(text, size, "not moved to the quarantine: %s",
 			 error == -EXDEV ? "no watch that moves anything lies on its mount" : strerrordesc_np(-error));
