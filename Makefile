@@ -224,8 +224,11 @@ check: deps ## everything that is tested; ends with `N passed, N failed, N skipp
 		$(addprefix build/asan/suites/,$(notdir $(ASAN_SUITES))) tests/vm/check
 check: $(ASAN_SUITES)
 
-check-broken: all ## tests/broken/*.patch: each one must make the test that it names fail
+check-broken: all ## tests/broken/*.patch, but for full mode: each one must make the test that it names fail
 	$(Q)if [ -x tests/broken/run ]; then exec tests/broken/run; else $(call not_yet,check-broken); fi
+
+check-broken-vm: all stand-ins ## those that weaken full mode: natively where the kernel can hold it, else in a machine with KERNEL
+	$(Q)VM_KERNEL=$(KERNEL) tests/broken/run --vm
 
 KERNEL ?= 6.1
 check-vm: all stand-ins upgrade-programs ## full mode in a virtual machine, KERNEL=6.1|6.12|6.18|7|newest (77: that one can't be had)
@@ -302,7 +305,7 @@ help: ## this list
 	@echo "V=1 shows the commands; CC=clang, BUILD=DIR, SANITIZE=address,undefined, PREFIX=, DESTDIR= as usual"
 
 always:
-.PHONY: all always table libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-vm \
+.PHONY: all always table libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-broken-vm check-vm \
 	check-matrix bench lint fuzz coverage deps run install deb clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

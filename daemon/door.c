@@ -92,7 +92,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 		    __atomic_load_n(&gate->ring->watchers, __ATOMIC_RELAXED);
 	static struct opener asked;
 	const struct opener *opener = waiting->opener ? &gate->openers[waiting->opener - 1] : &asked;
-	bool tested; /* by a canary: SELFTEST_PREFIX */
+	bool tested; /* by the selftest */
 
 	if (tell && !waiting->opener) {
 		/* While it sleeps it is still there to be looked at; afterwards it may be gone. */
@@ -102,7 +102,7 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 	}
 	gate_alive(gate, now_ns()); /* many who waited for one case are answered in one go */
 	knowing_tell_kernel(gate, waiting->access.fd, waiting->watch, finding, basis);
-	tested = tell && opener->uid == gate->policy->scanner.worker_uid;
+	tested = tell && telling_is_canary(gate, opener->uid, waiting->access.fd);
 	if (waiting->held) {
 		bool allow = decision.answer == ANSWER_ALLOW || decision.would;
 		accesses_answer(gate->accesses, &waiting->access, allow ? ANSWER_ALLOW : ANSWER_DENY);
@@ -228,8 +228,8 @@ static bool is_attachment(struct gate *gate, int fd, struct look *look, const st
 	}
 	if (look->present.origin & HOOK_ORIGIN_MAIL)
 		return true;
-	/* Written while nobody was there to mark it, perhaps; else the mark is there, and is found by who would write
-	 * it. */
+	/* Written while nobody was there to mark it, perhaps, or while too many waited for that; else the mark is
+	 * there, and is found by who would write it. Where too many wait now, the next open tries again. */
 	if (look->in_kernel && look->kernel.origin & HOOK_ORIGIN_MAIL && !may_be_marked(gate, fd, look))
 		return true;
 	if (kernel_memory_origin(gate->kernel, fd, HOOK_ORIGIN_MAIL) == 0)
@@ -353,7 +353,9 @@ static void mark_origin(struct gate *gate, int fd, int32_t pid, const struct loo
 	if (!gate->origins || !by_mail || !file_system || !file_system->marks_origins || file_system->mail_watch < 0 ||
 	    look->present.origin & HOOK_ORIGIN_MAIL || (!outside && !gate->policy->watches[watch].origin_mail))
 		return;
-	origins_write(gate->origins, fd);
+	/* The kernel side remembers whose it is: where too many wait, its next open tries again (is_attachment()). */
+	if (!origins_write(gate->origins, fd) && !look->in_kernel)
+		origins_missed(gate->origins);
 }
 
 /* A file that was just written and closed: true: a case has begun, and owns the descriptor. */

@@ -232,18 +232,29 @@ static uint32_t others(uint32_t nofile)
 	return share < 56 ? 56 : share > 640 ? 640 : share;
 }
 
+/* Files that may wait for their mark of origin: whoever extracts a large archive closes many at once. */
+static uint32_t origin_places(const struct gate *gate, uint32_t nofile)
+{
+	uint32_t share = nofile / 64;
+
+	if (!gate->kernel)
+		return 0;
+	return share < 8 ? 8 : share > 1024 ? 1024 : share;
+}
+
 static int take_groups(struct gate *gate)
 {
-	uint32_t nofile = gate->notes->nofile;
+	uint32_t nofile = gate->notes->nofile, places = origin_places(gate, nofile);
 	int result, bell = -1;
 
-	result = accesses_open(&gate->accesses, FD_PERMISSION_GROUP, FD_PROC, gate->notes, nofile, others(nofile));
+	result = accesses_open(&gate->accesses, FD_PERMISSION_GROUP, FD_PROC, gate->notes, nofile,
+			       others(nofile) + places);
 	if (result == 0)
 		result = fresh_open(&gate->fresh, FD_CLOSED_GROUP, nofile / 32, &bell);
 	if (result == 0)
 		result = moves_open(&gate->moves, FD_MOVES_GROUP);
 	if (result == 0 && gate->kernel)
-		result = origins_open(&gate->origins);
+		result = origins_open(&gate->origins, places);
 	if (result < 0)
 		return result;
 	gate->on_permission = (struct loop_handler){.ready = hear_permission, .owner = gate, .fd = -1};

@@ -247,6 +247,8 @@ void judging_settle(struct gate *gate, struct file_case *file_case, const struct
 size_t telling_name(struct gate *gate, int fd, char *path, size_t size);
 void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
 		    const struct policy_decision *decision, const struct opener *opener, enum record_phase phase);
+/* Was it the selftest that tried this file? Nothing is counted or recorded of that. */
+bool telling_is_canary(const struct gate *gate, uint32_t uid, int fd);
 void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
 void telling_refusals(struct gate *gate);                        /* by the kernel side, see hooks.h */
 void telling_explain(struct gate *gate);                         /* a question from the recorder's socket */

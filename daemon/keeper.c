@@ -465,7 +465,7 @@ static void keeper_loop(struct keeper *keeper)
 
 static void keeper_init(struct keeper *keeper, const struct keeper_options *options)
 {
-	*keeper = (struct keeper){.options = options, .runtime = -1, .lock = -1, .hooks = {.home = -1, .memo = -1}};
+	*keeper = (struct keeper){.options = options, .runtime = -1, .lock = -1, .hooks = {.home = -1}};
 	keeper->signals = (struct loop_handler){.ready = signals_ready, .owner = keeper, .fd = -1};
 	keeper->mounts = (struct loop_handler){.ready = mounts_ready, .owner = keeper, .fd = -1};
 	keeper->watchdog_ns = service_open();

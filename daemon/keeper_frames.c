@@ -95,7 +95,7 @@ static bool loader_frame(struct part *part, const struct leash_frame *frame)
 		loader_loaded(part, frame);
 		return true;
 	case LEASH_SERVING:
-		__atomic_store_n(&part->keeper->page->keeper.workers_serving, frame->value, __ATOMIC_RELAXED);
+		parts_serving(part->keeper, frame->value);
 		if (frame->value)
 			restart_succeeded(&part->restart);
 		return true;

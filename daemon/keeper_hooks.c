@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,17 +29,6 @@ static void label_ourselves(const struct keeper *keeper)
 		log_line("the kernel side can't be told who we are: %s", strerror(-error));
 	if (pidfd >= 0)
 		close(pidfd);
-}
-
-static void map_memo(struct keeper *keeper)
-{
-	void *memory;
-
-	if (!is_full(keeper) || keeper->hooks.memo < 0)
-		return;
-	memory = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED, keeper->hooks.memo, 0);
-	if (memory != MAP_FAILED)
-		keeper->memo = memory;
 }
 
 static void show(const struct keeper *keeper)
@@ -79,7 +67,6 @@ void hooks_take(struct keeper *keeper)
 	}
 	if (keeper->hooks.mode != ATTACH_NONE)
 		label_ourselves(keeper);
-	map_memo(keeper);
 	show(keeper);
 }
 
@@ -103,35 +90,6 @@ void hooks_tick(struct keeper *keeper)
 		attach_settle(&keeper->hooks);
 		log_line("what an earlier version had left in the kernel is detached");
 	}
-}
-
-/* ---- which policy it was ---- */
-
-/* FNV-1a. Of a table whose number is not set yet. */
-uint64_t hooks_fingerprint(const struct policy *policy)
-{
-	const unsigned char *bytes = (const unsigned char *)policy;
-	uint64_t hash = 0xcbf29ce484222325ull;
-
-	for (size_t i = 0; i < sizeof(*policy); i++)
-		hash = (hash ^ bytes[i]) * 0x100000001b3ull;
-	return hash ? hash : 1;
-}
-
-uint64_t hooks_first_number(const struct keeper *keeper, uint64_t fingerprint)
-{
-	if (!keeper->memo || !keeper->memo->number)
-		return 1;
-	return keeper->memo->number + (keeper->memo->fingerprint != fingerprint);
-}
-
-void hooks_policy(const struct keeper *keeper, uint64_t number, uint64_t fingerprint)
-{
-	if (!keeper->memo)
-		return;
-	keeper->memo->fingerprint = 0; /* who dies in between starts with a number of its own */
-	__atomic_store_n(&keeper->memo->number, number, __ATOMIC_RELEASE);
-	keeper->memo->fingerprint = fingerprint;
 }
 
 /* ---- the end ---- */

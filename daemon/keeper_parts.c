@@ -194,6 +194,18 @@ void part_stop(struct part *part)
 		part_kill(part, NULL);
 }
 
+void parts_serving(struct keeper *keeper, uint64_t count)
+{
+	struct keeper_part *shown = &keeper->page->keeper;
+
+	/* In an order in which nobody finds both 0 once one has served. */
+	if (count == 0 && shown->workers_serving)
+		__atomic_store_n(&shown->workers_gone_ns, now_ns(), __ATOMIC_RELEASE);
+	__atomic_store_n(&shown->workers_serving, count, __ATOMIC_RELEASE);
+	if (count)
+		__atomic_store_n(&shown->workers_gone_ns, 0, __ATOMIC_RELEASE);
+}
+
 void parts_restart_loader(struct keeper *keeper)
 {
 	part_kill(&keeper->parts[PART_LOADER], "starts again with other settings");
@@ -240,7 +252,7 @@ static void part_ended(struct part *part, const char *how)
 	if (part->role == PART_GATE)
 		gate_ended(keeper);
 	if (part->role == PART_LOADER) {
-		keeper->page->keeper.workers_serving = 0;
+		parts_serving(keeper, 0);
 		keeper->page->keeper.definitions_refused = DEFINITIONS_NEWEST; /* the next one says it again */
 		selftests_canary(keeper, "");
 	}

@@ -50,7 +50,7 @@ struct part {
 struct policy_set {
 	bool valid;
 	int policy_fd;
-	uint64_t number, fingerprint;
+	uint64_t number; /* from 1 on, in this run */
 	bool release_on_stop;
 	uint64_t max_definitions_age_s;
 	struct scanner_settings scanner;
@@ -118,7 +118,6 @@ struct keeper {
 	struct policies policies;
 	struct selftests selftests;
 	struct attached hooks;
-	struct attach_memo *memo; /* which policy the kernel's answers were made of; NULL outside of the full mode */
 	struct sweep_count unreported; /* rows that the recorder has still to get */
 	bool has_unreported;
 	struct identity recorder_id, loader_id, worker_id;
@@ -156,6 +155,8 @@ int part_tell(struct part *part, enum leash_kind kind, uint64_t value, int fd);
 void part_stop(struct part *part);
 /* The loader gets other settings: it is ended in order and starts again. */
 void parts_restart_loader(struct keeper *keeper);
+/* So many workers have passed their canary and serve. */
+void parts_serving(struct keeper *keeper, uint64_t count);
 /* Plan of a child that gets no descriptors but its leash. */
 struct child_plan part_plan(const struct keeper *keeper, int executable, const char *name);
 
@@ -213,11 +214,6 @@ void hooks_say(const struct keeper *keeper);
 void hooks_hand_over(const struct keeper *keeper, struct child_plan *plan);
 bool hooks_hand_over_labels(const struct keeper *keeper, struct child_plan *plan);
 void hooks_tick(struct keeper *keeper);
-/* Answers in the kernel count only for the policy that they were made of, by its number: the same policy keeps its
- * number over a restart. */
-uint64_t hooks_fingerprint(const struct policy *policy);
-uint64_t hooks_first_number(const struct keeper *keeper, uint64_t fingerprint);
-void hooks_policy(const struct keeper *keeper, uint64_t number, uint64_t fingerprint);
 /* After all others have ended. */
 void hooks_end(struct keeper *keeper);
 

@@ -11,9 +11,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "frame.h"
 #include "log.h"
 #include "pages.h"
@@ -82,12 +82,9 @@ static bool take_table(struct keeper *keeper, int fd)
 
 	if (fd < 0 || !pages_take_sealed(fd, table, sizeof(*table)) || !policy_is_sound(table))
 		return false;
-	set->fingerprint = hooks_fingerprint(table);
 	set->release_on_stop = table->release_on_stop;
 	set->max_definitions_age_s = table->max_definitions_age_s;
 	table->number = keeper->page->keeper.policy_number + 1;
-	if (policies->purpose == READ_START)
-		table->number = hooks_first_number(keeper, set->fingerprint);
 	table->scanner.worker_uid = keeper->worker_id.uid;
 	table->scanner.worker_gid = keeper->worker_id.gid;
 	table->scanner.loader_uid = keeper->loader_id.uid;
@@ -107,7 +104,6 @@ static bool keep_table(struct policies *policies)
 
 	set->policy_fd = fcntl(policies->current->policy_fd, F_DUPFD_CLOEXEC, 0);
 	set->number = policies->current->number;
-	set->fingerprint = policies->current->fingerprint;
 	set->release_on_stop = policies->current->release_on_stop;
 	set->max_definitions_age_s = policies->current->max_definitions_age_s;
 	set->scanner = policies->current->scanner;
@@ -120,18 +116,9 @@ static void complaint_add(struct policies *policies, const char *text)
 		snprintf(policies->complaints[policies->complaint_count++], LEASH_TEXT, "%s", text);
 }
 
-/* Is it the same directory on the same mount? statx() that asks no server. */
-static bool same_directory(int first, int second)
+static bool same_root(int first, int second)
 {
-	struct statx a, b;
-
-	if (first < 0 || second < 0)
-		return first < 0 && second < 0;
-	if (statx(first, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &a) < 0 ||
-	    statx(second, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &b) < 0)
-		return false;
-	return a.stx_ino == b.stx_ino && a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor &&
-	       a.stx_mnt_id == b.stx_mnt_id;
+	return first < 0 || second < 0 ? first < 0 && second < 0 : folder_is_same(first, second);
 }
 
 static bool same_roots(const struct policy_set *first, const struct policy_set *second)
@@ -141,7 +128,7 @@ static bool same_roots(const struct policy_set *first, const struct policy_set *
 	for (uint32_t i = 0; i < first->count; i++) {
 		const struct leash_frame *a = &first->frames[i], *b = &second->frames[i];
 		if (a->kind != b->kind || a->value != b->value || strcmp(a->text, b->text) != 0 ||
-		    !same_directory(first->fds[i], second->fds[i]))
+		    !same_root(first->fds[i], second->fds[i]))
 			return false;
 	}
 	return true;
@@ -390,7 +377,6 @@ static void policy_took_over(struct keeper *keeper, const struct policy_set *old
 	keeper->page->keeper.max_scan_size = policies->current->scanner.max_scan_size;
 	keeper->page->keeper.policy_number = policies->current->number;
 	selftests_want(keeper);
-	hooks_policy(keeper, policies->current->number, policies->current->fingerprint);
 	if (policies->purpose != READ_ROOTS)
 		policies->labels_wanted = keeper->hooks.mode != ATTACH_NONE;
 	if (old->valid && memcmp(&old->scanner, &policies->current->scanner, sizeof(old->scanner)) != 0)

@@ -119,6 +119,10 @@ bool selftests_frame(struct part *part, const struct leash_frame *frame)
 	results->canary[frame->watch] = (uint8_t)frame->value;
 	results->open[frame->watch] = (uint8_t)frame->counts[0];
 	results->exec[frame->watch] = (uint8_t)frame->counts[1];
+	if (frame->counts[2]) {
+		part->keeper->policies.roots_wanted = part->keeper->policies.roots_changed = true;
+		part->keeper->selftests.wanted = true;
+	}
 	snprintf(results->text[frame->watch], sizeof(results->text[0]), "%.*s", (int)sizeof(results->text[0]) - 1,
 		 frame->text);
 	return true;
@@ -179,7 +183,10 @@ void selftests_tick(struct keeper *keeper, uint64_t now, bool stands)
 		selftests->stands_ns = now;
 	if (*due == 0)
 		__atomic_store_n(due, now + DUE_TIME, __ATOMIC_RELEASE);
-	if (part_runs(&keeper->parts[PART_SELFTEST]) || keeper->policies.offered || now < selftests->next_ns)
+	if (part_runs(&keeper->parts[PART_SELFTEST]) || now < selftests->next_ns)
+		return;
+	/* Folders that were replaced are not guarded before the gate has taken them. */
+	if (keeper->policies.offered || keeper->policies.roots_changed)
 		return;
 	if (keeper->page->keeper.definitions_signatures && !selftests->canary[0] &&
 	    now < selftests->stands_ns + CANARY_TIME)

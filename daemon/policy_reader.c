@@ -95,19 +95,25 @@ static int tell_policy(void)
 	return error;
 }
 
-/* Our own programs and means of rescue, as far as they lie on a file system that will be marked. */
-static int tell_lasting(void)
+/* What nobody can say of counts as marked: one that is let pass without need costs nothing. */
+static bool is_marked(void *owner, int fd)
 {
-	uint64_t watched[ROOTS_MAX];
-	uint32_t watched_count = 0;
+	uint32_t device = device_of(owner, fd);
+
+	for (size_t i = 0; device && i < roots.count; i++)
+		if (table.watches[roots.list[i].watch].mode != MODE_OFF &&
+		    (roots.list[i].device == device || roots.list[i].device == 0))
+			return true;
+	return device == 0;
+}
+
+/* Our own programs and means of rescue, as far as they lie on a file system that will be marked. */
+static int tell_lasting(struct mounts *mounts)
+{
 	struct lasting lasting;
-	struct stat root;
 	int error = 0;
 
-	for (size_t i = 0; i < roots.count; i++)
-		if (table.watches[roots.list[i].watch].mode != MODE_OFF && fstat(roots.list[i].fd, &root) == 0)
-			watched[watched_count++] = root.st_dev;
-	lasting_open(&lasting, watched, watched_count);
+	lasting_open(&lasting, is_marked, mounts);
 	for (uint32_t i = 0; !error && i < lasting.count; i++)
 		error = tell(LEASH_LASTING, i, "", lasting.fds[i]);
 	lasting_close(&lasting);
@@ -127,7 +133,7 @@ static int tell_programs(const struct mounts *mounts)
 	return error;
 }
 
-static int tell_roots(const struct mounts *mounts)
+static int tell_roots(struct mounts *mounts)
 {
 	size_t next = 0;
 	int error = 0;
@@ -142,7 +148,7 @@ static int tell_roots(const struct mounts *mounts)
 			error = tell(LEASH_WATCH_WITHOUT, i, roots.why[i], -1);
 	}
 	if (!error)
-		error = tell_lasting();
+		error = tell_lasting(mounts);
 	if (!error)
 		error = tell_programs(mounts);
 	policy_roots_close(&roots);
@@ -165,7 +171,7 @@ static int take_table(void)
 		       : -EBADMSG;
 }
 
-static int read_policy(const char *file, const struct mounts *mounts)
+static int read_policy(const char *file, struct mounts *mounts)
 {
 	int error;
 
@@ -181,7 +187,7 @@ static int read_policy(const char *file, const struct mounts *mounts)
 	return error;
 }
 
-static int find_roots(const struct mounts *mounts)
+static int find_roots(struct mounts *mounts)
 {
 	int error = take_table();
 

@@ -40,6 +40,7 @@ enum way { WAY_OPEN, WAY_EXEC };
 /* What is being found out about one watch. */
 struct finding {
 	enum canary open, exec;
+	bool replaced; /* its folder is not the watch's any more */
 	char text[160];
 };
 
@@ -65,6 +66,7 @@ static void tell(enum leash_kind kind, uint64_t value, uint32_t watch, const str
 	if (finding) {
 		frame.counts[0] = finding->open;
 		frame.counts[1] = finding->exec;
+		frame.counts[2] = finding->replaced;
 		snprintf(frame.text, sizeof(frame.text), "%s", finding->text);
 	}
 	while (frame_send(FD_LEASH, &frame, sizeof(frame), -1) == -EAGAIN)
@@ -394,6 +396,26 @@ static int folder_of(uint32_t index)
 	return -1;
 }
 
+/* Whatever was found in a folder that was moved away meanwhile says nothing of the watch. */
+static void test_folder(struct selftest *selftest, const struct policy_watch *watch, int folder, bool exec,
+			struct finding *finding)
+{
+	if (!exec)
+		say(finding, "nothing can be executed there (noexec)");
+	if (!selftest->definitions) {
+		test_without_definitions(selftest, watch, folder, exec, finding);
+	} else {
+		with_file(selftest, watch, folder, true, exec, finding);
+		if (!selftest->ended && !signalled &&
+		    (finding->open == CANARY_BLOCKED || finding->exec == CANARY_BLOCKED))
+			with_file(selftest, watch, folder, false, exec, finding);
+	}
+	if (policy_root_stands(watch, folder))
+		return;
+	*finding = (struct finding){.open = CANARY_NOT_POSSIBLE, .exec = CANARY_NOT_POSSIBLE, .replaced = true};
+	say(finding, "its folder was replaced while it was tested");
+}
+
 static void test_watch(struct selftest *selftest, uint32_t index, struct finding *finding)
 {
 	const struct policy_watch *watch = &table.watches[index];
@@ -416,15 +438,7 @@ static void test_watch(struct selftest *selftest, uint32_t index, struct finding
 					  : "its folder does not exist");
 		return;
 	}
-	if (!exec)
-		say(finding, "nothing can be executed there (noexec)");
-	if (!selftest->definitions) {
-		test_without_definitions(selftest, watch, folder, exec, finding);
-		return;
-	}
-	with_file(selftest, watch, folder, true, exec, finding);
-	if (!selftest->ended && !signalled && (finding->open == CANARY_BLOCKED || finding->exec == CANARY_BLOCKED))
-		with_file(selftest, watch, folder, false, exec, finding);
+	test_folder(selftest, watch, folder, exec, finding);
 }
 
 static enum canary worst(const struct finding *finding)

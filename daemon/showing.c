@@ -35,7 +35,8 @@ static const char *lacks(const struct gate *gate, const struct policy_watch *wat
 	if (scope_is_remote(magic))
 		return "files can change on the server, which the kernel side here does not see";
 	if (magic == OVERLAYFS_SUPER_MAGIC)
-		return "overlay: a change made directly in one of its layers is not seen; no approval lasts there";
+		return "overlay: a change made directly in one of its layers is not seen; no approval lasts there; "
+		       "without a daemon it holds until the cache forgets the folder";
 	return NULL;
 }
 

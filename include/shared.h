@@ -107,7 +107,8 @@ struct keeper_part {
 	 * to be said of it. */
 	uint8_t canary_open[WATCHES_MAX], canary_exec[WATCHES_MAX];
 	char canary_text[WATCHES_MAX][160];
-	uint64_t canary_due_ns; /* CLOCK_MONOTONIC; a selftest is under way or wanted, and over by then; 0: none is */
+	uint64_t canary_due_ns;   /* CLOCK_MONOTONIC; a selftest is under way or wanted, and over by then; 0: none is */
+	uint64_t workers_gone_ns; /* CLOCK_MONOTONIC; since when none serves any more; 0: some do, or none ever has */
 	/* The definitions in use; times CLOCK_REALTIME, 0: not known. */
 	uint64_t definitions_built_ns;                  /* the latest making that a signed database names */
 	uint64_t definitions_since_ns;                  /* in use since then */

@@ -92,7 +92,8 @@ enum leash_kind {
 			  frame, value: number of the policy. text: the canary's bytes in hexadecimal; empty: no
 			  definitions, or no canary */
 	LEASH_TESTED,  /* selftest to keeper: watch; value: enum canary of the watch, counts[0] and counts[1] those of
-			  open and exec; text: why it is not CANARY_BLOCKED, or what else is to be known */
+			  open and exec; counts[2]: 1: its folder was replaced meanwhile, so that nothing is known; text:
+			  why it is not CANARY_BLOCKED, or what else is to be known */
 	LEASH_TESTED_ALL, /* selftest to keeper: every watch was told of */
 	LEASH_STATE,      /* from each child but the gate, before it is executed: its first frame; fd: its
 			     /proc/self/stat, or none where that can't be opened */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the policy decides, seen at the open: modes, stores, actions, reload; invariant never-two-valued."""
 import io
+import json
 import os
 import signal
 import time
@@ -266,6 +267,24 @@ def _(suite):
         suite.check("what was infected still is", host.read(other) is None)
         suite.check("no worker of the old definitions is left serving", eventually(
             lambda: host.counter("workers_serving") == len(host.workers()) <= 4, 15), len(host.workers()))
+
+
+@suite.test("all workers are replaced at once")
+def _(suite):
+    with Host(suite) as host:
+        host.start()
+        loader, workers = host.pid("loader"), host.counter("workers_serving")
+        os.kill(loader, signal.SIGKILL)  # they end with it
+        seen = []
+
+        def replaced():
+            rc, text = host.tool("status", "--json")
+            seen.append((rc, json.loads(text)["workers_serving"]))
+            return host.pids().get("loader") not in (None, loader) and seen[-1][1] == workers
+        suite.check("others come", workers and eventually(replaced, 20, 0), (workers, seen[-3:]))
+        suite.check("control: there was a moment in which none served", any(n == 0 for _, n in seen), seen)
+        suite.check("status can tell all the time", all(rc in (0, 1) for rc, _ in seen), seen)
+        suite.check("and is healthy", eventually(lambda: host.tool("status")[0] == 0, 5), host.tool("status"))
 
 
 @suite.test("start, stop and a second one")

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
+# limit: 480
 """The real mailward-scanner, played by tests/scanner/driver.py: never clean where it was not looked at. Each test has its
 positive control: the same content without the condition is found. Needs root (workers' uids, namespaces).
 Usage: suite_scanner.py [--build DIR] [word of a test's name...]"""

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Invariant proved-not-assumed: a canary is really refused in each watch that enforces, and where one is not, selftest
 and status say so. And mailward probe, which tries what this kernel can do."""
+import errno
 import json
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -41,6 +43,30 @@ def running(host):
     return None
 
 
+def scan_uid():
+    try:
+        return pwd.getpwnam("_mailward-scan").pw_uid
+    except KeyError:
+        return 65283
+
+
+def errno_as(uid, path):
+    """What an open by that uid ends with; the folders' permissions are not in the way."""
+    fd = os.open(path, os.O_PATH)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            os.read(os.open("/proc/self/fd/%d" % fd, os.O_RDONLY), 1)
+            os._exit(0)
+        except OSError as error:
+            os._exit(error.errno)
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def quiet(host):
     """No selftest is under way, and none is due."""
     return eventually(lambda: not running(host), 20)
@@ -74,8 +100,12 @@ def _(suite):
         bad = host.put("bad", MARKER, path["files"])
         suite.check("control: what others are refused is counted and recorded", host.read(bad) is None and
                     eventually(lambda: len(host.blocked()) == 1, 5) and host.counter("denied") == 1)
+        theirs = host.put("theirs", MARKER + b"theirs", path["files"])
+        uid = scan_uid()
+        suite.check("what a scanner's uid is refused beside the selftest is counted and recorded",
+                    errno_as(uid, theirs) == errno.EPERM and host.counter("denied") == 2 and
+                    eventually(lambda: any(r["uid"] == uid for r in host.blocked("--path", theirs)), 5), host.blocked())
         if host.status()["mode"] != "full":
-            # by its own uid, a worker's, and yet somebody else: what it is refused is not the selftest's
             good = host.put("good", CLEAN, path["never"], 0o755)
             suite.check("control: exec = never refuses a clean program", host.probe("exec", good).rc == 1)
 
@@ -149,6 +179,35 @@ def _(suite):
         rc, rows = results(host)
         suite.check("a scanner that names no canary: 1", rc == 1 and "no canary" in rows[host.watched]["why"] and
                     issues(host) == {"canary-not-possible"}, (rows, issues(host)))
+
+
+@suite.test("a folder that is replaced while it is tested")
+def _(suite):
+    with Host(suite) as host:
+        host.stand_in()
+        host.start()
+        aside = host.fs + "/aside"
+        canary = lambda: host.status()["watches"][0]["canary"]
+        suite.check("control: healthy before", canary() == "blocked" and results(host)[0] == 0, issues(host))
+        host.behave("hold")
+        asking = suite.popen([TOOL, "--runtime-dir", host.runtime, "selftest", "--json"], stdout=subprocess.PIPE)
+        found = eventually(lambda: left_over(host), 10)
+        suite.check("control: a canary is being tried", found)
+        os.rename(host.watched, aside)
+        bad = host.put("bad", MARKER, aside)
+        suite.check("control: where the folder is now, everything goes through", host.read(bad) == MARKER)
+        os.mkdir(host.watched)
+        host.behave()
+        said = asking.communicate(timeout=60)[0].decode()
+        suite.check("who asked is told that nothing is known: 1", asking.returncode == 1 and '"not-possible"' in said and
+                    "replaced" in said, (asking.returncode, said))
+        suite.check("the new folder is tested by itself, and guarded", eventually(
+            lambda: canary() == "blocked" and not host.status()["issues"], 15), (canary(), host.status()["issues"]))
+        suite.check("nobody was told that a canary went through", "went through" not in host.log(), host.log()[-600:])
+        suite.check("nothing is left in either", left_over(host) == [], left_over(host))
+        host.behave("blind")
+        suite.check("control: of a folder that stays, it would be told", results(host)[0] == 1 and
+                    "went through" in host.log(), host.log()[-400:])
 
 
 @suite.test("without definitions")

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
+# limit: 480
 """The tool and the recorder, each the real program, with tests/tool/stage.c in the parts of keeper and gate. No file
 system is marked here."""
 import json
@@ -18,7 +19,7 @@ import time
 
 from harness import BUILD, ROOT, WIRE_VERSION, Suite, eventually
 
-suite = Suite("tool")
+suite = Suite("tool", limit=480)
 TOOL, DAEMON = os.path.join(BUILD, "mailward"), os.path.join(BUILD, "mailwardd")
 PATIENCE = 5.0
 os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")  # the keeper does the same: a filter of system calls forbids it
@@ -625,6 +626,8 @@ def _(suite):
             ("definitions-old", lambda: stage.command("page", definitions_time_ns=time.time_ns() - 8 * 86400 * 10**9),
              stage.healthy),
             ("no-definitions", lambda: stage.command("page", definitions_signatures=0, workers_serving=0), stage.healthy),
+            ("no-worker", lambda: stage.command("page", workers_serving=0, workers_gone_ns=time.monotonic_ns() - 3 * 10**9),
+             lambda: stage.command("page", workers_serving=2, workers_gone_ns=0)),
             ("records-lost", lambda: stage.command("page", records_lost=1), lambda: stage.command("page", records_lost=0)),
             ("kernel-refused", lambda: stage.command("page", kernel_refused=1),
              lambda: stage.command("page", kernel_refused=0)),
@@ -640,6 +643,11 @@ def _(suite):
         suite.check("issue %s: 1" % name, result.rc == 1 and found == [name] and name in result.out, (result, found))
         back()
     suite.check("control: healthy again", stage.tool("status").rc == 0)
+    stage.command("page", workers_serving=0)
+    suite.check("before the first worker serves: 4", stage.tool("status").rc == 4, stage.tool("status"))
+    stage.command("page", workers_gone_ns=time.monotonic_ns())
+    suite.check("while all are replaced: as before", stage.tool("status").rc == 0, stage.tool("status"))
+    stage.command("page", workers_serving=2, workers_gone_ns=0)
     later = time.monotonic_ns() + 60 * 10**9
     stage.command("page", canary_policy=0, canary_due_ns=later)
     suite.check("before the first selftest is over: 4", stage.tool("status").rc == 4 and status()["health"] == "unknown")

@@ -162,6 +162,9 @@ def judge(suite, situation, controls, found):
     got = 0
     for way, outcome in found.items():
         control = controls[way]
+        ended = [one for one in (control, outcome) if one.result.startswith("untried:ended by")]
+        if ended:
+            suite.check("%s: %s: comes back" % (SHOWN.get(way, way), situation), False, ended)
         why = skip_of(way, outcome, control)
         if why:
             row(way, situation, "skipped: " + why)

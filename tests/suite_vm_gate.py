@@ -142,6 +142,29 @@ def _(suite):
         suite.check("until the next write", pread(fd) is None, pread(fd))
 
 
+@suite.test("what a worker said that is gone")
+def _(suite):
+    with FullHost(suite, file_system="ext4") as host:
+        host.policy(host.watch(deadline="30s"), scanner={"workers": "1"})
+        path = host.put("message", CLEAN)
+        host.start()
+        if not full(suite, host):
+            return
+        selftest_is_over(host)
+        suite.check("control: judged by the only worker", read(path) == CLEAN)
+        fd = os.open(path, os.O_RDONLY)
+        suite.at_end(lambda: os.close(fd))
+        suite.check("control: an open descriptor reads", pread(fd) == CLEAN)
+        scans = host.counter("scans")
+        for pid in host.workers():
+            os.kill(pid, 9)
+        suite.check("its end takes along what it said: the same descriptor reads nothing",
+                    eventually(lambda: pread(fd) is None, 10))
+        suite.check("a new open is judged anew", read(path) == CLEAN and host.counter("scans") > scans,
+                    (scans, host.counter("scans")))
+        suite.check("and the descriptor reads again", pread(fd) == CLEAN)
+
+
 @suite.test("restart keeps verdicts")
 def _(suite):
     with FullHost(suite, file_system="ext4") as host:

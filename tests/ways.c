@@ -279,7 +279,10 @@ static int way_mmap_later(int fd)
 /* Of a mapping that was made before without any right. */
 static int way_mprotect_old(int fd)
 {
-	return mprotect(old_none, PAGE, PROT_READ) < 0 ? errno : (void)fd, count(old_none, PAGE);
+	(void)fd;
+	if (mprotect(old_none, PAGE, PROT_READ) < 0)
+		return errno;
+	return count(old_none, PAGE);
 }
 
 static int way_remap_old(int fd)

@@ -11,6 +11,7 @@
 #define HOUR_NS (3600ull * SECOND_NS)
 #define DEFINITIONS_OLD_S (7ull * 86400) /* before a policy says so */
 #define GATE_SILENT_NS (2ull * SECOND_NS)
+#define WORKERS_GONE_NS (2ull * SECOND_NS) /* all are replaced at once now and then */
 #define RESTARTS_MANY 3
 #define RESTARTED_LATELY_NS (600ull * SECOND_NS)
 
@@ -261,6 +262,18 @@ static void find_in_definitions(const struct status_page *page, struct findings 
 	find_in_refused(keeper, findings);
 }
 
+static void find_in_workers(const struct status_page *page, struct clocks clocks, struct findings *findings)
+{
+	const struct keeper_part *keeper = &page->keeper;
+	uint64_t gone = keeper->workers_gone_ns;
+
+	if (keeper->definitions_signatures && gone && clocks.monotonic_ns > gone + WORKERS_GONE_NS)
+		add_issue(findings, "no-worker",
+			  "new ones are started by themselves; if it stays, the log says why they end",
+			  "no scanner worker has served for %llu s: nothing new is judged",
+			  (unsigned long long)((clocks.monotonic_ns - gone) / SECOND_NS));
+}
+
 static void find_in_processes(const struct status_page *page, struct clocks clocks, struct findings *findings)
 {
 	for (uint32_t i = 0; i < page->keeper.process_count; i++) {
@@ -341,13 +354,16 @@ void findings_limits(const struct status_page *page, const struct mail_limits *l
 	limits_compare(limits, &scanner, say_limit, findings);
 }
 
-/* The first selftest belongs to it, but not for ever: one that does not come to an end is an issue. */
+/* Marks, and a worker that has passed its canary, whatever became of it then. The first selftest belongs to it, but not
+ * for ever: one that does not come to an end is an issue. */
 static bool is_ready(const struct status_page *page, struct clocks clocks)
 {
 	const struct keeper_part *keeper = &page->keeper;
 
-	if (!page->gate.marks_stand ||
-	    !(keeper->workers_serving > 0 || (keeper->definitions_known && keeper->definitions_signatures == 0)))
+	if (!page->gate.marks_stand)
+		return false;
+	if (!keeper->workers_serving && !keeper->workers_gone_ns &&
+	    !(keeper->definitions_known && keeper->definitions_signatures == 0))
 		return false;
 	return keeper->canary_policy || (keeper->canary_due_ns && clocks.monotonic_ns > keeper->canary_due_ns);
 }
@@ -367,6 +383,7 @@ void findings_make(const struct status_page *page, struct clocks clocks, struct 
 	find_in_watches(page, findings);
 	find_in_canaries(page, clocks, findings);
 	find_in_definitions(page, findings);
+	find_in_workers(page, clocks, findings);
 	find_in_processes(page, clocks, findings);
 	find_in_counters(page, findings);
 	find_in_steward(page, findings);

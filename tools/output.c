@@ -231,7 +231,7 @@ json_t *heuristics_json(const struct verdict *verdict)
 	return list;
 }
 
-/* "infected:NAME", "macro:NAME", "unscanned:timeout", "clean"; nothing was known: the phase says why. */
+/* "infected:NAME", "macro:NAME", "unscanned:timeout", "clean"; where nothing was known, what it was refused for. */
 static void verdict_column(char *out, size_t room, const struct row_frame *row)
 {
 	const struct verdict *verdict = &row->verdict;
@@ -253,7 +253,9 @@ static void verdict_column(char *out, size_t room, const struct row_frame *row)
 		break;
 	}
 	snprintf(out, room, "%s",
-		 row->phase == PHASE_DOWN     ? "no-gate"
+		 verdict->reason              ? reason_names[verdict->reason]
+		 : row->phase == PHASE_DOWN   ? "no-gate"
+		 : row->phase == PHASE_HOOK   ? "not-judged-yet"
 		 : row->phase == PHASE_KERNEL ? "refused-by-kernel"
 					      : "-");
 }

@@ -25,7 +25,6 @@
 #define CURRENT_DIR HOOKS_DIR "/" CURRENT
 #define MAPS CURRENT "/maps"
 #define MAPS_DIR HOOKS_DIR "/" MAPS
-#define MEMO "memo"
 
 static const char *const map_names[HOOK_MAPS] = HOOK_MAP_NAMES;
 
@@ -198,14 +197,6 @@ static int pin(int fd, const char *folder, const char *name)
 	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
 }
 
-static int make_memo(void)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, MEMO, sizeof(uint32_t), sizeof(struct attach_memo), 1, &options);
-
-	return fd < 0 ? -errno : fd;
-}
-
 /* All of them under another name first: a folder called "maps" is complete. */
 static int pin_maps(struct attached *attached)
 {
@@ -214,8 +205,6 @@ static int pin_maps(struct attached *attached)
 	for (int i = 0; i < HOOK_MAPS && !error; i++)
 		if (attached->maps[i] >= 0)
 			error = pin(attached->maps[i], CURRENT_DIR "/maps-new", map_names[i]);
-	if (!error)
-		error = pin(attached->memo, CURRENT_DIR "/maps-new", MEMO);
 	if (!error && renameat(attached->home, CURRENT "/maps-new", attached->home, MAPS) < 0)
 		error = -errno;
 	return error;
@@ -233,12 +222,7 @@ static int take_maps(struct attempt *attempt)
 		if (attached->maps[i] < 0)
 			return -errno;
 	}
-	if (attached->home < 0)
-		return 0;
-	attached->memo = attached->reused ? bpf_obj_get(MAPS_DIR "/" MEMO) : make_memo();
-	if (attached->memo < 0)
-		return -errno;
-	return attached->reused ? 0 : pin_maps(attached);
+	return attached->home < 0 || attached->reused ? 0 : pin_maps(attached);
 }
 
 static int pin_links(struct attempt *attempt)
@@ -348,9 +332,6 @@ static void drop_maps(struct attached *attached)
 			close(attached->maps[i]);
 		attached->maps[i] = -1;
 	}
-	if (attached->memo >= 0)
-		close(attached->memo);
-	attached->memo = -1;
 	for (int i = 0; i < ATTACH_HOOKS_MAX; i++) {
 		if (attached->held[i] >= 0)
 			close(attached->held[i]);
@@ -415,7 +396,7 @@ static void explain(struct attached *attached, enum obstacle obstacle, int error
 
 static void begin(struct attached *attached)
 {
-	*attached = (struct attached){.home = -1, .memo = -1};
+	*attached = (struct attached){.home = -1};
 	for (int i = 0; i < HOOK_MAPS; i++)
 		attached->maps[i] = -1;
 	for (int i = 0; i < ATTACH_HOOKS_MAX; i++)

@@ -49,15 +49,8 @@ struct attached {
 	char why[200];    /* mode is not full: one sentence why */
 	char remedy[300]; /* and the exact thing to do about it (a line for the kernel command line), or empty */
 	int home;         /* HOOKS_DIR, locked; -1: nothing is pinned */
-	int memo;         /* map of one struct attach_memo, mmapable; -1: none */
 	bool others;      /* pins of another set still answer: attach_settle() */
 	int held[ATTACH_HOOKS_MAX]; /* links that are not pinned, -1: none */
-};
-
-/* Kept with the maps, written by the keeper: which policy the answers in them were made of. */
-struct attach_memo {
-	uint64_t number;
-	uint64_t fingerprint; /* of its text; 0: none */
 };
 
 /* keep: pin, and go on after we have ended; else all is detached when the descriptors are closed (probe). Another live

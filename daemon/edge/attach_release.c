@@ -111,7 +111,7 @@ void attach_label_others(const char *current)
 
 int attach_release(uint32_t *count_out)
 {
-	struct attached attached = {.memo = -1};
+	struct attached attached = {0};
 	static struct census census;
 	char said[160];
 

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #define FOLDERS_MAX 8
+#define C_LOCALE "/usr/lib/locale/C.utf8/"
 
 static const char *const programs[] = {
 	"/bin/sh",
@@ -32,19 +32,37 @@ static const char *const programs[] = {
 };
 static const char *const beside_us[] = {"mailward", "mailwardd", "mailward-scanner"};
 /* What each start of a program and each log-in looks at. */
-static const char *const files[] = {"/etc/ld.so.cache",
-				    "/etc/passwd",
-				    "/etc/group",
-				    "/etc/nsswitch.conf",
-				    "/usr/lib/locale/locale-archive",
-				    "/usr/lib/locale/C.utf8/LC_CTYPE"};
+static const char *const files[] = {
+	"/etc/ld.so.cache",
+	"/etc/passwd",
+	"/etc/group",
+	"/etc/nsswitch.conf",
+	"/etc/localtime",
+	"/usr/lib/locale/locale-archive",
+	"/usr/share/locale/locale.alias",
+	"/usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache",
+	"/usr/lib/aarch64-linux-gnu/gconv/gconv-modules.cache",
+	C_LOCALE "LC_ADDRESS",
+	C_LOCALE "LC_COLLATE",
+	C_LOCALE "LC_CTYPE",
+	C_LOCALE "LC_IDENTIFICATION",
+	C_LOCALE "LC_MEASUREMENT",
+	C_LOCALE "LC_MESSAGES/SYS_LC_MESSAGES",
+	C_LOCALE "LC_MONETARY",
+	C_LOCALE "LC_NAME",
+	C_LOCALE "LC_NUMERIC",
+	C_LOCALE "LC_PAPER",
+	C_LOCALE "LC_TELEPHONE",
+	C_LOCALE "LC_TIME",
+};
 
 #define SEEN_MAX 512
 
 struct search {
 	struct lasting *lasting;
-	const uint64_t *watched;
-	uint32_t watched_count, seen_count;
+	bool (*is_marked)(void *owner, int fd);
+	void *owner;
+	uint32_t seen_count;
 	struct {
 		dev_t dev;
 		ino_t ino;
@@ -66,14 +84,6 @@ static bool see(struct search *search, const struct stat *file)
 	return true;
 }
 
-static bool is_watched(const struct search *search, const struct stat *file)
-{
-	for (uint32_t i = 0; i < search->watched_count; i++)
-		if (search->watched[i] == file->st_dev)
-			return true;
-	return false;
-}
-
 /* Looks at a file, and takes it in where its file system is marked. true: what it needs is to be looked at as well. */
 static bool take(struct search *search, const char *path)
 {
@@ -88,7 +98,7 @@ static bool take(struct search *search, const char *path)
 		close(fd);
 		return false;
 	}
-	if (is_watched(search, &file) && lasting->count < LASTING_MAX)
+	if (lasting->count < LASTING_MAX && search->is_marked(search->owner, fd))
 		lasting->fds[lasting->count++] = fd;
 	else
 		close(fd);
@@ -206,14 +216,14 @@ static void find_folders(struct search *search)
 			snprintf(search->folders[search->folder_count++], PATH_MAX, "%s", usual[i]);
 }
 
-void lasting_open(struct lasting *lasting, const uint64_t *watched, uint32_t watched_count)
+void lasting_open(struct lasting *lasting, bool (*is_marked)(void *owner, int fd), void *owner)
 {
 	static struct search search;
 	char own[PATH_MAX], path[PATH_MAX + 64];
 	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
 
 	lasting->count = 0;
-	search = (struct search){.lasting = lasting, .watched = watched, .watched_count = watched_count};
+	search = (struct search){.lasting = lasting, .is_marked = is_marked, .owner = owner};
 	find_folders(&search);
 	if (length > 0) {
 		own[length] = 0;

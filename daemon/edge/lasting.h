@@ -7,6 +7,7 @@
 #ifndef MAILWARD_LASTING_H
 #define MAILWARD_LASTING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared.h"
@@ -16,9 +17,9 @@ struct lasting {
 	int fds[LASTING_MAX]; /* O_PATH; raises no event */
 };
 
-/* Finds and opens those that lie on one of these file systems (st_dev); the caller closes. Reads files, so it is not
- * for the gate nor the keeper. */
-void lasting_open(struct lasting *lasting, const uint64_t *watched, uint32_t watched_count);
+/* Finds and opens those that lie on a file system that is marked; the caller closes. is_marked says so of a descriptor
+ * (O_PATH). Reads files, so it is not for the gate nor the keeper. */
+void lasting_open(struct lasting *lasting, bool (*is_marked)(void *owner, int fd), void *owner);
 void lasting_close(struct lasting *lasting);
 
 #endif

@@ -23,10 +23,13 @@ enum origin_said {
 enum origin_said origins_read(int fd);
 
 struct origins;
-int origins_open(struct origins **origins_out); /* 0 or -errno */
-/* Marks the file, soon, unless it is marked already. fd is borrowed. false: too many wait, counted. */
+/* places: how many may wait, each by a descriptor. 0 or -errno. */
+int origins_open(struct origins **origins_out, unsigned places);
+/* Marks the file, soon, unless it is marked already. fd is borrowed. false: too many wait; nothing is done or counted:
+ * who knows of its origin otherwise tries again when it is opened next, who does not says so with origins_missed(). */
 bool origins_write(struct origins *origins, int fd);
-/* Files that should have a mark and got none. */
+void origins_missed(struct origins *origins);
+/* Files that should have a mark and will get none: it could not be made, or was missed. */
 uint64_t origins_failed(const struct origins *origins);
 
 #endif

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "folder.h"
+
 #define LINKS_MAX 40        /* as the kernel's own limit */
 #define ANSWER_TIME_MS 2000 /* for a remote file system to answer at all; all of them together get twice that */
 
@@ -368,8 +370,17 @@ static int open_root(struct policy_roots *roots, const struct policy *policy, co
 	return -EPERM;
 }
 
-/* As the kernel numbers it; stat() says another number for a subvolume of btrfs. */
-static uint32_t device_of(const struct mounts *mounts, int fd)
+bool policy_root_stands(const struct policy_watch *watch, int fd)
+{
+	int now = open_folder(watch->path);
+	bool same = now >= 0 && folder_is_same(now, fd);
+
+	if (now >= 0)
+		close(now);
+	return same;
+}
+
+uint32_t device_of(const struct mounts *mounts, int fd)
 {
 	const struct mount_entry *mount = mount_of(mounts, fd);
 

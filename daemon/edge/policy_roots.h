@@ -13,6 +13,10 @@
 /* The mounts of this process's namespace. 0 or -errno. */
 int host_mounts(struct mounts *mounts);
 
+/* The kernel's number of the file system that a descriptor lies on, from its mount (statx(2) STATX_MNT_ID, kernel 5.8):
+ * major << 20 | minor; 0: not known. stat() says other numbers for files of an overlay and for subvolumes of btrfs. */
+uint32_t device_of(const struct mounts *mounts, int fd);
+
 /* Looks at each watch's path: follows links (the real path goes into the table, with a warning), refuses what is not a
  * folder, `enforce` where calls may never end, the file system of "/" without leave, and watches that are the same
  * after all. What does not exist is no error. Touches nothing on remote file systems. false: complaints has errors. */
@@ -22,7 +26,7 @@ bool policy_settle(struct policy *policy, const struct mounts *mounts, struct co
 struct policy_root {
 	uint32_t watch;
 	int fd;          /* O_RDONLY of the folder, close-on-exec */
-	uint32_t device; /* the kernel's number of its file system: major << 20 | minor; 0: not known */
+	uint32_t device; /* device_of() */
 };
 struct policy_roots {
 	size_t count;
@@ -36,6 +40,9 @@ struct policy_roots {
  * here, not an error. */
 void policy_roots_open(const struct policy *policy, const struct mounts *mounts, struct policy_roots *roots);
 void policy_roots_close(struct policy_roots *roots);
+/* Does the path of the watch still lead to the folder that was opened as fd? false also where it cannot be told. For
+ * file systems that ask no server. */
+bool policy_root_stands(const struct policy_watch *watch, int fd);
 
 /* The programs that mail software starts with (mail-software NAME { roots = ... }). */
 struct policy_program {

@@ -7,63 +7,22 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-static bool read_file(int proc_fd, int32_t pid, const char *name, char *out, size_t size)
+#include "proc.h"
+
+static bool read_process(int proc_fd, struct running *process)
 {
-	char path[64];
-	ssize_t got;
-	int fd;
+	struct proc_stat now;
+	uint32_t effective;
 
-	snprintf(path, sizeof(path), "%d/%s", pid, name);
-	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!proc_stat(proc_fd, process->pid, &now) || now.state == 'Z' || now.state == 'X' ||
+	    !proc_uids(proc_fd, process->pid, &process->uid, &effective))
 		return false;
-	got = read(fd, out, size - 1);
-	close(fd);
-	if (got <= 0)
-		return false;
-	out[got] = 0;
-	return true;
-}
-
-/* pid (name) state ppid ... starttime is the 22nd; the name may hold anything, so from its last bracket on. */
-static bool read_stat(int proc_fd, struct running *process)
-{
-	char text[1024], *at;
-	long parent = 0;
-	unsigned long long started = 0;
-
-	if (!read_file(proc_fd, process->pid, "stat", text, sizeof(text)))
-		return false;
-	at = strrchr(text, ')');
-	if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
-		return false;
-	at += 4;
-	for (int field = 4; field <= 22; field++) {
-		if (field == 4)
-			parent = strtol(at, NULL, 10);
-		if (field == 22)
-			started = strtoull(at, NULL, 10);
-		at += strcspn(at, " ");
-		at += strspn(at, " ");
-	}
-	process->parent = (int32_t)parent;
-	process->started = started;
-	return true;
-}
-
-static bool read_uid(int proc_fd, struct running *process)
-{
-	char text[4096];
-	const char *at;
-
-	if (!read_file(proc_fd, process->pid, "status", text, sizeof(text)) || !(at = strstr(text, "\nUid:")))
-		return false;
-	process->uid = (uint32_t)strtoul(at + strlen("\nUid:"), NULL, 10);
+	process->parent = now.parent;
+	process->started = now.started;
 	return true;
 }
 
@@ -85,7 +44,7 @@ bool running_look_again(int proc_fd, struct running *process)
 {
 	struct running now = *process;
 
-	if (!read_stat(proc_fd, &now) || now.started != process->started)
+	if (!read_process(proc_fd, &now) || now.started != process->started)
 		return false;
 	read_exe(proc_fd, process);
 	return true;
@@ -102,8 +61,7 @@ int running_list(int proc_fd, struct running **list_out)
 		return -errno;
 	while ((entry = readdir(dir))) {
 		struct running process = {.pid = (int32_t)strtol(entry->d_name, NULL, 10)};
-		if (!isdigit((unsigned char)entry->d_name[0]) || !read_stat(proc_fd, &process) ||
-		    !read_uid(proc_fd, &process))
+		if (!isdigit((unsigned char)entry->d_name[0]) || !read_process(proc_fd, &process))
 			continue;
 		read_exe(proc_fd, &process);
 		if (count == room) {

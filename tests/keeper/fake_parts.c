@@ -63,8 +63,7 @@ int attach_run(struct attached *attached, bool keep)
 {
 	const char *words = getenv("FAKE_HOOKS");
 
-	*attached =
-		(struct attached){.home = -1, .memo = -1, .why = "the stand-in has none", .remedy = "and no remedy"};
+	*attached = (struct attached){.home = -1, .why = "the stand-in has none", .remedy = "and no remedy"};
 	for (int i = 0; i < HOOK_MAPS; i++)
 		attached->maps[i] = -1;
 	if (!words || !keep)
@@ -77,12 +76,6 @@ int attach_run(struct attached *attached, bool keep)
 	for (int i = 0; i < HOOK_MAPS; i++)
 		if (attached->mode == ATTACH_FULL || i == HOOK_LABELS)
 			attached->maps[i] = memfd_create("map", MFD_CLOEXEC);
-	attached->memo = pages_make("memo", 4096);
-	if (attached->reused) {
-		struct attach_memo memo = {.number = 41, .fingerprint = 1};
-		if (pwrite(attached->memo, &memo, sizeof(memo), 0) != (ssize_t)sizeof(memo))
-			return -EIO;
-	}
 	return 0;
 }
 

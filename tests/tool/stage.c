@@ -293,6 +293,7 @@ static void do_page(const char *line)
 		      {"canary_policy", &keeper->canary_policy},
 		      {"canary_due_ns", &keeper->canary_due_ns},
 		      {"workers_serving", &keeper->workers_serving},
+		      {"workers_gone_ns", &keeper->workers_gone_ns},
 		      {"definitions_known", &keeper->definitions_known},
 		      {"definitions_signatures", &keeper->definitions_signatures},
 		      {"definitions_time_ns", &keeper->definitions_time_ns},

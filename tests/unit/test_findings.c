@@ -96,6 +96,22 @@ static void definitions_that_are_not_in_use_are_an_issue_with_a_remedy(void)
 	}
 }
 
+static void workers_that_are_replaced_are_an_issue_only_where_none_comes(void)
+{
+	healthy();
+	page.keeper.workers_serving = 0;
+	page.keeper.workers_gone_ns = HOUR - SECOND;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	CU_ASSERT_TRUE(findings.ready);
+	page.keeper.workers_gone_ns = HOUR - 3 * SECOND;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "no-worker");
+	CU_ASSERT_TRUE(findings.ready);
+	CU_ASSERT_PTR_NOT_NULL(strstr(findings.issues[0].text, "for 3 s"));
+	page.keeper.definitions_signatures = 0;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "no-definitions");
+	CU_ASSERT_EQUAL(findings.issue_count, 1);
+}
+
 static void it_is_not_ready_before_the_first_selftest_is_over_or_overdue(void)
 {
 	healthy();
@@ -291,6 +307,7 @@ int main(void)
 	TEST(it_is_not_ready_without_marks_or_while_no_worker_has_passed_its_canary);
 	TEST(definitions_older_than_the_policy_allows_are_an_issue);
 	TEST(definitions_that_are_not_in_use_are_an_issue_with_a_remedy);
+	TEST(workers_that_are_replaced_are_an_issue_only_where_none_comes);
 	TEST(it_is_not_ready_before_the_first_selftest_is_over_or_overdue);
 	TEST(a_canary_that_was_not_blocked_is_an_issue_at_any_time);
 	TEST(a_canary_that_could_not_be_tried_is_an_issue_once);

@@ -250,6 +250,30 @@ static void would_deny_is_told_apart_from_deny(void)
 	json_decref(json);
 }
 
+static void what_nobody_judged_says_what_it_was_refused_for(void)
+{
+	static const struct {
+		uint32_t phase;
+		uint8_t reason;
+		const char *said;
+	} rows[] = {{PHASE_HOOK, REASON_NONE, " not-judged-yet "},
+		    {PHASE_HOOK, REASON_EXEC_NEVER, " exec-never "},
+		    {PHASE_KNOWN, REASON_EXEC_NEVER, " exec-never "},
+		    {PHASE_DOWN, REASON_NONE, " no-gate "}};
+	struct row_frame *row = sample();
+	json_t *json;
+
+	row->verdict = (struct verdict){.kind = VERDICT_NONE};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		row->phase = rows[i].phase;
+		row->verdict.reason = rows[i].reason;
+		CU_ASSERT_PTR_NOT_NULL(strstr(line_of(row, 0, false), rows[i].said));
+		json = row_to_json(row);
+		CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json, "verdict")), "none");
+		json_decref(json);
+	}
+}
+
 static bool since_is(const char *text, int64_t expected)
 {
 	int64_t ns;
@@ -329,6 +353,7 @@ int main(void)
 	TEST(there_are_colours_only_where_they_are_asked_for);
 	TEST(a_gap_says_how_many_records_were_lost);
 	TEST(would_deny_is_told_apart_from_deny);
+	TEST(what_nobody_judged_says_what_it_was_refused_for);
 	TEST(since_takes_spans_and_times);
 	TEST(since_takes_nothing_else);
 	TEST(spans_are_short_and_right);

@@ -6,6 +6,7 @@
 // libs: libconfuse
 /* Real folders under a temporary one, and made-up mounts on them. No root is needed. */
 #include <CUnit/Basic.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -336,6 +337,29 @@ static void remove_tree(void)
 	rmdir(here);
 }
 
+static void a_folder_that_was_replaced_stands_no_longer(void)
+{
+	struct policy_watch *watch;
+
+	CU_ASSERT_EQUAL_FATAL(mkdir(path("/stands"), 0755), 0);
+	begin();
+	watch = add_watch("/stands", MODE_ENFORCE);
+	int fd = open(watch->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CU_ASSERT_TRUE(policy_root_stands(watch, fd));
+	CU_ASSERT_EQUAL(rename(watch->path, path("/moved")), 0);
+	CU_ASSERT_FALSE(policy_root_stands(watch, fd));
+	/* A link to where it is now is not its place: nothing that is watched leads there. */
+	CU_ASSERT_EQUAL(symlink("moved", watch->path), 0);
+	CU_ASSERT_FALSE(policy_root_stands(watch, fd));
+	unlink(watch->path);
+	CU_ASSERT_EQUAL(mkdir(watch->path, 0755), 0);
+	CU_ASSERT_FALSE(policy_root_stands(watch, fd));
+	CU_ASSERT_EQUAL(rename(path("/moved"), watch->path), 0);
+	CU_ASSERT_TRUE(policy_root_stands(watch, fd));
+	close(fd);
+	rmdir(watch->path);
+}
+
 int main(void)
 {
 	if (make_tree() != 0) {
@@ -357,6 +381,7 @@ int main(void)
 	CU_ADD_TEST(suite, a_folder_that_appears_on_the_file_system_of_the_root_gets_a_reason_not_a_root);
 	CU_ADD_TEST(suite, a_remote_mount_below_is_said_and_not_touched);
 	CU_ADD_TEST(suite, programs_are_opened_and_what_is_missing_is_said);
+	CU_ADD_TEST(suite, a_folder_that_was_replaced_stands_no_longer);
 	CU_ADD_TEST(suite, the_device_is_the_one_that_mountinfo_names);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();
