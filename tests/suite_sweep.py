@@ -428,6 +428,17 @@ def _(suite):
         suite.say("a missed one: %.0f s after the start" % (time.time() - started))
         suite.check("schedule: one that was missed is caught up soon after the start, once", time.time() - started > 50 and
                     sweep["state"] == "ended" and sweep["files"] == 3, sweep)
+        host.stop()
+        with open(host.base + "/state/steward/sweep-schedule") as f:
+            state = f.read()
+        with open(host.base + "/state/steward/sweep-schedule", "w") as f:  # as a stop in its second folder leaves it
+            f.write(re.sub(r"\nroot \d+\n", "\nroot 1\n", re.sub(r"\nstate 3\n", "\nstate 1\n", state)))
+        host.start()
+        host.wait("it goes on", lambda: "sweep goes on" in host.log() and
+                  host.status()["sweeps"]["schedule"]["state"] == "ended", 30)
+        again = host.status()["sweeps"]["schedule"]
+        suite.check("schedule: one that a stop broke off goes on at the next start, with the folders that are left",
+                    again["begun"] == sweep["begun"] and again["files"] == sweep["files"] + 1, (sweep, again))
 
 
 @suite.test("control files")
