@@ -208,6 +208,32 @@ def _(suite):
         suite.check("changing: what moved is no error", summary.get("unreadable") == 0, summary)
 
 
+@suite.test("a file that is never the same")
+def _(suite):
+    with Host(suite, "ext4") as host:
+        host.stand_in("delay 50")
+        path = host.put("grows/file", CLEAN, host.outside)
+        host.start()
+        stop = threading.Event()
+
+        def grow():
+            with open(path, "ab", buffering=0) as f:
+                while not stop.is_set():
+                    f.write(b"x")
+                    time.sleep(0.002)
+        thread = threading.Thread(target=grow)
+        thread.start()
+        try:
+            rc, found, summary = scan(host, os.path.dirname(path), timeout=90)
+        finally:
+            stop.set()
+            thread.join()
+        suite.check("never the same: the scan ends, and it is unscanned(busy), not clean", rc == 1 and
+                    found.get(path, {}).get("reason") == "busy" and summary["changing"] == 1, (rc, found, summary))
+        rc, found, summary = scan(host, os.path.dirname(path))
+        suite.check("never the same: control: once it is still it is clean", rc == 0 and summary["files"] == 1, (rc, found, summary))
+
+
 @suite.test("known files")
 def _(suite):
     with Host(suite, "ext4") as host:
