@@ -108,6 +108,7 @@ bool asking_begin(struct gate *gate, struct file_case *file_case, const struct f
 	if (!parting || !asking_wanted(gate, file_case->watch, finding))
 		return false;
 	parting->finding = *finding;
+	parting->moved = parting->final = false;
 	parting->keep = keep;
 	/* Its name is another one as soon as it is moved. */
 	parting->path_size = telling_name(gate, file_case->fd, parting->path, sizeof(parting->path));
@@ -224,6 +225,7 @@ static void take_reply(struct gate *gate, struct steward_reply *reply)
 	if (!parting)
 		return;
 	reply->id[sizeof(reply->id) - 1] = 0;
+	parting->final = reply->result == 0 || reply->result == -EALREADY;
 	parting->moved = reply->result == 0 || reply->result == -EINPROGRESS;
 	reply_text(gate, parting, reply, what, sizeof(what));
 	note_detail(parting, what);

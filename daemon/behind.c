@@ -58,18 +58,33 @@ static void tell(struct gate *gate, uint64_t id, uint32_t watch, const struct ge
 	frame_send(gate->steward, &frame, sizeof(frame), -1); /* one that does not read asks again */
 }
 
-/* Which watch judges it. 0; -ENOENT: none does, or it is none of its mails. A sweep goes outside of the watches, too.
- */
+/* In a watch with origin = mail: sure to be none of its attachments? */
+static bool is_none_of_mail(const struct gate *gate, int fd, const struct look *look, const struct policy_watch *watch)
+{
+	if (!watch->origin_mail)
+		return false;
+	switch (knowing_origin(gate, fd, look)) {
+	case ORIGIN_SAID_MAIL:
+	case ORIGIN_SAID_ERROR:
+		break;
+	case ORIGIN_SAID_NOTHING:
+	case ORIGIN_SAID_NEVER:
+		return true;
+	}
+	return false;
+}
+
+/* Which watch judges it. 0; -ENOENT: none does, or it is none of its mails (a control file, one that users wrote). A
+ * sweep looks at these too: no watch does anything about them. */
 static int find_watch(struct gate *gate, int fd, const struct look *look, enum rank rank, uint32_t *watch_out)
 {
 	struct place place = {0};
 	enum where where = knowing_place(gate, fd, look, &place);
-	bool outside = where == WHERE_OUTSIDE || where == WHERE_OUTSIDE_LINKED;
+	bool none = where == WHERE_OUTSIDE || where == WHERE_OUTSIDE_LINKED || place.unheld ||
+		    is_none_of_mail(gate, fd, look, &gate->policy->watches[place.watch]);
 
-	*watch_out = outside ? WATCH_NONE : place.watch;
-	if (rank == RANK_SWEEP)
-		return 0;
-	return outside || place.unheld ? -ENOENT : 0;
+	*watch_out = none ? WATCH_NONE : place.watch;
+	return none && rank != RANK_SWEEP ? -ENOENT : 0;
 }
 
 /* It was known to be what the policy moves away, and lies there still: under a policy that did not, or because the

@@ -94,6 +94,7 @@ struct parting {
 	struct finding finding;
 	bool keep;  /* as in struct basis */
 	bool moved; /* the steward has said so, or that it will be */
+	bool final; /* he need not be asked again */
 	size_t path_size;
 	char path[4097]; /* what it was called before; empty: not known */
 };
@@ -298,6 +299,7 @@ void coverage_root(struct gate *gate, int fd, uint32_t watch, uint32_t device);
 void coverage_program(struct gate *gate, int fd, uint32_t software, uint32_t device); /* mail software */
 void coverage_lasting(struct gate *gate, int fd); /* a file that must open even while nobody answers */
 void coverage_without(struct gate *gate, uint32_t watch, const char *why);
+void coverage_order(struct gate *gate); /* the kernel side: what is guarded, once more */
 /* All is there: it is in force from now on. */
 void coverage_commit(struct gate *gate);
 void coverage_refresh(struct gate *gate, int leash);                          /* roots that have lost their names */

@@ -91,7 +91,10 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 	if (watch->recheck == RECHECK_NEVER && finding->verdict.kind == VERDICT_CLEAN && finding->definitions)
 		verdict.definitions = gate->definitions;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
-		memory_lasts(&finding->verdict);
+		memory_lasts(&finding->verdict) && !allowing_is_stale(gate, finding);
+	/* Where it has still to be moved away, its next open must reach us. */
+	if (decision.quarantine && !(gate->telling_of && gate->telling_of->final))
+		lasts = false;
 	refused_there = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);
 	/* A denial that lay in the moment is asked for again; where nothing is refused, nothing need be allowed. */
 	if (!lasts && (verdict.answer == ANSWER_DENY || !refused_there))
@@ -146,6 +149,8 @@ void knowing_set_apart(struct gate *gate, int fd, bool first)
 	if (gate->set_apart_count == SET_APART_MAX)
 		close(gate->set_apart[--gate->set_apart_count]);
 	gate->set_apart[gate->set_apart_count++] = fd;
+	if (gate->policy && kernel_memory_full(gate->kernel))
+		coverage_order(gate);
 }
 
 /* Does this name lie in a folder of the quarantine? By what that folder is called now; only root gets there. */

@@ -236,7 +236,8 @@ void recheck_finding(struct steward *steward, const struct steward_request *find
 		}
 		recheck->looked++;
 		recheck->judged += finding->result == 0 && finding->definitions == recheck->definitions;
-		recheck->infected += finding->result == 0 && finding->verdict.kind == VERDICT_INFECTED && !finding->allowed;
+		recheck->infected +=
+			finding->result == 0 && finding->verdict.kind == VERDICT_INFECTED && !finding->allowed;
 		out_end(out);
 		return;
 	}

@@ -12,7 +12,7 @@
 #include "queue.h"
 
 #define SLICE_NS 2000000u /* of walking in one turn: who waits for the steward waits no longer for it */
-#define KEEP_NS (2 * STEWARD_SECOND)
+#define KEEP_NS (1 * STEWARD_SECOND)
 #define SHOW_NS (1 * STEWARD_SECOND)
 #define BUSY_PAUSE_NS 100000000u
 #define CHANGED_PAUSE_NS 250000000u
@@ -57,6 +57,7 @@ void sweep_tell(struct sweep *sweep, const char *path, const struct steward_requ
 		return;
 	row->item.verdict = finding ? finding->verdict : unreadable;
 	row->item.size = size;
+	row->redo = finding && action != SWEEP_MOVED;
 	if (finding) {
 		row->item.which = finding->which;
 		row->item.definitions = finding->definitions;
@@ -117,14 +118,32 @@ static enum sweep_action move_away(struct sweep *sweep, const struct flight *fli
 				   const struct steward_request *finding, const char *path, char *text, size_t size)
 {
 	char id[32];
-	int error = quarantine_take_named(sweep->steward, finding, flight->fd, path, id);
+	int error;
 
+	/* A control file of its store, or a user's own file: taking it would break more than it helps. */
+	if (policy_match(sweep->steward->policy, path) >= 0) {
+		snprintf(text, size, "not moved to the quarantine: a watch lies there, whose policy leaves it alone");
+		return SWEEP_NOT_MOVED;
+	}
+	error = quarantine_take_named(sweep->steward, finding, flight->fd, path, id);
 	if (error)
 		snprintf(text, size, "not moved to the quarantine: %s",
 			 error == -EXDEV ? "no watch that moves anything lies on its mount" : strerrordesc_np(-error));
 	else
 		snprintf(text, size, "moved to the quarantine as %s", id);
 	return error ? SWEEP_NOT_MOVED : SWEEP_MOVED;
+}
+
+/* What the latest row has been counted as. */
+static void note_row(struct sweep *sweep, bool known, bool infected)
+{
+	struct sweep_row *row = &sweep->rows[(sweep->row_first + sweep->row_count - 1) % SWEEP_ROWS];
+
+	if (sweep->row_count == 0)
+		return;
+	row->known = known;
+	row->infected = infected;
+	row->unscanned = !infected || row->item.verdict.kind == VERDICT_UNSCANNED;
 }
 
 static void judged(struct sweep *sweep, const struct flight *flight, const struct steward_request *finding)
@@ -145,6 +164,7 @@ static void judged(struct sweep *sweep, const struct flight *flight, const struc
 		action = move_away(sweep, flight, finding, path, text, sizeof(text));
 	counts->moved += action == SWEEP_MOVED;
 	sweep_tell(sweep, path, finding, flight->size, text, action);
+	note_row(sweep, finding->judged_ns && finding->judged_ns < flight->sent_wall_ns, infected);
 }
 
 /* It is written to again and again. */
@@ -160,6 +180,7 @@ static void never_still(struct sweep *sweep, const struct flight *flight)
 	sweep->state->counts.unscanned++;
 	walking_path(sweep, flight->path, path, sizeof(path));
 	sweep_tell(sweep, path, &finding, flight->size, "", SWEEP_REPORTED);
+	note_row(sweep, false, false);
 }
 
 void sweeps_finding(struct steward *steward, const struct steward_request *finding)
@@ -193,23 +214,50 @@ void sweeps_finding(struct steward *steward, const struct steward_request *findi
 
 /* ---- one sweep ---- */
 
-static void note_flights(struct sweep *sweep)
+static void note_redo(struct sweep_state *state, const char *path)
+{
+	if (state->redo_count < SWEEP_REDO_MAX)
+		snprintf(state->redo[state->redo_count++], SWEEP_PATH_SIZE, "%s", path);
+}
+
+/* What was asked about and has no answer, and findings that nobody has seen: these are not counted, but asked about
+ * again by who goes on. */
+static void note_unfinished(struct sweep *sweep)
 {
 	struct sweep_state *state = sweep->state;
+	struct sweep_counts *counts = &state->counts;
+	size_t root = strlen(state->root < state->root_count ? state->roots[state->root].path : "");
 
 	state->redo_count = 0;
 	for (struct flight *flight = flights; flight < flights + SWEEP_IN_FLIGHT; flight++)
 		if (flight->sweep == sweep)
-			memcpy(state->redo[state->redo_count++], flight->path, SWEEP_PATH_SIZE);
-	for (uint32_t i = sweep->redo; i < sweep->redo_count && state->redo_count < SWEEP_REDO_MAX; i++)
-		memcpy(state->redo[state->redo_count++], sweep->redo_paths[i], SWEEP_PATH_SIZE);
+			note_redo(state, flight->path);
+	for (uint32_t i = sweep->redo; i < sweep->redo_count; i++)
+		note_redo(state, sweep->redo_paths[i]);
+	for (uint32_t i = 0; i < sweep->row_count && state->root < state->root_count; i++) {
+		const struct sweep_row *row = &sweep->rows[(sweep->row_first + i) % SWEEP_ROWS];
+		if (!row->redo)
+			continue;
+		note_redo(state, row->path + root + strspn(row->path + root, "/"));
+		counts->files--;
+		counts->bytes -= row->item.size;
+		counts->known -= row->known;
+		counts->infected -= row->infected;
+		counts->unscanned -= row->unscanned;
+		counts->changing -=
+			row->unscanned && row->item.verdict.reason == REASON_BUSY && row->item.definitions == 0;
+	}
 }
 
 static void keep(struct sweep *sweep)
 {
-	note_flights(sweep);
+	struct sweep_counts counts = sweep->state->counts;
+
+	note_unfinished(sweep);
 	walking_note(sweep);
 	keeping_write(sweep);
+	if (sweep->state->state == SWEEP_RUNNING)
+		sweep->state->counts = counts;
 }
 
 void sweep_begin(struct steward *steward, struct sweep *sweep)
@@ -244,6 +292,7 @@ void sweep_stop(struct sweep *sweep, enum sweep_state_kind state)
 		if (flight->sweep == sweep)
 			flight_end(flight);
 	walking_end(sweep);
+	asked_forget_rows(sweep, state);
 	sweep->running = false;
 	if (sweep->state->kind == SWEEP_SCHEDULED && state == SWEEP_ENDED)
 		schedule_ended(sweep);

@@ -33,6 +33,8 @@ struct sweep_row {
 	uint32_t action; /* enum sweep_action */
 	char text[256];
 	char *path; /* allocated */
+	bool redo;  /* a file of the root in hand, which can be asked about again: */
+	bool known, infected, unscanned;
 };
 
 struct sweep {
@@ -96,6 +98,7 @@ void keeping_show(const struct sweep_state *state, uint64_t next_ns);
 /* ---- sweep_asked.c ---- */
 void asked_open(struct steward *steward);
 bool asked_turn(struct steward *steward, struct sweep *sweep, uint64_t now); /* false: nobody takes its rows any more */
+void asked_forget_rows(struct sweep *sweep, enum sweep_state_kind state);    /* nobody takes them any more */
 bool asked_has_room(const struct sweep *sweep);
 
 /* ---- sweep_schedule.c ---- */

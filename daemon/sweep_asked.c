@@ -221,14 +221,18 @@ bool asked_has_room(const struct sweep *sweep)
 	return sweep->row_count + SWEEP_IN_FLIGHT + 2 < SWEEP_ROWS;
 }
 
+void asked_forget_rows(struct sweep *sweep, enum sweep_state_kind state)
+{
+	while (state != SWEEP_ENDED && sweep->row_count)
+		drop_row(sweep);
+}
+
 bool asked_turn(struct steward *steward, struct sweep *sweep, uint64_t now)
 {
 	(void)steward;
 	(void)now;
 	if (sweep->client->used && sweep->client->begun_ns == sweep->client_begun_ns)
 		return true;
-	while (sweep->row_count)
-		drop_row(sweep);
 	sweep->client = NULL;
 	return false;
 }

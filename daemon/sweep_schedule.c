@@ -13,6 +13,7 @@
 #include "schedule.h"
 #include "steward_sweep.h"
 
+#define SCHEDULE_FIRST 3600 /* without a word of the policy, none begins in the first hour */
 #define LOOK_NS (1 * STEWARD_SECOND)
 #define SECOND 1000000000ull
 
@@ -69,6 +70,11 @@ static int64_t next_s(const struct steward *steward, const struct sweep_state *s
 				    .start_s = start_s,
 				    .local = local};
 
+	/* Who has just installed it looks at other things first. */
+	if (said->sweep == SCHEDULE_DEFAULT && schedule.known_s <= now && now - schedule.known_s < SCHEDULE_FIRST) {
+		schedule.known_s += SCHEDULE_FIRST;
+		now = schedule.known_s;
+	}
 	return said->sweep == SCHEDULE_NEVER ? 0 : schedule_next(&schedule, now);
 }
 

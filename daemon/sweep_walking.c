@@ -222,12 +222,13 @@ static void take_left_out(struct sweep *sweep, const struct walk_found *found, c
 		   SWEEP_REPORTED);
 }
 
-/* What was asked about of a root is answered before the next one begins: so the state needs to name one alone. */
+/* What was asked about of a root is answered, and told, before the next one begins: so the state needs to name one
+ * alone. */
 static enum walking next_root(struct sweep *sweep)
 {
 	struct sweep_state *state = sweep->state;
 
-	if (sweep->in_flight)
+	if (sweep->in_flight || sweep->row_count)
 		return WALKING_NOTHING;
 	walk_close(&sweep->walk);
 	if (state->root < state->root_count)

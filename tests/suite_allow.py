@@ -102,6 +102,10 @@ def _(suite):
                     said["verdict"] == "infected" and said["answer"] == "allow" and said["allowed"] == 1 and
                     "entry 1" in said["detail"], said)
         suite.check("another content is denied", host.read(other) is None)
+        denied = len([row for row in host.blocked() if row["answer"] == "deny"])
+        host.read(path)
+        suite.check("an open of it is no denial in the history", time.sleep(1.2) is None and
+                    len([row for row in host.blocked() if row["answer"] == "deny"]) == denied, host.blocked()[-1:])
         with open(path, "ab") as f:
             f.write(b"!")
         suite.check("and so is this one once it has changed", host.read(path) is None)

@@ -5,6 +5,7 @@ and fall over; never clean where it was not looked at.
 Usage: suite_clamd.py [--build DIR] [word of a test's name...]"""
 import gzip, os, signal, sys, tempfile, threading, time
 
+sys.dont_write_bytecode = True
 import suite_scanner as base
 import driver, packed, samples
 from clamd_host import Clamd, FakeClamd

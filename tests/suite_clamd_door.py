@@ -58,6 +58,10 @@ def _(_suite):
         definitions = (host.status() or {}).get("definitions", {})
         suite.check("status: the definitions are clamd's, how many is not known",
                     definitions.get("version", "").startswith("clamd: ClamAV ") and definitions.get("signatures") is None, definitions)
+        shown = host.tool_json("check", host.config)[0].get("scanner", {})
+        suite.check("check says whose signatures they are",
+                    (shown.get("engine"), shown.get("clamd_socket")) == ("clamd", clamd.socket), shown)
+        suite.check("in words too", f"engine: clamd, whose signatures these are, at {clamd.socket}" in host.tool("check", host.config)[1])
         rc, text = host.tool("definitions")
         suite.check("definitions: fine", rc == 0 and "clamd: ClamAV" in text, (rc, text))
 

@@ -4,6 +4,7 @@
 there is no room; what they find in old mail; what a restart keeps."""
 # limit: 420
 import json
+import mmap
 import os
 import re
 import shutil
@@ -451,6 +452,33 @@ def _(suite):
         host.wait("another gate", lambda: host.pids().get("gate") not in (None, pid) and host.tool("status")[0] in (0, 1))
         suite.check("restart: the next gate knows what the last one knew",
                     eventually(lambda: host.read(known), 10) and scans(host) == before, (before, scans(host)))
+
+
+@suite.test("changed behind the file system's back")
+def _(suite):
+    """While the daemon is down, on the device itself: no time of the file changes, but the digest tells."""
+    with Host(suite, "ext4") as host:
+        host.policy(host.watch(on_down="allow"))
+        host.start()
+        content = b"a content that can be found on the device " * 4
+        same, path = host.put("same", CLEAN * 5), host.put("changed", content)
+        suite.check("device: control: clean", host.read(path) == content and host.read(same) == CLEAN * 5)
+        host.stop()
+        before, image = os.stat(path), host.base + "/image"
+        host.suite.run(["umount", host.fs])
+        with open(image, "r+b") as f:
+            with mmap.mmap(f.fileno(), 0) as memory:
+                at = memory.find(content)
+                memory[at:at + len(MARKER)] = MARKER
+        host.suite.run(["mount", "-o", "loop", image, host.fs])
+        after = os.stat(path)
+        suite.check("device: control: it is the same file with the same times", at > 0 and
+                    (after.st_dev, after.st_ino, after.st_ctime_ns, after.st_mtime_ns) ==
+                    (before.st_dev, before.st_ino, before.st_ctime_ns, before.st_mtime_ns), (before, after))
+        host.start()
+        begun = scans(host)
+        suite.check("device: what was not changed is known", host.read(same) == CLEAN * 5 and scans(host) == begun)
+        suite.check("device: what was changed is denied", host.read(path) is None)
 
 
 @suite.test("hostile file of verdicts")

@@ -647,7 +647,7 @@ def _(suite):
 def _(suite):
     keeper = Keeper().start()
     pids = keeper.children()
-    suite.check("three parts run", len(pids) == 3, pids)
+    suite.check("four parts run", len(pids) == 4, pids)
     keeper.process.kill()
     keeper.process.wait()
     begin = time.monotonic()

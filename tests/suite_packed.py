@@ -5,6 +5,7 @@ why not; never clean. The control is libclamav by itself, on the same file with 
 Usage: suite_packed.py [--build DIR] [word of a test's name...]"""
 import base64, bz2, glob, gzip, lzma, os, shutil, struct, subprocess, sys, tempfile, time
 
+sys.dont_write_bytecode = True
 import suite_scanner as base
 import bare, packed, samples
 from samples import EICAR, TEXT, dbox, dovecot_lz4, mail, zipped, zstd, zstd_zeros

@@ -795,7 +795,7 @@ def the_end_of_the_loader_is_the_end_of_all():
             if how == "SIGTERM":
                 os.kill(s.pid, signal.SIGTERM)
             elif how == "LEASH_STOP":
-                driver.send(s.leash, driver.LEASH.pack(1, driver.STOP, 0, 0, 0, *([0] * 12), *([0] * 24), b"", *driver.LEASH_END))
+                driver.send(s.leash, driver.LEASH.pack(1, driver.STOP, 0, 0, 0, *([0] * 11), b"", 0, 0, *([0] * 24), b"", *driver.LEASH_END))
             elif how == "SIGKILL":
                 os.kill(s.pid, signal.SIGKILL)
             else:

@@ -740,7 +740,7 @@ def _(suite):
     suite.check("a socket of a dead daemon: not running", stage.tool("status").rc == 3)
     for args in ([], ["nonsense"], ["--runtime-dir"], ["--nonsense", "status"], ["status", "x"], ["reload", "x"]):
         suite.check("usage error: %s" % " ".join(args), suite.run([TOOL] + args).rc == 2)
-    for verb in ("scan", "top", "report", "metrics", "diag"):
+    for verb in ("top", "report", "metrics", "diag"):
         result = suite.run([TOOL, verb])
         suite.check("%s: said to be missing" % verb, result.rc == 2 and "not in this version yet" in result.err, result)
     result = suite.run([TOOL, "nonsense"])

@@ -31,7 +31,7 @@ static int64_t wall(void)
 
 static void digest_text(char out[65], const uint8_t digest[32])
 {
-	for (int i = 0; i < 32; i++)
+	for (size_t i = 0; i < 32; i++)
 		snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
@@ -144,7 +144,7 @@ static bool digest_parse(const char *text, uint8_t digest[32])
 {
 	if (strlen(text) != 64 || strspn(text, "0123456789abcdefABCDEF") != 64)
 		return false;
-	for (int i = 0; i < 32; i++) {
+	for (size_t i = 0; i < 32; i++) {
 		char pair[3] = {text[2 * i], text[2 * i + 1], 0};
 		digest[i] = (uint8_t)strtoul(pair, NULL, 16);
 	}

@@ -170,6 +170,43 @@ static void print_table(FILE *out, bool header)
 	}
 }
 
+/* "03:00", or what stands in its place. */
+static void schedule_text(char *out, size_t size)
+{
+	const struct policy_schedule *schedule = &policy.schedule;
+
+	if (schedule->sweep == SCHEDULE_NEVER)
+		snprintf(out, size, "never");
+	else
+		snprintf(out, size, "%02u:%02u", schedule->minute / 60u, schedule->minute % 60u);
+}
+
+static void print_schedule(FILE *out)
+{
+	char time[16], path[QUOTED_ROOM(sizeof(policy.schedule.paths[0]))];
+
+	schedule_text(time, sizeof(time));
+	fprintf(out, "schedule: sweep %s%s", time,
+		policy.schedule.sweep == SCHEDULE_DEFAULT ? " (the default: later by up to an hour)" : "");
+	for (uint32_t i = 0; i < policy.schedule.path_count; i++) {
+		text_quote(path, sizeof(path), policy.schedule.paths[i], strlen(policy.schedule.paths[i]));
+		fprintf(out, "%s %s", i ? "," : "; besides the watches", path);
+	}
+	fputc('\n', out);
+}
+
+static json_t *schedule_to_json(void)
+{
+	json_t *paths = json_array();
+	char time[16];
+
+	schedule_text(time, sizeof(time));
+	for (uint32_t i = 0; i < policy.schedule.path_count; i++)
+		json_array_append_new(paths, json_text(policy.schedule.paths[i], strlen(policy.schedule.paths[i])));
+	return json_pack("{s:s, s:b, s:o}", "sweep", time, "default", policy.schedule.sweep == SCHEDULE_DEFAULT,
+			 "paths", paths);
+}
+
 static void print_rest(FILE *out, bool header, const struct mail_limits *limits)
 {
 	const struct scanner_settings *scanner = &policy.scanner;
@@ -191,6 +228,7 @@ static void print_rest(FILE *out, bool header, const struct mail_limits *limits)
 	for (uint32_t i = 0; i < policy.mail_software_count; i++)
 		fprintf(out, "mail-software %s: %u root%s\n", policy.mail_software[i].name,
 			policy.mail_software[i].root_count, policy.mail_software[i].root_count == 1 ? "" : "s");
+	print_schedule(out);
 	fprintf(out, "max-definitions-age: %" PRIu64 "h\n", policy.max_definitions_age_s / 3600);
 	fprintf(out, "quarantine: max-age %" PRIu64 "h, max-size %" PRIu64 "k\n",
 		policy.quarantine.max_age_ns / 3600 / 1000000000, policy.quarantine.max_size >> 10);
@@ -320,6 +358,7 @@ static void print_object(FILE *out, const char *file, bool good, const struct ma
 	json_object_set_new(object, "watches", watches);
 	if (good) {
 		json_object_set_new(object, "allow_root_filesystem", json_boolean(policy.allow_root_filesystem));
+		json_object_set_new(object, "schedule", schedule_to_json());
 		json_object_set_new(object, "max_definitions_age_s",
 				    json_integer((json_int_t)policy.max_definitions_age_s));
 		json_object_set_new(object, "on_stop", json_string(policy.release_on_stop ? "release" : "hold"));

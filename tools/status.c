@@ -106,11 +106,28 @@ static void counters_to_json(json_t *json, const struct status_page *page)
 	set_number(json, "deadlines_passed", gate->deadlines_passed);
 	set_number(json, "records_lost", gate->records_lost);
 	set_number(json, "worker_deaths", gate->worker_deaths);
+	set_number(json, "behind", gate->behind);
+	set_number(json, "rechecked_bad", gate->rechecked_bad);
 	set_number(json, "hook_refusals", gate->hook_refusals);
 	set_number(json, "hook_refusals_lost", gate->hook_refusals_lost);
 	for (int i = 0; i < 8; i++)
 		set_number(waits, bounds[i], gate->wait_under_ms[i]);
 	json_object_set_new(json, "wait_under_ms", waits);
+}
+
+static json_t *sweeps_to_json(const struct status_page *page)
+{
+	static const char *const kinds[SWEEP_KINDS] = SWEEP_KIND_NAMES;
+	json_t *json = json_object();
+	char time[32];
+
+	for (int i = 0; i < SWEEP_KINDS; i++) {
+		json_t *sweep = sweep_to_json(&page->keeper.sweeps[i]);
+		time_text(time, (int64_t)page->keeper.sweeps[i].next_ns, false);
+		json_object_set_new(sweep, "next", json_string(time));
+		json_object_set_new(json, kinds[i], sweep);
+	}
+	return json;
 }
 
 static json_t *status_to_json(const struct status_page *page, const struct findings *findings)
@@ -146,6 +163,7 @@ static json_t *status_to_json(const struct status_page *page, const struct findi
 	json_object_set_new(json, "note", json_string(findings->note ? findings->note : ""));
 	json_object_set_new(json, "definitions", definitions);
 	json_object_set_new(json, "watches", watches_to_json(page));
+	json_object_set_new(json, "sweeps", sweeps_to_json(page));
 	json_object_set_new(json, "processes", processes_to_json(page, findings));
 	set_number(json, "waiting", page->gate.waiting);
 	set_number(json, "blocked_24h", findings->blocked_24h);
@@ -266,6 +284,30 @@ static void print_mode(const struct keeper_part *keeper)
 		printf("             for full mode: %s\n", remedy);
 }
 
+/* "schedule: ended 2026-...: 120 files, 1 infected, 0 unscanned; next 2026-..." */
+static void print_sweeps(const struct keeper_part *keeper)
+{
+	static const char *const kinds[SWEEP_KINDS] = SWEEP_KIND_NAMES, *const states[SWEEP_STATES] = SWEEP_STATE_NAMES;
+
+	for (int i = 0; i < SWEEP_KINDS; i++) {
+		const struct sweep_shown *sweep = &keeper->sweeps[i];
+		char time[32], next[32];
+		if (sweep->state == SWEEP_NEVER && !sweep->next_ns)
+			continue;
+		time_text(time, (int64_t)(sweep->state == SWEEP_ENDED ? sweep->ended_ns : sweep->begun_ns), false);
+		time_text(next, (int64_t)sweep->next_ns, false);
+		printf("sweep        %s: %s%s%s", kinds[i], states[sweep->state],
+		       sweep->state == SWEEP_NEVER   ? ""
+		       : sweep->state == SWEEP_ENDED ? " "
+						     : ", begun ",
+		       time);
+		if (sweep->state != SWEEP_NEVER)
+			printf(", %llu files, %llu infected, %llu unscanned", (unsigned long long)sweep->counts.files,
+			       (unsigned long long)sweep->counts.infected, (unsigned long long)sweep->counts.unscanned);
+		printf("%s%s\n", next[0] ? "; next " : "", next);
+	}
+}
+
 static void print_status(const struct status_page *page, const struct findings *findings, bool header)
 {
 	const struct gate_part *gate = &page->gate;
@@ -291,6 +333,7 @@ static void print_status(const struct status_page *page, const struct findings *
 	printf("blocked      %llu in 24 h; %llu since the start, %llu would have been\n",
 	       (unsigned long long)findings->blocked_24h, (unsigned long long)gate->denied,
 	       (unsigned long long)gate->would_deny);
+	print_sweeps(&page->keeper);
 	printf("released     %llu unjudged\n", (unsigned long long)page->keeper.released_unjudged);
 	print_watches(page, header);
 	for (unsigned i = 0; i < findings->issue_count; i++) {

@@ -267,8 +267,8 @@ int clamd_harmless_mail(void)
 
 int clamd_deep_mail(void)
 {
-	struct text layers[2] = {{.bytes = malloc(sizeof(WORDS) + 32 + NESTED * ZIP_MORE)},
-				 {.bytes = malloc(sizeof(WORDS) + 32 + NESTED * ZIP_MORE)}};
+	struct text layers[2] = {{.bytes = malloc(sizeof(WORDS) + 32 + (size_t)NESTED * ZIP_MORE)},
+				 {.bytes = malloc(sizeof(WORDS) + 32 + (size_t)NESTED * ZIP_MORE)}};
 	int fd = -1;
 
 	if (layers[0].bytes && layers[1].bytes && words_make(&layers[0])) {

@@ -154,7 +154,7 @@ static bool is_boot_sector(const struct content *content)
 	if ((bytes[0] == 0xeb || bytes[0] == 0xe9) && (HAS(content, 54, "FAT") || HAS(content, 82, "FAT32") ||
 						       HAS(content, 3, "NTFS") || HAS(content, 3, "EXFAT")))
 		return true;
-	for (int i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		const unsigned char *entry = bytes + 446 + 16 * i;
 		if (entry[0] & 0x7f)
 			return false;

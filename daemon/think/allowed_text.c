@@ -210,7 +210,9 @@ static bool take_head(struct reading *reading, struct allowed_list *list)
 		reading->line = 1;
 		return wrong(reading, "this is no allow list of this version");
 	}
-	if (!next_line(reading) || !next_line(reading))
+	reading->at = strlen(HEAD);
+	reading->line = 1;
+	if (!next_line(reading))
 		return false;
 	if (strcmp(next_word(reading), "next") != 0)
 		return wrong(reading, "the number of the next entry is missing");

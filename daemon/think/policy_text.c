@@ -492,8 +492,8 @@ static void set_defaults(struct policy *policy, unsigned processors)
 	policy->magic = POLICY_MAGIC;
 	policy->size = sizeof(*policy);
 	policy->quarantine =
-		(struct policy_quarantine){.max_age_ns = 90 * 86400ull * 1000000000, .max_size = 10ull << 30};
-	policy->max_definitions_age_s = 7 * 86400;
+		(struct policy_quarantine){.max_age_ns = 90ull * 86400 * 1000000000, .max_size = 10ull << 30};
+	policy->max_definitions_age_s = 7 * 86400ull;
 	policy->schedule.minute = SCHEDULE_DEFAULT_MINUTE;
 	policy->scanner = (struct scanner_settings){
 		.max_file_size = 100 << 20,

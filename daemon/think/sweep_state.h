@@ -15,7 +15,7 @@
 #define SWEEP_ROOTS_MAX 192
 #define SWEEP_DEPTH_MAX 256
 #define SWEEP_NAME_SIZE 256
-#define SWEEP_REDO_MAX 16
+#define SWEEP_REDO_MAX 80
 #define SWEEP_PATH_SIZE 4096
 #define SWEEP_STATE_SIZE (4u << 20) /* of the text, at most */
 
@@ -49,7 +49,7 @@ struct sweep_state {
 	uint32_t root_count, depth, redo_count;
 	struct sweep_root roots[SWEEP_ROOTS_MAX];
 	struct sweep_name at[SWEEP_DEPTH_MAX]; /* where the walk is, from the root on */
-	/* Files that were asked about and not answered, below roots[root]. */
+	/* Files that were asked about and not answered, or whose finding nobody has seen yet, below roots[root]. */
 	char redo[SWEEP_REDO_MAX][SWEEP_PATH_SIZE];
 };
 
