@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Items: the steps of quarantine_state.h, and what is known of them in memory. */
+/* Items: what is known of them in memory; taking names in; what a kill -9 left behind. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #include "quarantine_state.h"
 
-static struct quarantine_names names; /* one at a time: large */
+struct quarantine_names item_list; /* one at a time: large */
 
 /* ---- in memory ---- */
 
@@ -66,7 +66,7 @@ static struct quarantine_entry *entry_add(struct quarantine *quarantine)
 	return &quarantine->all[quarantine->count++];
 }
 
-static void entry_remove(struct quarantine *quarantine, struct quarantine_entry *entry)
+void item_forget(struct quarantine *quarantine, struct quarantine_entry *entry)
 {
 	uint32_t at = (uint32_t)(entry - quarantine->all);
 
@@ -85,28 +85,28 @@ int items_open(const struct quarantine *quarantine, const struct quarantine_entr
 
 /* ---- on disk ---- */
 
-static void entry_name(char out[12], uint32_t number)
+void item_entry_name(char out[12], uint32_t number)
 {
 	snprintf(out, 12, "%" PRIu32, number);
 }
 
-static bool entry_status(int item, uint32_t number, struct stat *status)
+bool item_entry_status(int item, uint32_t number, struct stat *status)
 {
 	char name[12];
 
-	entry_name(name, number);
+	item_entry_name(name, number);
 	return fstatat(item, name, status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Forgets the names that have no entry: they were not moved, or were given back. status_out: of the file. How many are
  * left. */
-static uint32_t names_with_entries(int item, struct quarantine_names *list, struct stat *status_out)
+uint32_t item_names(int item, struct quarantine_names *list, struct stat *status_out)
 {
 	uint32_t kept = 0;
 	struct stat status;
 
 	for (uint32_t i = 0; i < list->count; i++) {
-		if (entry_status(item, list->list[i].entry, &status)) {
+		if (item_entry_status(item, list->list[i].entry, &status)) {
 			*status_out = status;
 			list->list[kept++] = list->list[i];
 		} else {
@@ -118,7 +118,7 @@ static uint32_t names_with_entries(int item, struct quarantine_names *list, stru
 }
 
 /* An item without entries: its folder goes. */
-static void remove_empty(int place, int item, const char *id)
+void item_remove(int place, int item, const char *id)
 {
 	static const char *const files[] = {ABOUT_NEW, TAKING, RESTORING, ABOUT, DELETING};
 
@@ -128,7 +128,7 @@ static void remove_empty(int place, int item, const char *id)
 	fsync(place);
 }
 
-static int mark(int item, const char *name)
+int item_mark(int item, const char *name)
 {
 	int fd = openat(item, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600), error = 0;
 
@@ -161,10 +161,11 @@ static int move_in(int item, uint32_t number, const struct stat *file, const str
 	struct stat arrived;
 	char entry[12];
 
-	entry_name(entry, number);
+	item_entry_name(entry, number);
 	if (renameat2(name->folder, name->base, item, entry, RENAME_NOREPLACE) < 0)
 		return -errno;
-	if (entry_status(item, number, &arrived) && arrived.st_ino == file->st_ino && arrived.st_dev == file->st_dev)
+	if (item_entry_status(item, number, &arrived) && arrived.st_ino == file->st_ino &&
+	    arrived.st_dev == file->st_dev)
 		return 0;
 	if (renameat2(item, entry, name->folder, name->base, RENAME_NOREPLACE) == 0)
 		return -EAGAIN;
@@ -184,14 +185,14 @@ static int copy_in(struct steward *steward, int item, const char *id, uint32_t n
 
 	if (from < 0)
 		return -errno;
-	entry_name(entry, number);
+	item_entry_name(entry, number);
 	error = fstat(from, &status) < 0 ? -errno : 0;
 	if (!error && (status.st_ino != file->st_ino || status.st_dev != file->st_dev))
 		error = -EAGAIN;
 	if (!error && copied && !copy_is_of(steward, from, item, copied))
 		error = -ESTALE;
 	if (!error)
-		error = mark(item, TAKING);
+		error = item_mark(item, TAKING);
 	if (!error && copied)
 		error = linkat(item, copied, item, entry, 0) < 0 || fsync(item) < 0 ? -errno : 0;
 	else if (!error)
@@ -244,10 +245,10 @@ int items_take(struct steward *steward, struct quarantine_place *place, const st
 	int item = -1, error;
 
 	fill_about(steward, request, file, &about);
-	names.count = 1;
-	names.list[0].entry = 0;
-	names.list[0].path = strdup(name->path);
-	if (!names.list[0].path)
+	item_list.count = 1;
+	item_list.list[0].entry = 0;
+	item_list.list[0].path = strdup(name->path);
+	if (!item_list.list[0].path)
 		return -ENOMEM;
 	error = mkdirat(place->fd, about.id, 0700) < 0 ? -errno : 0;
 	if (!error)
@@ -255,7 +256,7 @@ int items_take(struct steward *steward, struct quarantine_place *place, const st
 	if (!error && item < 0)
 		error = -errno;
 	if (!error)
-		error = about_write(item, &about, file, &names);
+		error = about_write(item, &about, file, &item_list);
 	if (!error && fsync(place->fd) < 0)
 		error = -errno;
 	entry = error ? NULL : entry_add(quarantine);
@@ -264,9 +265,9 @@ int items_take(struct steward *steward, struct quarantine_place *place, const st
 	if (!error)
 		error = place->copies ? copy_in(steward, item, about.id, 0, NULL, file, name)
 				      : move_in(item, 0, file, name);
-	names_clear(&names);
+	names_clear(&item_list);
 	if (error && item >= 0 && error != -EBUSY)
-		remove_empty(place->fd, item, about.id);
+		item_remove(place->fd, item, about.id);
 	if (error && entry)
 		quarantine->count--; /* it was the last one */
 	if (item >= 0)
@@ -299,7 +300,7 @@ static uint32_t free_number(int item, const struct quarantine_names *list)
 	for (uint32_t i = 0; i < list->count; i++)
 		if (list->list[i].entry >= number)
 			number = list->list[i].entry + 1;
-	while (number < ENTRIES_MAX && entry_status(item, number, &status))
+	while (number < ENTRIES_MAX && item_entry_status(item, number, &status))
 		number++;
 	return number;
 }
@@ -314,30 +315,30 @@ int items_take_name(struct steward *steward, struct quarantine_entry *entry, con
 
 	if (item < 0)
 		return item;
-	error = about_read(item, &about, &was, &names);
+	error = about_read(item, &about, &was, &item_list);
 	if (!error) {
-		names_with_entries(item, &names, &was);
-		number = free_number(item, &names);
-		error = names.count >= ENTRIES_MAX || number >= ENTRIES_MAX ? -EMLINK : 0;
+		item_names(item, &item_list, &was);
+		number = free_number(item, &item_list);
+		error = item_list.count >= ENTRIES_MAX || number >= ENTRIES_MAX ? -EMLINK : 0;
 	}
 	if (!error) {
-		names.list[names.count].entry = number;
-		names.list[names.count].path = strdup(name->path);
-		error = names.list[names.count].path ? 0 : -ENOMEM;
-		names.count += !error;
+		item_list.list[item_list.count].entry = number;
+		item_list.list[item_list.count].path = strdup(name->path);
+		error = item_list.list[item_list.count].path ? 0 : -ENOMEM;
+		item_list.count += !error;
 	}
 	if (!error) {
 		about.links = (uint32_t)file->st_nlink > about.links ? (uint32_t)file->st_nlink : about.links;
-		error = about_write(item, &about, file, &names);
+		error = about_write(item, &about, file, &item_list);
 	}
 	if (!error && steward->quarantine->places[entry->place].copies) {
 		char copied[12];
-		entry_name(copied, names.list[0].entry);
+		item_entry_name(copied, item_list.list[0].entry);
 		error = copy_in(steward, item, entry->id, number, copied, file, name);
 	} else if (!error) {
 		error = move_in(item, number, file, name);
 	}
-	names_clear(&names);
+	names_clear(&item_list);
 	close(item);
 	if (error)
 		return error;
@@ -358,22 +359,22 @@ void items_settle(struct steward *steward, struct quarantine_entry *entry)
 	if (item < 0)
 		return;
 	fsync(item);
-	if (about_read(item, &about, &status, &names) == 0) {
-		for (uint32_t i = 0; i < names.count; i++) {
-			folder = names_folder(names.list[i].path, &base);
+	if (about_read(item, &about, &status, &item_list) == 0) {
+		for (uint32_t i = 0; i < item_list.count; i++) {
+			folder = names_folder(item_list.list[i].path, &base);
 			if (folder >= 0) {
 				fsync(folder);
 				close(folder);
 			}
 		}
 		/* A name that went by itself (of a delivery) is not missing. */
-		if (!steward->quarantine->places[entry->place].copies && names_with_entries(item, &names, &status) &&
+		if (!steward->quarantine->places[entry->place].copies && item_names(item, &item_list, &status) &&
 		    status.st_nlink != about.links) {
 			about.links = (uint32_t)status.st_nlink;
-			if (about_write(item, &about, &status, &names) == 0)
+			if (about_write(item, &about, &status, &item_list) == 0)
 				entry->links = about.links;
 		}
-		names_clear(&names);
+		names_clear(&item_list);
 	}
 	close(item);
 }
@@ -387,289 +388,13 @@ void items_digest(struct steward *steward, struct quarantine_entry *entry, const
 	entry->has_digest = true;
 	if (item < 0)
 		return;
-	if (about_read(item, &about, &status, &names) == 0) {
+	if (about_read(item, &about, &status, &item_list) == 0) {
 		about.has_digest = 1;
 		memcpy(about.digest, digest, sizeof(about.digest));
-		about_write(item, &about, &status, &names);
-		names_clear(&names);
+		about_write(item, &about, &status, &item_list);
+		names_clear(&item_list);
 	}
 	close(item);
-}
-
-/* ---- giving back ---- */
-
-static bool say_in_the_way(char *why, size_t size, const char *path, int error)
-{
-	if (error == EEXIST)
-		snprintf(why, size, "there is another file by now: %s", path);
-	else if (error == ENOENT)
-		snprintf(why, size, "its folder is gone: %s", path);
-	else
-		snprintf(why, size, "it can't be given back as %s: %s", path, strerror(error));
-	return false;
-}
-
-/* Is each of its names free? */
-static bool targets_are_free(char *why, size_t size)
-{
-	struct stat status;
-	const char *base;
-
-	for (uint32_t i = 0; i < names.count; i++) {
-		const char *path = names.list[i].path;
-		int folder = names_folder(path, &base), there;
-		if (folder < 0)
-			return say_in_the_way(why, size, path, -folder);
-		there = fstatat(folder, base, &status, AT_SYMLINK_NOFOLLOW);
-		close(folder);
-		if (there == 0)
-			return say_in_the_way(why, size, path, EEXIST);
-	}
-	return true;
-}
-
-/* All that can be given back is. 0, or the first error. */
-static int move_out(int item, char *why, size_t size)
-{
-	const char *base;
-	char entry[12];
-	int first = 0;
-
-	for (uint32_t i = 0; i < names.count; i++) {
-		int folder = names_folder(names.list[i].path, &base), error = folder < 0 ? -folder : 0;
-		entry_name(entry, names.list[i].entry);
-		if (!error && renameat2(item, entry, folder, base, RENAME_NOREPLACE) < 0)
-			error = errno;
-		if (!error)
-			fsync(folder);
-		if (folder >= 0)
-			close(folder);
-		if (error && !first) {
-			say_in_the_way(why, size, names.list[i].path, error);
-			first = -error;
-		}
-	}
-	return first;
-}
-
-static int digest_of_item(struct steward *steward, int item, const struct quarantine_item *about, uint8_t digest[32])
-{
-	char name[12];
-	int fd, error;
-
-	if (about->has_digest) {
-		memcpy(digest, about->digest, 32);
-		return 0;
-	}
-	entry_name(name, names.list[0].entry);
-	fd = openat(item, name, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	error = digest_file(steward, fd, digest);
-	close(fd);
-	return error;
-}
-
-static int rename_out(int item, struct stat *status, const uint8_t digest[32], char *why, size_t size)
-{
-	const char *base;
-	int error, folder;
-
-	/* Known before it is there: an open may come at once. The change time is another one afterwards. */
-	back_add(status, digest);
-	error = move_out(item, why, size);
-	folder = names_folder(names.list[0].path, &base);
-	if (folder >= 0 && fstatat(folder, base, status, AT_SYMLINK_NOFOLLOW) == 0)
-		back_add(status, digest);
-	if (folder >= 0)
-		close(folder);
-	return error;
-}
-
-/* ---- giving back a copy ---- */
-
-static int note_made(void *owner, const struct stat *made)
-{
-	const uint64_t noted[2] = {made->st_dev, made->st_ino};
-	int fd = openat(*(int *)owner, RESTORING, O_WRONLY | O_NOFOLLOW | O_CLOEXEC), error = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, noted, sizeof(noted)) != (ssize_t)sizeof(noted) || fsync(fd) < 0)
-		error = errno ? -errno : -EIO;
-	close(fd);
-	return error;
-}
-
-/* Gives this name to the file that has that one. */
-static int link_name(const char *has, const char *path)
-{
-	const char *from_base, *base;
-	int from = names_folder(has, &from_base), folder = names_folder(path, &base), error = 0;
-
-	if (from < 0 || folder < 0)
-		error = from < 0 ? from : folder;
-	else if (linkat(from, from_base, folder, base, 0) < 0)
-		error = -errno;
-	else
-		fsync(folder);
-	if (from >= 0)
-		close(from);
-	if (folder >= 0)
-		close(folder);
-	return error;
-}
-
-/* One of its names is there again: the others follow it, and the entries go. */
-static int link_others(int item, uint32_t there, char *why, size_t size)
-{
-	char entry[12];
-	int first = 0;
-
-	for (uint32_t i = 0; i < names.count; i++) {
-		int error = i == there ? 0 : link_name(names.list[there].path, names.list[i].path);
-		entry_name(entry, names.list[i].entry);
-		if (!error)
-			unlinkat(item, entry, 0);
-		else if (!first) {
-			say_in_the_way(why, size, names.list[i].path, -error);
-			first = error;
-		}
-	}
-	return first;
-}
-
-static int copy_out(struct steward *steward, int item, const char *id, const uint8_t digest[32], char *why, size_t size)
-{
-	struct stat made;
-	char entry[12];
-	int from, error;
-
-	entry_name(entry, names.list[0].entry);
-	from = openat(item, entry, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
-	if (from < 0)
-		return -errno;
-	error = copy_back(steward, from, names.list[0].path, id, &made, note_made, &item);
-	close(from);
-	if (error) {
-		say_in_the_way(why, size, names.list[0].path, -error);
-		return error;
-	}
-	back_add(&made, digest);
-	return link_others(item, 0, why, size);
-}
-
-/* After a kill while a copy was given back. */
-static void end_copy_out(int item, const char *id)
-{
-	uint64_t noted[2] = {0, 0};
-	int fd = openat(item, RESTORING, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	bool known = fd >= 0 && read(fd, noted, sizeof(noted)) == (ssize_t)sizeof(noted);
-	char why[256];
-
-	if (fd >= 0)
-		close(fd);
-	copy_back_undo(names.list[0].path, id);
-	if (known) {
-		const char *base;
-		struct stat status;
-		int folder = names_folder(names.list[0].path, &base);
-		if (folder >= 0 && fstatat(folder, base, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    status.st_dev == noted[0] && status.st_ino == noted[1])
-			link_others(item, 0, why, sizeof(why));
-		if (folder >= 0)
-			close(folder);
-	}
-	unlinkat(item, RESTORING, 0);
-}
-
-/* After a kill while a copy was taken: what is still where it was is not here. */
-static void end_copy_in(int item, const char *id, const struct stat *original)
-{
-	char entry[12];
-
-	for (uint32_t i = 0; i < names.count; i++) {
-		entry_name(entry, names.list[i].entry);
-		if (copy_undo(names.list[i].path, id, original))
-			unlinkat(item, entry, 0);
-	}
-	unlinkat(item, TAKING, 0);
-	fsync(item);
-}
-
-int items_restore(struct steward *steward, struct quarantine_entry *entry, char *why, size_t size)
-{
-	struct quarantine *quarantine = steward->quarantine;
-	static struct quarantine_item about;
-	struct stat status, before;
-	uint8_t digest[32];
-	int place = quarantine->places[entry->place].fd, item = items_open(quarantine, entry), error;
-
-	why[0] = 0;
-	if (item < 0)
-		return item;
-	error = about_read(item, &about, &before, &names);
-	if (!error && names_with_entries(item, &names, &status) == 0)
-		error = -ENOENT;
-	if (!error && !targets_are_free(why, size))
-		error = -EEXIST;
-	if (!error)
-		error = digest_of_item(steward, item, &about, digest);
-	if (!error)
-		error = mark(item, RESTORING);
-	if (!error) {
-		error = quarantine->places[entry->place].copies ? copy_out(steward, item, entry->id, digest, why, size)
-								: rename_out(item, &status, digest, why, size);
-		unlinkat(item, RESTORING, 0);
-		fsync(item);
-	}
-	if (!error) {
-		remove_empty(place, item, entry->id);
-		entry_remove(quarantine, entry);
-	} else {
-		entry->entries = names_with_entries(item, &names, &status);
-	}
-	names_clear(&names);
-	close(item);
-	return error;
-}
-
-/* Every entry of a folder that has a number for its name. */
-static void remove_entries(int item)
-{
-	int copy = openat(item, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *folder = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *entry;
-
-	if (!folder) {
-		if (copy >= 0)
-			close(copy);
-		return;
-	}
-	while ((entry = readdir(folder)))
-		if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9')
-			unlinkat(item, entry->d_name, 0);
-	closedir(folder);
-	fsync(item);
-}
-
-int items_delete(struct steward *steward, struct quarantine_entry *entry)
-{
-	struct quarantine *quarantine = steward->quarantine;
-	int place = quarantine->places[entry->place].fd, item = items_open(quarantine, entry), error;
-
-	if (item < 0)
-		return item;
-	error = mark(item, DELETING);
-	if (error == -ENOSPC || error == -EDQUOT)
-		error = 0; /* ended is what makes room */
-	if (!error) {
-		remove_entries(item);
-		remove_empty(place, item, entry->id);
-		entry_remove(quarantine, entry);
-	}
-	close(item);
-	return error;
 }
 
 /* ---- what lies there ---- */
@@ -695,19 +420,19 @@ static void read_item(struct steward *steward, uint32_t place, const char *id)
 	if (item < 0)
 		return;
 	if (faccessat(item, DELETING, F_OK, 0) == 0) {
-		remove_entries(item);
-		remove_empty(folder, item, id);
+		item_remove_entries(item);
+		item_remove(folder, item, id);
 		close(item);
 		return;
 	}
-	error = about_read(item, &about, &original, &names);
+	error = about_read(item, &about, &original, &item_list);
 	if (!error && quarantine->places[place].copies && faccessat(item, TAKING, F_OK, 0) == 0)
-		end_copy_in(item, id, &original);
+		item_end_copy_in(item, id, &original);
 	if (!error && quarantine->places[place].copies && faccessat(item, RESTORING, F_OK, 0) == 0)
-		end_copy_out(item, id);
-	if ((error && !entry_status(item, 0, &status)) || (!error && names_with_entries(item, &names, &status) == 0)) {
-		remove_empty(folder, item, id);
-		names_clear(&names);
+		item_end_copy_out(item, id);
+	if ((error && !item_entry_status(item, 0, &status)) || (!error && item_names(item, &item_list, &status) == 0)) {
+		item_remove(folder, item, id);
+		names_clear(&item_list);
 		close(item);
 		return;
 	}
@@ -715,12 +440,12 @@ static void read_item(struct steward *steward, uint32_t place, const char *id)
 	entry = error ? NULL : entry_add(quarantine);
 	if (!entry) {
 		steward_log("the quarantine's item %s can't be read: %s; it is left as it is", id, strerror(-error));
-		names_clear(&names);
+		names_clear(&item_list);
 		return;
 	}
 	memcpy(entry->id, about.id, sizeof(entry->id));
 	entry->place = place;
-	entry->entries = names.count;
+	entry->entries = item_list.count;
 	entry->links = about.links;
 	entry->time_ns = about.time_ns;
 	entry->size = about.size;
@@ -730,7 +455,7 @@ static void read_item(struct steward *steward, uint32_t place, const char *id)
 	entry->search = !quarantine->places[place].copies && entry->entries < status.st_nlink;
 	entry->new = true;
 	quarantine->bytes += entry->size;
-	names_clear(&names);
+	names_clear(&item_list);
 	item = items_open(quarantine, entry);
 	if (item >= 0 && faccessat(item, RESTORING, F_OK, 0) == 0 &&
 	    items_restore(steward, entry, why, sizeof(why)) < 0)

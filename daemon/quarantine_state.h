@@ -4,7 +4,9 @@
  *
  *   steward_quarantine.c  what is to be moved: now, when it has its name, or as another name; bounds; the tool's verbs
  *   quarantine_places.c   the folders: one in the root of each mount that holds a root of a watch
- *   quarantine_items.c    items: making, taking a name in, giving names back, ending; what a kill -9 left behind
+ *   quarantine_items.c    items: making, taking a name in; what a kill -9 left behind
+ *   quarantine_giving.c   items: giving names back, ending
+ *   quarantine_answers.c  what the tool asks
  *   quarantine_about.c    the file that says what an item is
  *   quarantine_names.c    what an open file is called; the search for its other names
  *   quarantine_copy.c     the same where no name can be renamed: copies
@@ -167,6 +169,21 @@ int items_delete(struct steward *steward, struct quarantine_entry *entry);
 /* Syncs what was moved. */
 void items_settle(struct steward *steward, struct quarantine_entry *entry);
 void items_digest(struct steward *steward, struct quarantine_entry *entry, const uint8_t digest[32]);
+
+/* What quarantine_giving.c needs of it. item: its folder. */
+extern struct quarantine_names item_list; /* of the item at hand, one at a time */
+void item_entry_name(char out[12], uint32_t number);
+bool item_entry_status(int item, uint32_t number, struct stat *status);
+/* Forgets the names that have no entry: they were not moved, or were given back. status_out: of the file. How many are
+ * left. */
+uint32_t item_names(int item, struct quarantine_names *list, struct stat *status_out);
+void item_remove(int place, int item, const char *id); /* one without entries */
+int item_mark(int item, const char *name);
+void item_forget(struct quarantine *quarantine, struct quarantine_entry *entry);
+/* ---- quarantine_giving.c ---- */
+void item_remove_entries(int item);
+void item_end_copy_out(int item, const char *id);
+void item_end_copy_in(int item, const char *id, const struct stat *original);
 
 /* ---- quarantine_names.c ---- */
 /* A name of this open file below the roots. 0, -ENOENT: none is known. */

@@ -23,12 +23,12 @@ static const struct verb {
 	bool root_only;
 	bool patient; /* who asks may take its time to read: he only keeps up what he asked for */
 } verbs[STEWARD_VERBS] = {
-	[STEWARD_LIST] = {quarantine_list, false},      [STEWARD_SHOW] = {quarantine_show, false},
-	[STEWARD_RESTORE] = {quarantine_restore, true}, [STEWARD_RELEASE] = {quarantine_release, true},
-	[STEWARD_DELETE] = {quarantine_delete, true},   [STEWARD_ALLOW_ADD] = {allow_add, true},
-	[STEWARD_ALLOW_LIST] = {allow_list, false},     [STEWARD_ALLOW_REMOVE] = {allow_remove, true},
-	[STEWARD_SWEEP_PATH] = {sweeps_path, true},     [STEWARD_SWEEP] = {sweeps_ask, true, true},
-	[STEWARD_KEEP] = {stores_keep, true},
+	[STEWARD_LIST] = {quarantine_list, false, false},      [STEWARD_SHOW] = {quarantine_show, false, false},
+	[STEWARD_RESTORE] = {quarantine_restore, true, false}, [STEWARD_RELEASE] = {quarantine_release, true, false},
+	[STEWARD_DELETE] = {quarantine_delete, true, false},   [STEWARD_ALLOW_ADD] = {allow_add, true, false},
+	[STEWARD_ALLOW_LIST] = {allow_list, false, false},     [STEWARD_ALLOW_REMOVE] = {allow_remove, true, false},
+	[STEWARD_SWEEP_PATH] = {sweeps_path, true, false},     [STEWARD_SWEEP] = {sweeps_ask, true, true},
+	[STEWARD_KEEP] = {stores_keep, true, false},
 };
 
 static struct steward_client clients[CLIENTS];

@@ -299,6 +299,19 @@ def what_an_attachment_is_called_counts_too():
 
 
 @test
+def the_rule_reaches_a_message_in_every_store():
+    mail = message(("invoice.pdf.exe", TEXT))
+    stored = [("zstd, as Dovecot writes it", zstd(mail), 0), ("gzip", gzip.compress(mail), 0), ("a queue file", queue_file(mail), 1),
+              ("a dbox file", samples.dbox(mail), 0), ("an mbox", b"From a@b Sat Jan  1 00:00:00 2022\n" + message() +
+                                                       b"\nFrom a@b Sat Jan  1 00:00:00 2022\n" + mail + b"\n", 0)]
+    with scanner(deny_types=("executable",)) as s, scanner() as plain:
+        for what, content, framing in stored:
+            reply = s.scan(content, framing)
+            equal(verdict(reply), "type(Mailward.Type.DoubleExtension)", what)
+            equal(verdict(plain.scan(content, framing)), "clean", what + ", nothing denied")
+
+
+@test
 def everyday_attachments_are_of_no_denied_kind():
     rows = [("a letter", message(("letter.docx", office("doc")))), ("a table", message(("table.xlsx", office("xls")))),
             ("a PDF", message(("a.pdf", pdf(TEXT)))), ("a picture", message(("a.png", b"\x89PNG\r\n\x1a\n" + bytes(60)))),
