@@ -23,17 +23,12 @@ static const struct verb {
 	bool root_only;
 	bool patient; /* who asks may take its time to read: he only keeps up what he asked for */
 } verbs[STEWARD_VERBS] = {
-	[STEWARD_LIST] = {.answer = quarantine_list},
-	[STEWARD_SHOW] = {.answer = quarantine_show},
-	[STEWARD_RESTORE] = {.answer = quarantine_restore, .root_only = true},
-	[STEWARD_RELEASE] = {.answer = quarantine_release, .root_only = true},
-	[STEWARD_DELETE] = {.answer = quarantine_delete, .root_only = true},
-	[STEWARD_ALLOW_ADD] = {.answer = allow_add, .root_only = true},
-	[STEWARD_ALLOW_LIST] = {.answer = allow_list},
-	[STEWARD_ALLOW_REMOVE] = {.answer = allow_remove, .root_only = true},
-	[STEWARD_SWEEP_PATH] = {.answer = sweeps_path, .root_only = true},
-	[STEWARD_SWEEP] = {.answer = sweeps_ask, .root_only = true, .patient = true},
-	[STEWARD_KEEP] = {.answer = stores_keep, .root_only = true},
+	[STEWARD_LIST] = {quarantine_list, false, false},      [STEWARD_SHOW] = {quarantine_show, false, false},
+	[STEWARD_RESTORE] = {quarantine_restore, true, false}, [STEWARD_RELEASE] = {quarantine_release, true, false},
+	[STEWARD_DELETE] = {quarantine_delete, true, false},   [STEWARD_ALLOW_ADD] = {allow_add, true, false},
+	[STEWARD_ALLOW_LIST] = {allow_list, false, false},     [STEWARD_ALLOW_REMOVE] = {allow_remove, true, false},
+	[STEWARD_SWEEP_PATH] = {sweeps_path, true, false},     [STEWARD_SWEEP] = {sweeps_ask, true, true},
+	[STEWARD_KEEP] = {stores_keep, true, false},
 };
 
 static struct steward_client clients[CLIENTS];

@@ -92,7 +92,7 @@ void stores_empty(struct steward *steward, const struct steward_request *request
 	struct quarantine_entry *entry = NULL;
 
 	said.result = empty(steward, request, fd, &entry);
-	if (said.result == 0) {
+	if (said.result == 0 && entry) {
 		said.moved = said.links = 1;
 		memcpy(said.id, entry->id, sizeof(said.id));
 	}

@@ -150,6 +150,7 @@ static void go_on_where_it_was(struct sweep *sweep)
 		    before->roots[i].ino != state->roots[i].ino)
 			return;
 	state->root = before->root;
+	state->single = before->single;
 	state->depth = before->depth;
 	memcpy(state->at, before->at, sizeof(state->at));
 	state->redo_count = before->redo_count;

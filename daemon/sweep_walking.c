@@ -127,7 +127,7 @@ void walking_begin(struct sweep *sweep)
 		root_begin(sweep);
 	if (sweep->walk && state->depth)
 		go_on(sweep);
-	if (state->depth && sweep->single)
+	if (state->single)
 		sweep->single = false;
 	sweep->counting = state->kind == SWEEP_ASKED && state->files_all == 0;
 	sweep->counted_root = 0;
@@ -231,6 +231,7 @@ static enum walking next_root(struct sweep *sweep)
 	if (sweep->in_flight || sweep->row_count)
 		return WALKING_NOTHING;
 	walk_close(&sweep->walk);
+	state->single = 0;
 	if (state->root < state->root_count)
 		state->root++;
 	if (state->root == state->root_count)
@@ -250,6 +251,7 @@ enum walking walking_step(struct sweep *sweep, int *fd_out, uint64_t *size_out, 
 		return take_redo(sweep, fd_out, size_out, path_out);
 	if (sweep->single) {
 		sweep->single = false;
+		sweep->state->single = 1;
 		path_out[0] = 0;
 		*size_out = (uint64_t)sweep->roots[sweep->state->root].status.st_size;
 		fd = fcntl(sweep->roots[sweep->state->root].fd, F_DUPFD_CLOEXEC, 0);

@@ -208,6 +208,32 @@ def _(suite):
         suite.check("changing: what moved is no error", summary.get("unreadable") == 0, summary)
 
 
+@suite.test("a file that is never the same")
+def _(suite):
+    with Host(suite, "ext4") as host:
+        host.stand_in("delay 50")
+        path = host.put("grows/file", CLEAN, host.outside)
+        host.start()
+        stop = threading.Event()
+
+        def grow():
+            with open(path, "ab", buffering=0) as f:
+                while not stop.is_set():
+                    f.write(b"x")
+                    time.sleep(0.002)
+        thread = threading.Thread(target=grow)
+        thread.start()
+        try:
+            rc, found, summary = scan(host, os.path.dirname(path), timeout=90)
+        finally:
+            stop.set()
+            thread.join()
+        suite.check("never the same: the scan ends, and it is unscanned(busy), not clean", rc == 1 and
+                    found.get(path, {}).get("reason") == "busy" and summary["changing"] == 1, (rc, found, summary))
+        rc, found, summary = scan(host, os.path.dirname(path))
+        suite.check("never the same: control: once it is still it is clean", rc == 0 and summary["files"] == 1, (rc, found, summary))
+
+
 @suite.test("known files")
 def _(suite):
     with Host(suite, "ext4") as host:
@@ -428,6 +454,17 @@ def _(suite):
         suite.say("a missed one: %.0f s after the start" % (time.time() - started))
         suite.check("schedule: one that was missed is caught up soon after the start, once", time.time() - started > 50 and
                     sweep["state"] == "ended" and sweep["files"] == 3, sweep)
+        host.stop()
+        with open(host.base + "/state/steward/sweep-schedule") as f:
+            state = f.read()
+        with open(host.base + "/state/steward/sweep-schedule", "w") as f:  # as a stop in its second folder leaves it
+            f.write(re.sub(r"\nroot \d+\n", "\nroot 1\n", re.sub(r"\nstate 3\n", "\nstate 1\n", state)))
+        host.start()
+        host.wait("it goes on", lambda: "sweep goes on" in host.log() and
+                  host.status()["sweeps"]["schedule"]["state"] == "ended", 30)
+        again = host.status()["sweeps"]["schedule"]
+        suite.check("schedule: one that a stop broke off goes on at the next start, with the folders that are left",
+                    again["begun"] == sweep["begun"] and again["files"] == sweep["files"] + 1, (sweep, again))
 
 
 @suite.test("control files")

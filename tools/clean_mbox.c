@@ -32,8 +32,8 @@ __attribute__((format(printf, 3, 4))) static int failed(struct removal *removal,
 /* ---- bodies ---- */
 
 struct stream {
-	int fd; /* -1: text */
-	const char *text;
+	int fd;
+	const char *text; /* NULL: the file */
 	uint64_t at, end;
 	size_t held;
 	uint64_t held_from;
@@ -48,7 +48,7 @@ static int byte_next(struct stream *stream)
 	for (;;) {
 		if (stream->at >= stream->end)
 			return -1;
-		if (stream->fd < 0) {
+		if (stream->text) {
 			byte = (unsigned char)stream->text[stream->at++];
 		} else {
 			if (stream->at >= stream->held_from + stream->held) {

@@ -105,7 +105,7 @@ static void read_begin(struct walk *walk, struct level *level)
 	free(level->entries);
 	level->next = 0;
 	level->batch = left > BATCH_MOST ? BATCH_MOST : left < BATCH_LEAST ? BATCH_LEAST : left;
-	level->entries = malloc(2 * level->batch * sizeof(level->entries[0]));
+	level->entries = malloc((size_t)2 * level->batch * sizeof(level->entries[0]));
 	level->reading = level->entries != NULL;
 	level->more = false;
 	level->cutoff.name = NULL;
@@ -363,7 +363,7 @@ void walk_go_on(struct walk *walk, const struct walk_key *keys, size_t count)
 int walk_open(struct walk **walk_out, int folder, const struct walk_options *options)
 {
 	struct walk *walk = calloc(1, sizeof(*walk));
-	struct stat status;
+	struct stat status = {0};
 	int fd, error = 0;
 
 	*walk_out = NULL;

@@ -27,6 +27,7 @@ static const struct number numbers[] = {
 	NUMBER(known_ns),
 	NUMBER(spread_s),
 	NUMBER(root),
+	NUMBER(single),
 
 	NUMBER(counts.files),
 	NUMBER(counts.bytes),

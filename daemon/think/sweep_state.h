@@ -36,10 +36,10 @@ struct sweep_name {
 };
 
 struct sweep_state {
-	uint32_t kind;  /* enum sweep_kind */
-	uint32_t state; /* enum sweep_state_kind */
-	uint32_t flags; /* enum sweep_flag */
-	uint32_t reserved;
+	uint32_t kind;   /* enum sweep_kind */
+	uint32_t state;  /* enum sweep_state_kind */
+	uint32_t flags;  /* enum sweep_flag */
+	uint32_t single; /* 1: roots[root] is a file, and was asked about */
 	uint64_t begun_ns, ended_ns;
 	uint64_t known_ns; /* of a schedule: since when there is one */
 	uint32_t spread_s; /* of a schedule: this host's */
