@@ -88,13 +88,13 @@ static uint64_t fingerprint(const struct record *record)
 	return hash | 1; /* 0 is that of a gap */
 }
 
-/* Two messages in one file; a record that names none may be of either. */
+/* Two messages of one mailbox that is only reported of; a record that names none may be of either. */
 static bool messages_differ(const struct record *a, const struct record *b)
 {
 	size_t size_a, size_b;
 	const char *id_a = record_text(a, TEXT_MESSAGE_ID, &size_a), *id_b = record_text(b, TEXT_MESSAGE_ID, &size_b);
 
-	return size_a && size_b && (size_a != size_b || memcmp(id_a, id_b, size_a) != 0);
+	return a->would && size_a && size_b && (size_a != size_b || memcmp(id_a, id_b, size_a) != 0);
 }
 
 static bool records_equal(const struct record *a, const struct record *b)
