@@ -220,7 +220,7 @@ check-programs: all stand-ins unit-programs upgrade-programs
 
 check: deps ## everything that is tested; ends with `N passed, N failed, N skipped`
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) check-programs
-	$(Q)tests/run $(UNIT) $(ASAN_UNIT) $(addprefix build/fuzzing/fuzz/,$(FUZZ_NAMES)) $(SUITES) \
+	$(Q)tests/run --at-once 2 $(UNIT) $(ASAN_UNIT) $(addprefix build/fuzzing/fuzz/,$(FUZZ_NAMES)) $(SUITES) \
 		$(addprefix build/asan/suites/,$(notdir $(ASAN_SUITES))) tests/vm/check
 check: $(ASAN_SUITES)
 
