@@ -23,7 +23,7 @@ enum steward_request_kind {
 	STEWARD_ANOTHER_NAME,   /* fd: the file, of which a name was moved before: it was found under another one */
 	STEWARD_FINDING,        /* the finding of a STEWARD_SCAN, by its case_id; result: 0 or -errno */
 	STEWARD_COPY,           /* as STEWARD_EMPTY, and it stays as it is: the kernel side keeps it shut */
-	STEWARD_FOUND,   /* fd: a file that is not moved away, though something was found; result: 1: reported only */
+	STEWARD_FOUND, /* fd: a file that is not moved away, though something was found; result: 1: reported only */
 	STEWARD_REQUESTS
 };
 
