@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A scripted day on a mail host; it is tests/day, which prints the report of that day and runs by itself too.
 
-invariants: no-byte-before-verdict, nothing-lost, mail-keeps-flowing, proved-not-assumed
+invariants: nothing-lost, mail-keeps-flowing
 """
 # limit: 300
 import os
