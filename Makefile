@@ -269,6 +269,9 @@ deps: ## install what is missing (Debian; takes root)
 run: deps all ## show it: a mail spool of its own, one infected message, until Ctrl-C. CONFIG=FILE: on your policy
 	$(Q)tests/demo $(if $(CONFIG),--config $(CONFIG))
 
+day: deps all ## a day on a mail host in two minutes: deliveries, an outbreak, a false positive, and the report of it
+	$(Q)BUILD=$(BUILD) tests/day
+
 MAN := $(wildcard daemon/*.[1-8] daemon/*/*.[1-8] tools/*.[1-8])
 EXAMPLES := $(wildcard examples/*)
 DOCS := $(wildcard README.md LICENSE)
@@ -306,7 +309,7 @@ help: ## this list
 
 always:
 .PHONY: all always table libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-broken-vm check-vm \
-	check-matrix bench lint fuzz coverage deps run install deb clean help
+	check-matrix bench lint fuzz coverage deps run day install deb clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -39,9 +39,13 @@ static size_t name_file(struct gate *gate, int fd, const struct sight *sight, ch
 	uint64_t candidates;
 	uint32_t watch;
 	ssize_t length;
+	bool nameless = sight->links == 0;
 
 	if (scope_find(&gate->scope, fd, sight, &watch, &inner, path, size, &candidates) == WHERE_INSIDE) {
 		length = (ssize_t)strlen(path);
+		/* A delivery links it to its last name, and removes the first one. */
+		nameless = nameless ||
+			   (gate->policy && store_is_transient((enum store)gate->policy->watches[watch].store, path));
 	} else {
 		snprintf(link, sizeof(link), "self/fd/%d", fd);
 		length = readlinkat(FD_PROC, link, path, size - 1);
@@ -49,7 +53,7 @@ static size_t name_file(struct gate *gate, int fd, const struct sight *sight, ch
 	if (length < 0)
 		return 0;
 	/* The kernel's word for a name that is gone is no part of it. */
-	if (sight->links == 0 && (size_t)length > gone && memcmp(path + length - gone, " (deleted)", gone) == 0)
+	if (nameless && (size_t)length > gone && memcmp(path + length - gone, " (deleted)", gone) == 0)
 		length -= (ssize_t)gone;
 	return (size_t)length;
 }

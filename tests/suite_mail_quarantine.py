@@ -151,6 +151,8 @@ def _(suite):
             bodies = [mail.mail.fetch(reader.format("anna"), uid)[0] for uid in mail.mail.uids(reader.format("anna"))]
             suite.check("%s: not a byte is fetched" % route, not any(b and messages.is_infected(b) for b in bodies))
             mail.flows(route, "anna", route=route, reader=reader)
+        odd = [r["path"] for r in mail.host.blocked() if r["path"].endswith(" (deleted)")]
+        suite.check("the kernel's word for a name that is gone is in no path", not odd, odd)
         suite.check("the rows of blocked name it", [r for r in mail.host.blocked() if "quarantine" in (r.get("detail") or "")],
                     mail.host.blocked()[:2])
         before = len(mail.items())
