@@ -132,6 +132,30 @@ def _(suite):
                     one / 3 < definitions(host)["memory_bytes"] < 3 * one, definitions(host)["memory_bytes"])
 
 
+def peak_given_back(pid):
+    """Bytes between the most that a process has had in memory and what it has now."""
+    with open("/proc/%d/status" % pid) as f:
+        fields = dict(line.split(":", 1) for line in f)
+    return (int(fields["VmHWM"].split()[0]) - int(fields["VmRSS"].split()[0])) << 10
+
+
+@suite.test("a worker that rests")
+def _(suite):
+    """libclamav takes 768 bytes for each logical signature in a scan, and again in each layer."""
+    with Host(suite) as host:
+        host.policy(host.watch(deadline="60s"), scanner={"workers": 1})
+        put_definitions(host, "filler.ldb", "".join("Mailward.Filler.%d;Target:0;(0&1);%s;%s\n" % (
+            j, os.urandom(16).hex(), os.urandom(16).hex()) for j in range(20000)).encode())
+        paths = [host.put("clean-%d" % i, CLEAN * (i + 1)) for i in range(8)]
+        host.start()
+        worker = host.workers()[0]
+        suite.check("rest: clean files are read", all(host.read(path) for path in paths))
+        back = eventually(lambda: peak_given_back(worker) > 8 << 20, 5) and peak_given_back(worker)
+        suite.say("memory: %d MB less than its most" % (peak_given_back(worker) >> 20))
+        suite.check("rest: the same worker", host.workers() == [worker])
+        suite.check("rest: what its scans took is given back", back, peak_given_back(worker))
+
+
 @suite.test("broken")
 def _(suite):
     with Host(suite) as host:
