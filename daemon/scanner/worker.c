@@ -93,14 +93,14 @@ _Noreturn void worker_run(const struct box *box, struct engine *engine, const st
 	bool last;
 	int fd;
 
-	mallopt(M_MMAP_THRESHOLD, SCAN_TABLE_BYTES); /* not mapped and unmapped at each scan */
-	mallopt(M_TRIM_THRESHOLD, 2 * SCAN_TABLE_BYTES);
 	child_enter(box);
 	engine_settle(engine);
 	wrong = canary_check(engine);
 	child_report(!wrong, wrong ? wrong : "");
 	if (wrong)
 		_exit(CHILD_CANARY);
+	mallopt(M_MMAP_THRESHOLD, SCAN_TABLE_BYTES); /* not mapped and unmapped at each scan */
+	mallopt(M_TRIM_THRESHOLD, 2 * SCAN_TABLE_BYTES);
 	for (unsigned cases = 1;; cases++) {
 		last = child_receive(&request, sizeof(request), &fd);
 		if (fd < 0 || request.version != WIRE_VERSION || request.framing >= FRAMINGS)
