@@ -183,6 +183,10 @@ stand-ins: $(BUILD)/keeper/mailwardd $(BUILD)/keeper/mailward-scanner $(BUILD)/t
 bench-guard: all ## what the guard's own hooks cost: opens, reads and writes with and without them
 	$(Q)BUILD=$(BUILD) tests/bench/guard
 
+bench-scan: all ## what judging mail costs: throughput, first opens, levels, memory with a large database
+	$(Q)BUILD=$(BUILD) tests/bench/scan $(if $(QUICK),--quick)
+.PHONY: bench-scan
+
 # The same programs with another version of what they share with the kernel side (tests/suite_vm_life.py).
 OTHER_VERSION := $(BUILD)/upgrade
 upgrade-programs: all

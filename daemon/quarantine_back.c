@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,7 +19,9 @@ struct back {
 	uint8_t digest[32];
 };
 
-static struct back list[BACK_MAX]; /* a ring: the oldest is forgotten */
+/* A ring of BACK_MAX: the oldest is forgotten. No static array: keeper and gate, which are the same program, lock
+ * those. */
+static struct back *list;
 static uint32_t count, next;
 
 static int64_t changed_ns(const struct stat *file)
@@ -28,9 +31,14 @@ static int64_t changed_ns(const struct stat *file)
 
 int back_read(void)
 {
-	int fd = openat(FD_STATE_DIR, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t size = fd < 0 ? 0 : read(fd, list, sizeof(list));
+	int fd;
+	ssize_t size;
 
+	list = calloc(BACK_MAX, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	fd = openat(FD_STATE_DIR, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	size = fd < 0 ? 0 : read(fd, list, BACK_MAX * sizeof(*list));
 	if (fd >= 0)
 		close(fd);
 	count = size > 0 ? (uint32_t)((size_t)size / sizeof(list[0])) : 0;

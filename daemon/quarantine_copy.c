@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -12,8 +13,6 @@
 
 #define PIECE (1u << 20)
 #define ATTRIBUTES_MAX (64u << 10)
-
-static uint8_t piece[PIECE];
 
 static int write_whole(int fd, const uint8_t *bytes, size_t size)
 {
@@ -29,17 +28,18 @@ static int write_whole(int fd, const uint8_t *bytes, size_t size)
 
 static int copy_content(struct steward *steward, int from, int to)
 {
+	uint8_t *piece = malloc(PIECE);
 	off_t at = 0;
 	ssize_t size;
+	int error = piece ? 0 : -ENOMEM;
 
-	while ((size = pread(from, piece, sizeof(piece), at)) > 0) {
-		int error = write_whole(to, piece, (size_t)size);
-		if (error)
-			return error;
+	while (!error && (size = pread(from, piece, PIECE, at)) != 0) {
+		error = size < 0 ? -errno : write_whole(to, piece, (size_t)size);
 		at += size;
 		steward_alive(steward);
 	}
-	return size < 0 ? -errno : 0;
+	free(piece);
+	return error;
 }
 
 /* ACLs are attributes (system.posix_acl_access), too. One that can't be set is an error. */

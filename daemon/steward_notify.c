@@ -53,7 +53,6 @@ static uint64_t queued_ns[NOTICES_MAX];
 static bool in_mail[NOTICES_MAX];
 static struct told told;
 static uint32_t lost; /* for which there was no room since the last mail */
-static char mail[NOTICE_MAIL_MAX];
 static int mailer = -1;
 static uint64_t save_ns, job, postmaster_sent_ns;
 static uint32_t busy_with; /* uid of the owner who is being told; NOTICE_NOBODY: the postmaster */
@@ -303,7 +302,7 @@ static uint64_t *sent_to(uint32_t uid)
 	return &owner_sent[oldest].sent_ns;
 }
 
-static size_t compose(uint32_t uid)
+static size_t compose(uint32_t uid, char mail[NOTICE_MAIL_MAX])
 {
 	static const struct notice *chosen[NOTICES_IN_MAIL];
 	struct notice_head head = {.from = "postmaster", .now_ns = wall_ns(), .serial = ++job};
@@ -323,15 +322,17 @@ static size_t compose(uint32_t uid)
 		else if (in_mail[i])
 			head.more++;
 	}
-	return notices_compose(&head, chosen, number, mail, sizeof(mail));
+	return notices_compose(&head, chosen, number, mail, NOTICE_MAIL_MAX);
 }
 
 static void send_to(const struct policy_notify *notify, uint32_t uid)
 {
 	struct mailer_job sent = {.uid = uid};
-	size_t size = compose(uid);
-	int fd = size ? pages_sealed_copy("mailward notice", mail, size) : -EFBIG;
+	char *mail = malloc(NOTICE_MAIL_MAX); /* no static array: keeper and gate would lock it, too */
+	size_t size = mail ? compose(uid, mail) : 0;
+	int fd = size ? pages_sealed_copy("mailward notice", mail, size) : mail ? -EFBIG : -ENOMEM;
 
+	free(mail);
 	if (fd < 0) {
 		steward_log("a notice could not be made: %s", strerror(-fd));
 		return;

@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 
-from harness import CLEAN, EICAR, MARKER, SLACK, Host, Suite, distribution, eventually
+from harness import CLEAN, EICAR, MARKER, SLACK, Host, Suite, descendants, distribution, eventually
 
 suite = Suite("definitions", limit=400)
 NEW = b"a signature of " + b"tomorrow finds this"
@@ -130,6 +130,72 @@ def _(suite):
         suite.check("memory: the old engine's is given back", after < 1.5 * one, (one, after))
         suite.check("memory: what it takes is told",
                     one / 3 < definitions(host)["memory_bytes"] < 3 * one, definitions(host)["memory_bytes"])
+
+
+def pss(pids):
+    """Bytes; what several share is counted once."""
+    total = 0
+    for pid in pids:
+        try:
+            with open("/proc/%d/smaps_rollup" % pid) as f:
+                total += sum(int(line.split()[1]) for line in f if line.startswith("Pss:")) << 10
+        except OSError:
+            pass
+    return total
+
+
+@suite.test("two engines at most")
+def _(suite):
+    """Freeing the old engine writes to it: no worker may share it then, or it is in memory twice."""
+    with Host(suite) as host:
+        text = lambda: "".join("Mailward.Filler.%d:0:*:%s\n" % (j, os.urandom(16).hex()) for j in range(120000)).encode()
+        put_definitions(host, "filler.ndb", text())
+        host.policy(host.watch(deadline="60s"), scanner={"workers": 4})
+        host.start()
+        loader, most = host.pid("loader"), [0]
+        host.wait("four workers", lambda: len(host.workers()) == 4)
+        before, version = pss([loader] + descendants(loader)), definitions(host)["version"]
+        ended = threading.Event()
+
+        def measure():
+            while not ended.wait(0.01):
+                most[0] = max(most[0], pss([loader] + descendants(loader)))
+        thread = threading.Thread(target=measure)
+        thread.start()
+        put_definitions(host, "filler.ndb", text())
+        host.wait("other ones are in use", lambda: definitions(host)["version"] != version, 60)
+        back = eventually(lambda: pss([loader] + descendants(loader)) < 1.3 * before, 15)
+        ended.set()
+        thread.join()
+        suite.say("memory: %d MB, at most %d MB while they are swapped" % (before >> 20, most[0] >> 20))
+        suite.check("two engines: control: there were two", most[0] > 1.5 * before, (before, most[0]))
+        suite.check("two engines: not three", most[0] < 2.1 * before, (before, most[0]))
+        suite.check("two engines: then one again", back, pss([loader] + descendants(loader)))
+        suite.check("two engines: an infected file is refused", host.read(host.put("bad", EICAR)) is None)
+
+
+def peak_given_back(pid):
+    """Bytes between the most that a process has had in memory and what it has now."""
+    with open("/proc/%d/status" % pid) as f:
+        fields = dict(line.split(":", 1) for line in f)
+    return (int(fields["VmHWM"].split()[0]) - int(fields["VmRSS"].split()[0])) << 10
+
+
+@suite.test("a worker that rests")
+def _(suite):
+    """libclamav takes 768 bytes for each logical signature in a scan, and again in each layer."""
+    with Host(suite) as host:
+        host.policy(host.watch(deadline="60s"), scanner={"workers": 1})
+        put_definitions(host, "filler.ldb", "".join("Mailward.Filler.%d;Target:0;(0&1);%s;%s\n" % (
+            j, os.urandom(16).hex(), os.urandom(16).hex()) for j in range(20000)).encode())
+        paths = [host.put("clean-%d" % i, CLEAN * (i + 1)) for i in range(8)]
+        host.start()
+        worker = host.workers()[0]
+        suite.check("rest: clean files are read", all(host.read(path) for path in paths))
+        back = eventually(lambda: peak_given_back(worker) > 8 << 20, 5) and peak_given_back(worker)
+        suite.say("memory: %d MB less than its most" % (peak_given_back(worker) >> 20))
+        suite.check("rest: the same worker", host.workers() == [worker])
+        suite.check("rest: what its scans took is given back", back, peak_given_back(worker))
 
 
 @suite.test("broken")

@@ -187,6 +187,18 @@ def _(suite):
         suite.check("nobody but keeper and gate holds a fanotify group", not fanotify, fanotify)
 
 
+def static_kb(pid):
+    """Of the program's writable memory: its own mapping and the one right behind it."""
+    end, size = None, 0
+    with open("/proc/%d/maps" % pid) as f:
+        for line in f:
+            start, stop = (int(word, 16) for word in line.split()[0].split("-"))
+            if "mailwardd" in line or (start == end and len(line.split()) == 5):
+                size += (stop - start) // 1024 if line.split()[1].startswith("rw") else 0
+                end = stop
+    return size
+
+
 @suite.test("keeper and gate are hard to disturb")
 def _(suite):
     with Host(suite) as host:
@@ -195,6 +207,9 @@ def _(suite):
             pid = host.pid(name)
             if "asan" not in os.environ.get("BUILD", ""):
                 suite.check("%s: its memory is locked" % name, int(field(pid, "VmLck")[0]) > 1000, field(pid, "VmLck"))
+                size = static_kb(pid)
+                suite.check("%s: it does not lock what the other processes of the program have" % name, 2000 < size < 10000,
+                            "%d KB of static memory" % size)
             with open("/proc/%d/limits" % pid) as f:
                 core = next(line.split()[4:6] for line in f if line.startswith("Max core"))
             suite.check("%s: no core file" % name, core == ["0", "0"], core)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What worker and hasher have in common. */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "frame.h"
 #include "loop.h"
 #include "worker.h"
+
+#define REST_MS 200
 
 void child_report(bool ready, const char *text)
 {
@@ -60,8 +63,25 @@ static bool answer_receive(struct child_report *report, int *fd)
 	return false;
 }
 
+/* A scan leaves its tables in the heap (libclamav's grow with the logical signatures: 20 MB with 30,000). The next one
+ * takes them at once if it comes at once; who has had nothing to do for a moment gives them back. */
+static int rest(struct pollfd *wait, nfds_t count, bool *rested)
+{
+	int ready = 0;
+
+	if (!*rested)
+		ready = poll(wait, count, REST_MS);
+	if (ready != 0)
+		return ready;
+	if (!*rested)
+		malloc_trim(0);
+	*rested = true;
+	return poll(wait, count, -1);
+}
+
 bool child_receive(void *frame, size_t size, int *fd)
 {
+	bool rested = false;
 	struct pollfd wait[] = {{.fd = CHILD_GATE, .events = POLLIN}, {.fd = CHILD_LOADER, .events = POLLIN}};
 	struct child_report report;
 	int unwanted = -1;
@@ -74,7 +94,7 @@ bool child_receive(void *frame, size_t size, int *fd)
 			_exit(CHILD_ENDED);
 		if (result != -EAGAIN)
 			_exit(CHILD_BAD_FRAME);
-		if (poll(wait, last ? 1 : 2, -1) > 0 && wait[1].revents && !last &&
+		if (rest(wait, last ? 1 : 2, &rested) > 0 && wait[1].revents && !last &&
 		    answer_receive(&report, &unwanted) && unwanted >= 0) /* too late */
 			close(unwanted);
 	}

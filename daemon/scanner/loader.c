@@ -22,13 +22,15 @@
 #include "frame.h"
 #include "log.h"
 #include "nest.h"
+#include "regions.h"
 #include "room.h"
 
 #define BEAT_NS 250000000u
 #define LOOK_NS 2000000000u
 #define CLAMD_PATIENCE_NS 10000000000u /* freshclam, which brought the files, tells clamd itself */
 #define YOUNG_NS 3600000000000u        /* clamd's own look at its folder (SelfCheck) comes as often */
-#define TURN_NS 20000000u              /* how often the loop turns while definitions are being loaded */
+#define TABLE_BYTES (256 << 10)
+#define TURN_NS 20000000u /* how often the loop turns while definitions are being loaded */
 
 struct loader {
 	struct scanner_settings settings;
@@ -36,10 +38,11 @@ struct loader {
 	struct loop_handler leash, gate, signals;
 	int gate_fd;
 	struct nest nest;
-	struct engine *engine;
-	struct engine_report report; /* of the engine in use, or why there is none */
-	uint64_t tried;              /* identity that was loaded, or failed; 0: the folder was empty or gone */
-	uint64_t seen;               /* at the latest look */
+	struct engine *engine, *old;   /* old: not in use any more, freed when no worker has it */
+	struct regions lies, old_lies; /* where they lie in memory */
+	struct engine_report report;   /* of the engine in use, or why there is none */
+	uint64_t tried;                /* identity that was loaded, or failed; 0: the folder was empty or gone */
+	uint64_t seen;                 /* at the latest look */
 	bool looked;
 	char folder[LEASH_TEXT];  /* its path, or empty: then only the descriptor is known */
 	uint64_t empty, resident; /* bytes in memory without an engine; of the engine in use, about */
@@ -255,22 +258,47 @@ static void definitions_refused(struct loader *loader, enum definitions_refusal 
 	loaded_say(loader);
 }
 
-/* Bytes that the engine in use takes: what we hold now, less what we held before there was one. */
-static void measure(struct loader *loader)
+/* Bytes that the engine in use takes: what we hold now, less what we held before it was loaded. */
+static void measure(struct loader *loader, uint64_t before)
 {
 	uint64_t resident;
 
 	malloc_trim(0);
 	resident = room_resident();
-	loader->resident = resident > loader->empty ? resident - loader->empty : 0;
+	loader->resident = resident > before ? resident - before : 0;
+}
+
+/* The old engine goes when the last worker that has it has gone; new ones are forked without it. */
+static void old_keep(struct loader *loader, struct engine *old, const struct regions *lies)
+{
+	if (!old)
+		return;
+	loader->old = old;
+	loader->old_lies = *lies;
+	regions_inherit(&loader->old_lies, false);
+}
+
+static void old_free(struct loader *loader)
+{
+	if (!loader->old || nest_old(&loader->nest) > 0)
+		return;
+	engine_free(loader->old);
+	loader->old = NULL;
+	malloc_trim(0);
+	regions_inherit(&loader->old_lies, true);
 }
 
 static void definitions_load(struct loader *loader)
 {
+	static struct regions before, after;
 	struct engine_report report = {0};
 	struct engine *engine, *old = loader->engine;
+	uint64_t held;
 
 	say(loader, LEASH_LOADING, 0, "");
+	malloc_trim(0);
+	held = room_resident();
+	regions_read(&before);
 	engine = engine_load(&loader->settings, FD_DEFINITIONS, FD_OWN_DIR, on_loading, loader, &report);
 	loader->tried = report.definitions.identity;
 	if (!engine) {
@@ -282,9 +310,12 @@ static void definitions_load(struct loader *loader)
 	loader->engine = engine;
 	loader->canary_of = NULL;
 	loader->since_ns = wall_ns();
+	measure(loader, held);
+	regions_read(&after);
+	regions_subtract(&after, &before);
 	nest_definitions(&loader->nest, engine, report.definitions.identity, report.signatures);
-	engine_free(old);
-	measure(loader);
+	old_keep(loader, old, &loader->lies);
+	loader->lies = after;
 	refusal_set(loader, DEFINITIONS_NEWEST, "");
 	loaded_say(loader);
 }
@@ -354,7 +385,7 @@ static void definitions_check(struct loader *loader)
 	}
 	if (loader->looked && loader->seen == loader->tried)
 		return;
-	if (loader->engine && loader->seen != before)
+	if (loader->engine && (loader->seen != before || loader->old))
 		return;
 	loader->looked = true;
 	if (report.definitions.files > 0 && has_room(loader, &report)) {
@@ -412,7 +443,7 @@ static void clamd_use(struct loader *loader, uint64_t identity, const struct eng
 			definitions_refused(loader, DEFINITIONS_BROKEN, &report);
 			return;
 		}
-		measure(loader);
+		measure(loader, loader->empty);
 	}
 	snprintf(report.text, sizeof(report.text), "clamd: %s", loader->clamd.version);
 	report.signatures = SIGNATURES_NOT_KNOWN;
@@ -612,6 +643,7 @@ int loader_run(void)
 	prctl(PR_SET_NAME, "mailward-loader", 0, 0, 0);
 	loader.gate_fd = -1;
 	descriptors_close();
+	mallopt(M_MMAP_THRESHOLD, TABLE_BYTES); /* what grows is moved by the kernel, and leaves no hole in the heap */
 	if (settings_receive(&loader.settings, loader.folder) < 0) {
 		log_line("no usable settings came from the keeper");
 		return 1;
@@ -633,6 +665,7 @@ int loader_run(void)
 		else
 			definitions_check(&loader);
 		int wait = nest_tend(&loader.nest);
+		old_free(&loader);
 		canary_say(&loader);
 		beat(&loader);
 		loop_turn(&loader.loop, wait);

@@ -294,7 +294,7 @@ static bool tell(struct nest *nest, enum nursery_kind kind, int32_t id, int fd)
 
 /* ---- the old and the new ---- */
 
-static unsigned old_count(const struct nest *nest)
+unsigned nest_old(const struct nest *nest)
 {
 	unsigned count = 0;
 
@@ -337,7 +337,7 @@ static bool new_serves(const struct nest *nest)
 /* May the gate be told of the definitions now? */
 static bool old_is_over(const struct nest *nest)
 {
-	return old_count(nest) == 0 && (nest->old_ns == 0 || now_ns() - nest->old_ns > GRACE_NS);
+	return nest_old(nest) == 0 && (nest->old_ns == 0 || now_ns() - nest->old_ns > GRACE_NS);
 }
 
 void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definitions, uint64_t signatures)
@@ -347,7 +347,7 @@ void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definit
 	nest->signatures = signatures;
 	nest->known = true;
 	nest->told = false;
-	if (old_count(nest) > 0)
+	if (nest_old(nest) > 0)
 		nest->old_ns = now_ns();
 }
 
@@ -390,8 +390,8 @@ static bool fill(struct nest *nest, bool is_hasher, unsigned wanted)
 {
 	unsigned there = there_are(nest, is_hasher);
 
-	if (!is_hasher && wanted + old_count(nest) > WORKERS_MAX) /* the gate has room for so many */
-		wanted = WORKERS_MAX > old_count(nest) ? WORKERS_MAX - old_count(nest) : 0;
+	if (!is_hasher && wanted + nest_old(nest) > WORKERS_MAX) /* the gate has room for so many */
+		wanted = WORKERS_MAX > nest_old(nest) ? WORKERS_MAX - nest_old(nest) : 0;
 	if (nest->delay_ms[is_hasher] > DELAY_FIRST_MS && wanted > 1)
 		wanted = nest_serving(nest) + 1 < wanted ? nest_serving(nest) + 1 : wanted;
 	for (; there < wanted; there++) {

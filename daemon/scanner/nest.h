@@ -69,5 +69,6 @@ void nest_reap(struct nest *nest);            /* after SIGCHLD */
 bool nest_kill(struct nest *nest, pid_t pid); /* false: no child of ours */
 void nest_end(struct nest *nest);             /* kills all; waits a second at most */
 unsigned nest_serving(const struct nest *nest);
+unsigned nest_old(const struct nest *nest); /* workers of definitions that are not in use any more */
 
 #endif

@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include "exim.h"
 #include "frame.h"
 #include "unwrap.h"
+
+#define SCAN_TABLE_BYTES (32 << 20) /* the most that glibc takes */
 
 /* Takes the framing off. Returns the descriptor to scan: a new one, `fd` itself where it is no queue file, or -1 with
  * the reply filled in. */
@@ -96,6 +99,8 @@ _Noreturn void worker_run(const struct box *box, struct engine *engine, const st
 	child_report(!wrong, wrong ? wrong : "");
 	if (wrong)
 		_exit(CHILD_CANARY);
+	mallopt(M_MMAP_THRESHOLD, SCAN_TABLE_BYTES); /* not mapped and unmapped at each scan */
+	mallopt(M_TRIM_THRESHOLD, 2 * SCAN_TABLE_BYTES);
 	for (unsigned cases = 1;; cases++) {
 		last = child_receive(&request, sizeof(request), &fd);
 		if (fd < 0 || request.version != WIRE_VERSION || request.framing >= FRAMINGS)
