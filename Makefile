@@ -42,11 +42,11 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDSAN) $(LDFLAGS)
 
 # ---- libraries ----
 
-NEEDED := libclamav libcap-ng libseccomp libconfuse jansson sqlite3 libcrypto libbpf
+NEEDED := libclamav libcap-ng libseccomp libconfuse jansson sqlite3 libcrypto libbpf libzstd liblz4
 libs = $(shell pkg-config --libs $(1) 2>/dev/null)
 LIBS_CFLAGS := $(shell pkg-config --cflags $(NEEDED) 2>/dev/null)
-LIBS_DAEMON := $(call libs,libcap-ng libseccomp libconfuse sqlite3 libbpf)
-LIBS_SCANNER := $(call libs,libclamav libcap-ng libseccomp libcrypto)
+LIBS_DAEMON := $(call libs,libcap-ng libseccomp libconfuse sqlite3 libbpf jansson libcrypto)
+LIBS_SCANNER := $(call libs,libclamav libcap-ng libseccomp libcrypto libzstd liblz4)
 LIBS_TOOL := $(call libs,libconfuse jansson libbpf)
 
 libraries:
@@ -163,8 +163,8 @@ $(foreach name,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(name))))
 
 # The keeper with stand-ins for everything that it starts (tests/suite_keeper.py).
 FAKE_SRC := tests/keeper/fake_parts.c $(filter daemon/main.c daemon/keeper%,$(DAEMON_SRC)) \
-	$(addprefix daemon/edge/,callers.c children.c groups.c pages.c places.c rights.c service.c sweep.c syscalls.c) \
-	$(filter daemon/think/policy.c daemon/think/restart.c daemon/think/store.c,$(THINK_SRC)) $(BASE_SRC)
+	$(addprefix daemon/edge/,callers.c children.c groups.c memory.c pages.c places.c rights.c service.c sweep.c syscalls.c verdict_file.c) \
+	$(filter daemon/think/cases.c daemon/think/policy.c daemon/think/queue.c daemon/think/restart.c daemon/think/store.c,$(THINK_SRC)) $(BASE_SRC)
 $(BUILD)/keeper/mailwardd: $(call obj,$(FAKE_SRC))
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
@@ -182,6 +182,10 @@ stand-ins: $(BUILD)/keeper/mailwardd $(BUILD)/keeper/mailward-scanner $(BUILD)/t
 
 bench-guard: all ## what the guard's own hooks cost: opens, reads and writes with and without them
 	$(Q)BUILD=$(BUILD) tests/bench/guard
+
+bench-scan: all ## what judging mail costs: throughput, first opens, levels, memory with a large database
+	$(Q)BUILD=$(BUILD) tests/bench/scan $(if $(QUICK),--quick)
+.PHONY: bench-scan
 
 # The same programs with another version of what they share with the kernel side (tests/suite_vm_life.py).
 OTHER_VERSION := $(BUILD)/upgrade
@@ -220,7 +224,7 @@ check-programs: all stand-ins unit-programs upgrade-programs
 
 check: deps ## everything that is tested; ends with `N passed, N failed, N skipped`
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) check-programs
-	$(Q)tests/run $(UNIT) $(ASAN_UNIT) $(addprefix build/fuzzing/fuzz/,$(FUZZ_NAMES)) $(SUITES) \
+	$(Q)tests/run --at-once 2 $(UNIT) $(ASAN_UNIT) $(addprefix build/fuzzing/fuzz/,$(FUZZ_NAMES)) $(SUITES) \
 		$(addprefix build/asan/suites/,$(notdir $(ASAN_SUITES))) tests/vm/check
 check: $(ASAN_SUITES)
 
@@ -269,6 +273,9 @@ deps: ## install what is missing (Debian; takes root)
 run: deps all ## show it: a mail spool of its own, one infected message, until Ctrl-C. CONFIG=FILE: on your policy
 	$(Q)tests/demo $(if $(CONFIG),--config $(CONFIG))
 
+day: deps all ## a day on a mail host in two minutes: deliveries, an outbreak, a false positive, and the report of it
+	$(Q)BUILD=$(BUILD) tests/day
+
 MAN := $(wildcard daemon/*.[1-8] daemon/*/*.[1-8] tools/*.[1-8])
 EXAMPLES := $(wildcard examples/*)
 DOCS := $(wildcard README.md LICENSE)
@@ -306,7 +313,7 @@ help: ## this list
 
 always:
 .PHONY: all always table libraries bpf bpf-tools verify-unit stand-ins unit-programs fuzz-programs check check-unit check-programs check-broken check-broken-vm check-vm \
-	check-matrix bench lint fuzz coverage deps run install deb clean help
+	check-matrix bench lint fuzz coverage deps run day install deb clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:

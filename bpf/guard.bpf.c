@@ -12,8 +12,11 @@
  *   - A read, mapping or exec is refused without an allow of this content. While no gate lives, `on-down` says, but a
  *     known deny stays one.
  *
- * Every change of content makes a new generation before it lands. Who refuses returns the constant -EPERM: 6.12 wants
- * to see the range.
+ *   - In a queue that gives infected messages up (HOOK_REFUSES_AS_ABSENT) only an open is refused, only for a deny that
+ *     is current, and with ENOENT: qmgr then puts the file aside by itself, where EPERM would end it.
+ *
+ * Every change of content makes a new generation before it lands. Who refuses returns the constant -EPERM or -ENOENT:
+ * 6.12 wants to see the range.
  */
 #include "maps.bpf.h"
 #include "place.bpf.h"
@@ -109,8 +112,8 @@ static __always_inline void origin_learn(struct inode *inode, struct hook_genera
 	kept->origin = HOOK_ORIGIN_MAIL;
 }
 
-/* true: refuse. ask: of which kind the question is. */
-static __always_inline bool access_is_refused(struct file *file, struct inode *inode, uint32_t way, uint32_t ask)
+/* enum hook_refuses: nothing, with EPERM, or as if the file were not there. ask: of which kind the question is. */
+static __always_inline uint32_t access_refusal(struct file *file, struct inode *inode, uint32_t way, uint32_t ask)
 {
 	struct hook_orders *now = orders_now();
 	struct hook_state *kernel = state_now();
@@ -120,23 +123,27 @@ static __always_inline bool access_is_refused(struct file *file, struct inode *i
 	uint32_t why;
 
 	if (!now || !kernel || !now->policy)
-		return false;
+		return HOOK_REFUSES_NOTHING;
 	place_of(&place, now, kernel, file, inode);
 	if (place.watch == HOOK_OUTSIDE)
-		return false;
+		return HOOK_REFUSES_NOTHING;
 	watch = &now->watches[(place.watch >= 0 ? (uint32_t)place.watch : now->strictest) & (HOOKS_WATCHES - 1)];
-	if (watch->mode != MODE_ENFORCE || !watch->may_refuse)
-		return false;
+	if (watch->mode != MODE_ENFORCE || watch->may_refuse == HOOK_REFUSES_NOTHING)
+		return HOOK_REFUSES_NOTHING;
 	if (place.unheld && way != HOOK_WAY_EXEC)
-		return false;
+		return HOOK_REFUSES_NOTHING;
+	if (watch->may_refuse == HOOK_REFUSES_AS_ABSENT && (way != HOOK_WAY_OPEN || place.watch < 0))
+		return HOOK_REFUSES_NOTHING;
 	verdict = bpf_inode_storage_get(&verdicts, inode, 0, 0);
 	if (verdict && verdict->origin && place.kept && !place.kept->origin)
 		origin_learn(inode, place.kept);
 	why = access_why(now, kernel, &place, verdict, watch, ask, ask & ASK_OPEN && open_is_stacked(file, inode));
 	if (why == HOOK_WHYS || access_is_exempt(file, inode, way))
-		return false;
+		return HOOK_REFUSES_NOTHING;
+	if (watch->may_refuse == HOOK_REFUSES_AS_ABSENT && why != HOOK_WHY_DENIED)
+		return HOOK_REFUSES_NOTHING;
 	refusal_tell(inode, place.dentry, place.kept, verdict, way | why << 8 | (uint32_t)place.watch << 16);
-	return true;
+	return watch->may_refuse == HOOK_REFUSES_AS_ABSENT ? HOOK_REFUSES_AS_ABSENT : HOOK_REFUSES;
 }
 
 /* What mail software opens for writing becomes an attachment, wherever it lies. */
@@ -168,11 +175,16 @@ int BPF_PROG(lsm_file_open, struct file *file)
 	bool exec = file->f_flags & FLAG_EXEC, write = file->f_mode & FMODE_WRITE;
 	struct hook_orders *now = orders_now();
 	struct inode *inode = file->f_inode;
+	uint32_t refusal = HOOK_REFUSES_NOTHING;
 
 	if (!inode_is_regular(inode) || !now)
 		return 0;
-	if ((file->f_mode & FMODE_READ || exec) &&
-	    access_is_refused(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_OPEN, ASK_OPEN | (exec ? ASK_EXEC : 0)))
+	if (file->f_mode & FMODE_READ || exec)
+		refusal = access_refusal(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_OPEN,
+					 ASK_OPEN | (exec ? ASK_EXEC : 0));
+	if (refusal == HOOK_REFUSES_AS_ABSENT)
+		return -ENOENT;
+	if (refusal != HOOK_REFUSES_NOTHING)
 		return -EPERM;
 	if (write) {
 		generation_bump(inode);
@@ -192,8 +204,7 @@ int BPF_PROG(lsm_file_permission, struct file *file, int mask)
 		return 0;
 	if (mask & MAY_WRITE)
 		generation_bump(inode);
-	if (mask & MAY_READ &&
-	    access_is_refused(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_READ, exec ? ASK_EXEC : 0))
+	if (mask & MAY_READ && access_refusal(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_READ, exec ? ASK_EXEC : 0))
 		return -EPERM;
 	return 0;
 }
@@ -210,7 +221,7 @@ int BPF_PROG(lsm_mmap_file, struct file *file, unsigned long reqprot, unsigned l
 	inode = file->f_inode;
 	if (!inode_is_regular(inode))
 		return 0;
-	if (access_is_refused(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_MAP, exec ? ASK_EXEC : 0))
+	if (access_refusal(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_MAP, exec ? ASK_EXEC : 0))
 		return -EPERM;
 	if ((kind == MAPPING_SHARED || kind == MAPPING_SHARED_VALIDATE) && file->f_mode & FMODE_WRITE)
 		generation_bump(inode);
@@ -232,7 +243,7 @@ int BPF_PROG(lsm_file_mprotect, struct vm_area_struct *vma, unsigned long reqpro
 	if (!inode_is_regular(inode))
 		return 0;
 	if ((exec || !(vma->vm_flags & MEMORY_READ)) &&
-	    access_is_refused(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_PROTECT, exec ? ASK_EXEC : 0))
+	    access_refusal(file, inode, exec ? HOOK_WAY_EXEC : HOOK_WAY_PROTECT, exec ? ASK_EXEC : 0))
 		return -EPERM;
 	if (more & MEMORY_WRITE && vma->vm_flags & VM_SHARED)
 		generation_bump(inode);
@@ -249,7 +260,7 @@ int BPF_PROG(lsm_bprm_check_security, struct linux_binprm *bprm)
 	if (!file)
 		return 0;
 	inode = file->f_inode;
-	if (inode_is_regular(inode) && access_is_refused(file, inode, HOOK_WAY_EXEC, ASK_EXEC))
+	if (inode_is_regular(inode) && access_refusal(file, inode, HOOK_WAY_EXEC, ASK_EXEC))
 		return -EPERM;
 	return 0;
 }

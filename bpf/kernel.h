@@ -153,6 +153,7 @@ struct iattr {
 #define TRACE_ATTACH 2 /* PTRACE_MODE_ATTACH */
 
 #define EPERM 1
+#define ENOENT 2
 #define ENOMEM 12
 
 #define MODE_ENFORCE 2 /* enum watch_mode, daemon/think/policy.h */

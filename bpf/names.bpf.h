@@ -44,6 +44,16 @@ static const struct control controls[] = {
 	CONTROL("dovecot-uidlist.tmp", CONTROL_MAILDIR), CONTROL("dovecot-keywords", CONTROL_MAILDIR),
 	CONTROL("dovecot-keywords.lock", CONTROL_MAILDIR), CONTROL("dovecot-acl", CONTROL_MAILDIR),
 	CONTROL("dovecot-acl-list", CONTROL_MAILDIR), CONTROL("maildirsize", CONTROL_MAILDIR),
+	CONTROL("courierimapuiddb", CONTROL_MAILDIR), CONTROL("courierimapsubscribed", CONTROL_MAILDIR),
+	CONTROL("courierpop3dsizelist", CONTROL_MAILDIR), CONTROL("courierimapacl", CONTROL_MAILDIR),
+	CONTROL("maildirfilter", CONTROL_MAILDIR), CONTROL("maildirfilterconfig", CONTROL_MAILDIR),
+	CONTROL("shared-maildirs", CONTROL_MAILDIR),
+	CONTROL("cyrus.header", CONTROL_MAILDIR), CONTROL("cyrus.header.NEW", CONTROL_MAILDIR),
+	CONTROL("cyrus.index", CONTROL_MAILDIR), CONTROL("cyrus.index.NEW", CONTROL_MAILDIR),
+	CONTROL("cyrus.cache", CONTROL_MAILDIR), CONTROL("cyrus.cache.NEW", CONTROL_MAILDIR),
+	CONTROL("cyrus.annotations", CONTROL_MAILDIR), CONTROL("cyrus.annotations.NEW", CONTROL_MAILDIR),
+	CONTROL("cyrus.squat", CONTROL_MAILDIR), CONTROL("cyrus.squat.NEW", CONTROL_MAILDIR),
+	CONTROL("cyrus.expunge", CONTROL_MAILDIR),
 	CONTROL("maildirfolder", CONTROL_SUBFOLDER),
 	CONTROL("subscriptions", CONTROL_ROOT), CONTROL("subscriptions.lock", CONTROL_ROOT),
 	CONTROL("dovecot.mailbox.log", CONTROL_ROOT), CONTROL("dovecot.mailbox.log.2", CONTROL_ROOT),
@@ -122,7 +132,8 @@ __noinline int name_is_control(uint32_t store, uint64_t at, uint32_t in_watch)
 	if (store != STORE_MAILDIR && store != STORE_SDBOX)
 		return 0;
 	name_read(&name, dentry);
-	if (name.text[0] != 'd' && name.text[0] != '.' && name.text[0] != 's' && name.text[0] != 'm')
+	if (name.text[0] != 'd' && name.text[0] != '.' && name.text[0] != 's' && name.text[0] != 'm' &&
+	    name.text[0] != 'c')
 		return 0;
 	name_without_digits(&name);
 	where = control_where(&name);

@@ -163,8 +163,30 @@ static void map_watches(const struct policy *old, const struct policy *new, uint
 	}
 }
 
+/* A folder of the quarantine belongs to a watch of its file system: who had a file open when it was moved there reads
+ * no more of it. */
+static void order_set_apart(struct gate *gate)
+{
+	struct stat folder;
+
+	for (uint32_t i = 0; i < gate->set_apart_count; i++) {
+		const struct scope_root *found = NULL;
+		if (fstat(gate->set_apart[i], &folder) < 0)
+			continue;
+		for (uint32_t j = 0; j < gate->scope.count; j++) {
+			const struct scope_root *root = &gate->scope.roots[j];
+			const struct policy_watch *watch = &gate->policy->watches[root->watch];
+			if (root->dev == folder.st_dev && watch->mode == MODE_ENFORCE && !watch->origin_mail &&
+			    store_may_hold((enum store)watch->store) && (!found || root->watch < found->watch))
+				found = root;
+		}
+		if (found)
+			kernel_memory_folder(gate->kernel, found->device, folder.st_ino, found->watch);
+	}
+}
+
 /* Opens of what is new wait in the queue by now: no read finds a watch that nobody could answer for. */
-static void give_orders(struct gate *gate)
+void coverage_order(struct gate *gate)
 {
 	int result;
 
@@ -173,6 +195,7 @@ static void give_orders(struct gate *gate)
 		const struct scope_root *root = &gate->scope.roots[i];
 		kernel_memory_folder(gate->kernel, root->device, root->ino, root->watch);
 	}
+	order_set_apart(gate);
 	for (uint32_t i = 0; i < gate->program_count; i++) {
 		const struct program *program = &gate->programs[i];
 		struct stat file;
@@ -223,7 +246,7 @@ void coverage_commit(struct gate *gate)
 	for (uint32_t i = 0; i < gate->scope.count; i++)
 		if (!coverage_of(gate, gate->scope.roots[i].dev) && is_watched(gate, gate->scope.roots[i].dev))
 			mark(gate, i);
-	give_orders(gate);
+	coverage_order(gate);
 	for (uint32_t i = 0; i < old_count; i++)
 		if (!coverage_of(gate, old_systems[i].dev))
 			unmark(gate, &old, &old_systems[i]);

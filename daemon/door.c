@@ -51,7 +51,7 @@ void count_denied(struct gate_part *status, uint64_t wall)
 	count(&status->denied_hour[hour % 24]);
 }
 
-static void count_answer(struct gate *gate, const struct decision *decision)
+static void count_answer(struct gate *gate, const struct policy_decision *decision)
 {
 	struct gate_part *status = gate->status;
 
@@ -75,14 +75,6 @@ static void let_pass(struct gate *gate, const struct access *access)
 	accesses_close(gate->accesses, access->fd);
 }
 
-static struct decision decide(const struct gate *gate, uint32_t watch, const struct verdict *verdict)
-{
-	struct decision decision;
-
-	decision.answer = policy_answer(&gate->policy->watches[watch], verdict, &decision.place, &decision.would);
-	return decision;
-}
-
 static void give_back_opener(struct gate *gate, const struct waiting *waiting)
 {
 	if (waiting->opener)
@@ -94,7 +86,8 @@ static void give_back_opener(struct gate *gate, const struct waiting *waiting)
 void door_settle(struct gate *gate, const struct waiting *waiting, const struct finding *finding, struct basis basis,
 		 enum record_phase phase, uint64_t now)
 {
-	struct decision decision = decide(gate, waiting->watch, &finding->verdict);
+	struct policy_decision decision;
+	allowing_decide(gate, waiting->watch, finding, &decision);
 	bool tell = decision.answer == ANSWER_DENY || finding->verdict.kind != VERDICT_CLEAN ||
 		    __atomic_load_n(&gate->ring->watchers, __ATOMIC_RELAXED);
 	static struct opener asked;
@@ -113,11 +106,17 @@ void door_settle(struct gate *gate, const struct waiting *waiting, const struct 
 	if (waiting->held) {
 		bool allow = decision.answer == ANSWER_ALLOW || decision.would;
 		accesses_answer(gate->accesses, &waiting->access, allow ? ANSWER_ALLOW : ANSWER_DENY);
+	}
+	/* Out of its queue nobody got it, though nobody was denied. */
+	decision.would = decision.would && !(decision.empty && gate->telling_of && gate->telling_of->moved);
+	if (waiting->held) {
 		if (!tested)
 			count_answer(gate, &decision);
 		count_wait(gate->status, now - waiting->since_ns);
-	} else if (decision.answer == ANSWER_DENY) {
+	} else if (decision.answer == ANSWER_DENY && decision.would) {
 		count(&gate->status->would_deny);
+	} else if (decision.empty && !decision.would) {
+		count_denied(gate->status, wall_ns());
 	}
 	if (tell && !tested)
 		telling_record(gate, waiting, finding, &decision, opener, phase);
@@ -157,14 +156,15 @@ static void wait_for_case(struct gate *gate, struct waiting *waiting, const stru
 		return;
 	}
 	if (slot < SLOTS_MAX && accesses_room(gate->accesses) && (!hold || gate->status->waiting < WAITING_MAX))
-		joined = judging_case(gate, waiting->access.fd, sight, waiting->watch, now, &waiting->case_owns);
+		joined = judging_case(gate, waiting->access.fd, sight, waiting->watch, RANK_READER, now,
+				      &waiting->case_owns);
 	if (!joined) {
 		count(&gate->status->busy);
 		settle_unscanned(gate, waiting, REASON_BUSY, PHASE_BUSY, now);
 		return;
 	}
 	if (!hold) {
-		struct decision passed = {.answer = ANSWER_ALLOW};
+		struct policy_decision passed = {.answer = ANSWER_ALLOW};
 		note_opener(gate, waiting);
 		accesses_answer(gate->accesses, &waiting->access, ANSWER_ALLOW);
 		count_answer(gate, &passed);
@@ -172,6 +172,7 @@ static void wait_for_case(struct gate *gate, struct waiting *waiting, const stru
 	} else {
 		count_waiting(gate, 1);
 	}
+	waiting->case_id = joined->id;
 	gate->waiting[slot] = *waiting;
 	cases_join(gate->cases, joined, slot, hold ? now + watch->deadline_ns : UINT64_MAX);
 }
@@ -246,6 +247,22 @@ static void settle_known(struct gate *gate, const struct waiting *waiting, const
 	door_settle(gate, waiting, known, basis, PHASE_KNOWN, now);
 }
 
+/* Does this access wait for a verdict? In a queue that gives up what is infected the delivery agents do, which are
+ * never denied; qmgr does not. */
+static bool may_wait(const struct policy_watch *watch, const struct access *access)
+{
+	static struct opener opener;
+
+	if (watch->mode != MODE_ENFORCE)
+		return false;
+	if (store_may_hold((enum store)watch->store))
+		return true;
+	if (!store_may_empty((enum store)watch->store) || !watch->actions[CASE_INFECTED].quarantine)
+		return false;
+	opener_identify(FD_PROC, access->pid, &opener);
+	return store_may_wait((enum store)watch->store, opener.exe, opener.exe_size);
+}
+
 static void take_access(struct gate *gate, const struct access *access, uint64_t now)
 {
 	static const struct finding executed = {.verdict.reason = REASON_EXEC_NEVER};
@@ -290,15 +307,17 @@ static void take_access(struct gate *gate, const struct access *access, uint64_t
 		door_settle(gate, &waiting, &executed, (struct basis){0}, PHASE_KNOWN, now);
 		return;
 	}
-	known = knowing_finding(gate, &look, now);
+	known = knowing_finding(gate, &look, place.watch, now);
 	if (known && !look.sight.generation.counted &&
 	    scope_hides_mapped_stores(&gate->scope, look.sight.generation.dev) && !memory_no_writer(access->fd))
 		known = NULL;
+	if (known && asking_known(gate, &waiting, known, &look, now))
+		return;
 	if (known) {
 		settle_known(gate, &waiting, known, &look, now);
 		return;
 	}
-	hold = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);
+	hold = may_wait(watch, access);
 	wait_for_case(gate, &waiting, &look.sight, hold, now);
 }
 
@@ -360,9 +379,9 @@ static bool take_fresh(struct gate *gate, int fd, int32_t pid, uint64_t now)
 	if (where != WHERE_INSIDE || place.unheld || gate->no_definitions ||
 	    (!is_attachment(gate, fd, &look, &gate->policy->watches[place.watch]) &&
 	     !(kernel_memory_label(gate->kernel, pid).flags & HOOK_LABEL_MAIL)) ||
-	    knowing_finding(gate, &look, now))
+	    knowing_finding(gate, &look, place.watch, now))
 		return false;
-	if (judging_case(gate, fd, &look.sight, place.watch, now, &begun))
+	if (judging_case(gate, fd, &look.sight, place.watch, RANK_FRESH, now, &begun))
 		count(&gate->status->fetched_ahead);
 	return begun;
 }
@@ -440,8 +459,10 @@ void door_stop(struct gate *gate)
 		struct waiting *waiting = &gate->waiting[slot];
 		if (!cases_forget(gate->cases, slot) || !waiting->held)
 			continue;
+		bool parts = asking_parting(gate, cases_by_id(gate->cases, waiting->case_id));
+		const struct policy_watch *watch = &gate->policy->watches[waiting->watch];
 		accesses_answer(gate->accesses, &waiting->access,
-				policy_answer_down(&gate->policy->watches[waiting->watch]));
+				parts ? asking_answer(watch) : policy_answer_down(watch));
 	}
 	accesses_give_all(gate->accesses);
 }

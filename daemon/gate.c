@@ -92,6 +92,10 @@ static void take_peer(struct gate *gate, uint64_t which, int fd)
 		workers_loader(gate->workers, fd);
 		return;
 	}
+	if (which == PEER_STEWARD) {
+		asking_peer(gate, fd);
+		return;
+	}
 	loop_remove(&gate->loop, &gate->on_recorder);
 	if (gate->recorder >= 0)
 		close(gate->recorder);
@@ -113,6 +117,9 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 	case LEASH_PROGRAM:
 		if (fd >= 0)
 			coverage_program(gate, fd, (uint32_t)frame->value, frame->device);
+		return;
+	case LEASH_ALLOWED:
+		allowing_take(gate, fd);
 		return;
 	case LEASH_LASTING:
 		if (fd >= 0)
@@ -186,6 +193,12 @@ static void hear_recorder(void *owner, uint32_t events)
 	telling_explain(owner);
 }
 
+static void hear_steward(void *owner, uint32_t events)
+{
+	(void)events;
+	asking_hear(owner);
+}
+
 static int take_memory(struct gate *gate)
 {
 	struct status_page *page = map_fd(FD_STATUS_PAGE, sizeof(*page), PROT_READ | PROT_WRITE);
@@ -196,9 +209,10 @@ static int take_memory(struct gate *gate)
 		return -errno;
 	gate->status = &page->gate;
 	/* What was our predecessor's and is over; its counters go on. */
-	gate->status->waiting = gate->status->cases = gate->status->marks_stand = 0;
+	gate->status->waiting = gate->status->cases = gate->status->marks_stand = gate->status->allowed_number = 0;
 	gate->status->turn &= ~(uint64_t)1;
 	gate->recorder = gate->on_recorder.fd = -1;
+	gate->steward = gate->on_steward.fd = -1;
 	gate->epoch = 1;
 	gate->run = now_ns();
 	gate->definitions = kernel_memory_definitions_kept(gate->kernel);
@@ -249,6 +263,7 @@ static int take_groups(struct gate *gate)
 	gate->on_leash = (struct loop_handler){.ready = hear_keeper, .owner = gate, .fd = -1};
 	gate->on_refusals = (struct loop_handler){.ready = hear_refusals, .owner = gate, .fd = -1};
 	gate->on_recorder = (struct loop_handler){.ready = hear_recorder, .owner = gate, .fd = -1};
+	gate->on_steward = (struct loop_handler){.ready = hear_steward, .owner = gate, .fd = -1};
 	result = loop_add(&gate->loop, &gate->on_leash, FD_LEASH, EPOLLIN);
 	if (result == 0)
 		result = loop_add(&gate->loop, &gate->on_moves, FD_MOVES_GROUP, EPOLLIN);
@@ -264,7 +279,7 @@ static int take_pools(struct gate *gate)
 	if (result == 0)
 		result = cases_open(&gate->cases);
 	if (result == 0)
-		result = memory_open(&gate->memory);
+		result = memory_open(&gate->memory, FD_VERDICTS);
 	if (result == 0)
 		result = contents_open(&gate->contents);
 	return result;
@@ -364,6 +379,7 @@ int gate_run(void)
 	tell_keeper(LEASH_READY, 0);
 	while (!gate->stopping) {
 		loop_turn(&gate->loop, turn_ms(gate));
+		allowing_turn(gate);
 		if (gate->asked)
 			door_open(gate);
 		judging_replies(gate);

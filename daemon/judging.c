@@ -15,17 +15,20 @@
 #include "gate_state.h"
 
 #define SECOND 1000000000ull
-#define ROUNDS_QUICK 4 /* after that a case waits a little before each new start */
+#define ROUNDS_QUICK 4  /* after that a case waits a little before each new start */
+#define ROUNDS_BEHIND 8 /* after that nobody's file is left alone */
 
-struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, uint64_t now,
-			       bool *begun_out)
+struct file_case *judging_case(struct gate *gate, int fd, const struct sight *sight, uint32_t watch, enum rank rank,
+			       uint64_t now, bool *begun_out)
 {
 	struct file_case *found = cases_find(gate->cases, &sight->generation);
 
 	*begun_out = false;
-	if (found)
+	if (found) {
+		cases_raise(gate->cases, found, rank);
 		return found;
-	found = cases_begin(gate->cases, &sight->generation, fd, watch, now, now + memory_unsettled_ns(sight));
+	}
+	found = cases_begin(gate->cases, &sight->generation, fd, watch, now, now + memory_unsettled_ns(sight), rank);
 	*begun_out = found != NULL;
 	return found;
 }
@@ -41,11 +44,13 @@ static void give_back_pending(struct gate *gate, struct file_case *file_case)
 static void end(struct gate *gate, struct file_case *file_case)
 {
 	give_back_pending(gate, file_case);
+	behind_finished(gate, file_case, NULL);
 	accesses_close(gate->accesses, file_case->fd);
 	cases_end(gate->cases, file_case);
 }
 
-/* A scan after a write, in a watch that never denies: nobody asked, and yet it is to be told. */
+/* Nobody opened it, and yet it is to be told: a scan after a write, in a watch that never denies; mail that turns out
+ * infected after it was let in. */
 static void tell_unasked(struct gate *gate, const struct file_case *file_case, const struct finding *finding,
 			 uint64_t now)
 {
@@ -53,9 +58,28 @@ static void tell_unasked(struct gate *gate, const struct file_case *file_case, c
 	struct waiting nobody = {
 		.access = {.fd = file_case->fd}, .watch = file_case->watch, .since_ns = now, .case_owns = true};
 
-	if (finding->verdict.kind == VERDICT_INFECTED &&
-	    (watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store)))
-		door_settle(gate, &nobody, finding, (struct basis){0}, PHASE_CLOSE, now);
+	bool behind = rank_is_background((enum rank)file_case->rank);
+	bool moved = gate->telling_of && gate->telling_of->moved;
+	enum record_phase phase = !behind ? PHASE_CLOSE : file_case->rank == RANK_RECHECK ? PHASE_RECHECK : PHASE_SWEEP;
+
+	if (!moved && (finding->verdict.kind != VERDICT_INFECTED || watch->mode == MODE_OFF ||
+		       !(behind || watch->mode == MODE_OBSERVE || !store_may_hold((enum store)watch->store))))
+		return;
+	if (phase == PHASE_RECHECK)
+		count(&gate->status->rechecked_bad);
+	door_settle(gate, &nobody, finding, (struct basis){0}, phase, now);
+}
+
+/* A sweep found it where no watch is: nobody denies it. */
+static void tell_outside(struct gate *gate, const struct file_case *file_case, const struct finding *finding,
+			 uint64_t now)
+{
+	static const struct policy_decision decision = {.answer = ANSWER_DENY, .would = true, .which = CASE_INFECTED};
+	static const struct opener nobody = {.uid = UINT32_MAX};
+	struct waiting waiting = {.access = {.fd = file_case->fd}, .watch = WATCH_NONE, .since_ns = now};
+
+	if (finding->verdict.kind == VERDICT_INFECTED && !finding->allowed)
+		telling_record(gate, &waiting, finding, &decision, &nobody, PHASE_SWEEP);
 }
 
 void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
@@ -64,26 +88,28 @@ void judging_policy_changed(struct gate *gate, const uint32_t map[WATCHES_MAX])
 	uint32_t at = 0;
 
 	while ((each = cases_each(gate->cases, &at))) {
+		if (each->watch == WATCH_NONE)
+			continue;
 		each->watch = map[each->watch];
 		if (each->watch == UINT32_MAX)
 			end(gate, each); /* its waiters went on */
 	}
 }
 
-static void finish(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
-		   enum record_phase phase)
+void judging_settle(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
+		    enum record_phase phase)
 {
 	uint64_t now = now_ns();
 	uint32_t slot;
 
 	struct basis basis = {.judged = &file_case->generation, .keep = keep};
-	if (keep)
-		memory_keep(gate->memory, &file_case->generation, finding,
-			    file_case->has_digest ? file_case->digest : NULL, now);
-	if (file_case->first == NO_SLOT) {
+	behind_finished(gate, file_case, finding);
+	if (file_case->first == NO_SLOT && file_case->watch != WATCH_NONE) {
 		knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding, basis);
 		tell_unasked(gate, file_case, finding, now);
 	}
+	if (file_case->first == NO_SLOT && file_case->watch == WATCH_NONE)
+		tell_outside(gate, file_case, finding, now);
 	while ((slot = cases_leave(gate->cases, file_case)) != NO_SLOT) {
 		struct waiting *waiting = &gate->waiting[slot];
 		if (waiting->held)
@@ -91,6 +117,20 @@ static void finish(struct gate *gate, struct file_case *file_case, const struct 
 		door_settle(gate, waiting, finding, basis, phase, now);
 	}
 	end(gate, file_case);
+}
+
+static void finish(struct gate *gate, struct file_case *file_case, const struct finding *said, bool keep,
+		   enum record_phase phase)
+{
+	const uint8_t *digest = file_case->has_digest ? file_case->digest : NULL;
+	struct finding judged = *said;
+
+	allowing_finish(gate, digest, &judged);
+	if (keep)
+		memory_keep(gate->memory, &file_case->generation, &judged, digest, now_ns());
+	noticing_found(gate, file_case, &judged);
+	if (!asking_begin(gate, file_case, &judged, keep))
+		judging_settle(gate, file_case, &judged, keep, phase);
 }
 
 static void finish_unscanned(struct gate *gate, struct file_case *file_case, enum verdict_reason reason, bool keep)
@@ -103,13 +143,14 @@ static void finish_unscanned(struct gate *gate, struct file_case *file_case, enu
 }
 
 /* Begins anew with what the file is now. A fresh file for which nobody waits is left alone: the writer's next close
- * brings it back. */
+ * brings it back. So is one that a sweep found, and that changes again and again. */
 static void again(struct gate *gate, struct file_case *file_case, const struct sight *sight)
 {
 	uint64_t now = now_ns(), ripe = now + memory_unsettled_ns(sight);
 
 	give_back_pending(gate, file_case);
-	if (file_case->first == NO_SLOT && file_case->touched) {
+	if (file_case->first == NO_SLOT && (file_case->touched || (rank_is_background((enum rank)file_case->rank) &&
+								   file_case->rounds >= ROUNDS_BEHIND))) {
 		end(gate, file_case);
 		return;
 	}
@@ -129,7 +170,8 @@ static bool may_be_written(const struct gate *gate, const struct file_case *file
 {
 	if (scope_is_overlay(file_case->fd))
 		return true;
-	if (store_forbids_lease((enum store)gate->policy->watches[file_case->watch].store))
+	if (file_case->watch != WATCH_NONE &&
+	    store_forbids_lease((enum store)gate->policy->watches[file_case->watch].store))
 		return false;
 	return !memory_no_writer(file_case->fd);
 }
@@ -157,10 +199,14 @@ static bool prepare(struct gate *gate, struct file_case *file_case)
 
 static void start_scan(struct gate *gate, struct file_case *file_case, uint64_t now)
 {
-	const struct policy_watch *watch = &gate->policy->watches[file_case->watch];
-	enum framing framing = watch->store == STORE_POSTFIX_QUEUE ? FRAMING_POSTFIX_QUEUE : FRAMING_NONE;
+	enum framing framing = FRAMING_NONE;
 
-	if (!workers_scan(gate->workers, file_case->id, framing, file_case->fd, now))
+	bool background = rank_is_background(cases_rank(file_case));
+
+	if (file_case->watch != WATCH_NONE && gate->policy->watches[file_case->watch].store == STORE_POSTFIX_QUEUE)
+		framing = FRAMING_POSTFIX_QUEUE;
+
+	if (!workers_scan(gate->workers, file_case->id, framing, file_case->fd, background, now))
 		return;
 	cases_start(gate->cases, file_case, CASE_SCANNING, now);
 }
@@ -187,19 +233,32 @@ static void expire(struct gate *gate, uint64_t now)
 	uint32_t slot;
 
 	while ((slot = cases_expire(gate->cases, now)) != NO_SLOT) {
+		const struct parting *parting =
+			asking_parting(gate, cases_by_id(gate->cases, gate->waiting[slot].case_id));
 		count_waiting(gate, -1);
+		if (parting) { /* its verdict is known; only the moving takes long */
+			gate->telling_of = parting;
+			door_settle(gate, &gate->waiting[slot], &parting->finding, (struct basis){0}, PHASE_SCAN, now);
+			gate->telling_of = NULL;
+			continue;
+		}
 		count(&gate->status->deadlines_passed);
 		door_settle(gate, &gate->waiting[slot], &late, (struct basis){0}, PHASE_DEADLINE, now);
 	}
 }
 
-void judging_turn(struct gate *gate)
+/* The hasher works in order: of what nobody waits for, one at a time, so that whoever comes is next. */
+static bool hasher_has_room(const struct gate *gate, bool background)
+{
+	return background ? !workers_hasher_busy(gate->workers) : !workers_hasher_full(gate->workers);
+}
+
+/* Cases whose turn it is, as many as hasher and workers take. */
+static void turn(struct gate *gate, uint64_t now, bool background)
 {
 	struct file_case *next;
-	uint64_t now = now_ns();
 
-	expire(gate, now);
-	while ((next = cases_turn(gate->cases, now, false)) && !workers_hasher_full(gate->workers)) {
+	while ((next = cases_turn(gate->cases, now, false, background)) && hasher_has_room(gate, background)) {
 		if (gate->no_definitions)
 			finish_unscanned(gate, next, REASON_NO_DEFINITIONS, false);
 		else if (prepare(gate, next))
@@ -207,12 +266,24 @@ void judging_turn(struct gate *gate)
 		else
 			now = now_ns();
 	}
-	while ((next = cases_turn(gate->cases, now, true)) && (gate->no_definitions || workers_idle(gate->workers))) {
+	while ((next = cases_turn(gate->cases, now, true, background)) &&
+	       (gate->no_definitions || workers_idle(gate->workers, background))) {
 		if (gate->no_definitions)
 			finish_unscanned(gate, next, REASON_NO_DEFINITIONS, false);
 		else
 			start_scan(gate, next, now);
 	}
+}
+
+void judging_turn(struct gate *gate)
+{
+	uint64_t now = now_ns();
+
+	expire(gate, now);
+	turn(gate, now, false);
+	/* What nobody waits for: one digest at a time, and no worker as long as somebody could use it. */
+	if (!cases_turn(gate->cases, now, false, false) && !cases_turn(gate->cases, now, true, false))
+		turn(gate, now, true);
 	__atomic_store_n(&gate->status->cases, cases_count(gate->cases), __ATOMIC_RELAXED);
 }
 
@@ -258,10 +329,16 @@ static const struct finding *by_content(struct gate *gate, struct file_case *fil
 	static struct finding clean;
 	const struct finding *found;
 
-	if (file_case->confirming)
-		return &gate->pending[file_case->pending];
+	if (file_case->confirming) {
+		found = &gate->pending[file_case->pending];
+		return allowing_is_stale(gate, found) ? NULL : found;
+	}
+	if (file_case->anew)
+		return NULL;
 	found = memory_same_content(gate->memory, &file_case->generation, file_case->digest, gate->definitions,
 				    now_ns());
+	if (found && allowing_is_stale(gate, found))
+		found = NULL;
 	if (found || !contents_clean(gate->contents, file_case->digest, gate->definitions))
 		return found;
 	clean = (struct finding){
@@ -305,6 +382,7 @@ static void hear_digest(struct gate *gate, struct file_case *file_case, const st
 		finish(gate, file_case, &copy, keep, PHASE_SCAN);
 		return;
 	}
+	give_back_pending(gate, file_case);
 	cases_again(gate->cases, file_case, &file_case->generation, now_ns(), 0);
 }
 
@@ -338,6 +416,7 @@ static void hear_verdict(struct gate *gate, struct file_case *file_case, const s
 	memcpy(finding.detail, event->reply.detail, sizeof(finding.detail));
 	memcpy(finding.queue_id, event->reply.queue_id, sizeof(finding.queue_id));
 	memcpy(finding.message_id, event->reply.message_id, sizeof(finding.message_id));
+	allowing_judge(gate, &event->reply, &finding);
 	count(&gate->status->scans);
 	door_news(gate);
 	if (knowing_look(gate, file_case->fd, &look) < 0) {
@@ -351,12 +430,12 @@ static void hear_verdict(struct gate *gate, struct file_case *file_case, const s
 		return;
 	}
 	keep = !file_case->writer && !file_case->unsettled && !may_be_written(gate, file_case);
-	if (file_case->has_digest && finding.verdict.kind == VERDICT_INFECTED) {
+	if (file_case->has_digest && event->reply.verdict.kind == VERDICT_INFECTED) {
 		uint64_t liar = contents_contradict(gate->contents, file_case->digest, gate->definitions);
 		if (liar)
 			withdraw(gate, liar);
 	}
-	if (keep && file_case->has_digest && finding.verdict.kind == VERDICT_CLEAN)
+	if (keep && file_case->has_digest && event->reply.verdict.kind == VERDICT_CLEAN)
 		contents_keep(gate->contents, file_case->digest, gate->definitions, finding.worker);
 	finish(gate, file_case, &finding, keep, PHASE_SCAN);
 }
@@ -377,6 +456,7 @@ static void hear_definitions(struct gate *gate, const struct workers_event *even
 	if (event->signatures) {
 		gate->definitions = event->definitions;
 		kernel_memory_definitions(gate->kernel, gate->definitions);
+		__atomic_store_n(&gate->status->definitions, gate->definitions, __ATOMIC_RELEASE);
 	} else if (!gate->told_definitions) {
 		gate->definitions = 0;
 	}

@@ -20,11 +20,14 @@
 #include "groups.h"
 #include "keeper_parts.h"
 #include "log.h"
+#include "memory.h"
 #include "pages.h"
 #include "places.h"
 #include "rights.h"
 #include "ring.h"
 #include "service.h"
+#include "steward.h"
+#include "verdict_file.h"
 
 #define READY_TIME (30 * SECOND_NS)
 #define STOP_GATE_TIME (700 * SECOND_NS / 1000)
@@ -124,6 +127,7 @@ static void take_error_output(struct keeper *keeper)
 static bool take_places(struct keeper *keeper)
 {
 	const struct keeper_options *options = keeper->options;
+	const struct identity root = {.uid = 0, .gid = 0};
 	int state = -1;
 
 	if (!place_taken(&keeper->runtime, places_folder(options->runtime)) ||
@@ -131,6 +135,7 @@ static bool take_places(struct keeper *keeper)
 	    !place_taken(&state, places_folder(options->state)) ||
 	    !place_taken(&keeper->loader_dir, places_subfolder(keeper->runtime, "loader", &keeper->loader_id)) ||
 	    !place_taken(&keeper->state_dir, places_subfolder(state, "recorder", &keeper->recorder_id)) ||
+	    !place_taken(&keeper->steward_dir, places_subfolder(state, "steward", &root)) ||
 	    !place_taken(&keeper->own_exe, places_own_executable()) ||
 	    !place_taken(&keeper->scanner_exe, places_scanner()))
 		return false;
@@ -151,7 +156,36 @@ static bool take_sockets(struct keeper *keeper)
 	int group = keeper->recorder_id.is_fallback ? -1 : (int)keeper->recorder_id.gid;
 
 	return place_taken(&keeper->keeper_listener, places_listen(keeper->runtime, KEEPER_SOCKET, group)) &&
-	       place_taken(&keeper->recorder_listener, places_listen(keeper->runtime, RECORDER_SOCKET, group));
+	       place_taken(&keeper->recorder_listener, places_listen(keeper->runtime, RECORDER_SOCKET, group)) &&
+	       place_taken(&keeper->steward_listener, places_listen(keeper->runtime, STEWARD_SOCKET, group));
+}
+
+static void restore(void *owner, const struct kept_verdict *kept)
+{
+	memory_restore(owner, kept);
+}
+
+/* What was known before the stop. Without it everything is judged anew, which is no reason not to start. */
+static bool take_verdicts(struct keeper *keeper)
+{
+	struct memory *memory;
+	int result;
+
+	keeper->verdicts_fd = pages_make("mailward verdicts", memory_size());
+	keeper->verdicts_read_only_fd = pages_read_only(keeper->verdicts_fd);
+	if (keeper->verdicts_fd < 0 || keeper->verdicts_read_only_fd < 0 ||
+	    memory_open(&memory, keeper->verdicts_fd) < 0) {
+		log_line("not ready: can't make shared memory: %s", strerror(errno));
+		return false;
+	}
+	result = verdict_file_load(keeper->steward_dir, restore, memory);
+	memory_close(&memory);
+	if (result < 0 && result != -ENOENT)
+		log_line("the verdicts of before the start are not taken: %s",
+			 result == -EPERM     ? "their file is not root's alone"
+			 : result == -EBADMSG ? "their file is torn, or another version's"
+					      : strerror(-result));
+	return true;
 }
 
 static bool take_memory(struct keeper *keeper)
@@ -299,6 +333,7 @@ static void stop_tick(struct keeper *keeper, uint64_t now)
 		part_kill(&keeper->parts[PART_GATE], "does not end");
 		part_stop(&keeper->parts[PART_LOADER]);
 		part_stop(&keeper->parts[PART_RECORDER]);
+		part_stop(&keeper->parts[PART_STEWARD]);
 		keeper->stop = STOP_OTHERS;
 	}
 	if (keeper->stop == STOP_OTHERS && since > STOP_ALL_TIME) {
@@ -336,6 +371,8 @@ static const char *missing(const struct keeper *keeper)
 		return "the gate's marks do not stand";
 	if (!keeper->parts[PART_RECORDER].ready)
 		return "the recorder does not serve";
+	if (!keeper->parts[PART_STEWARD].ready)
+		return "the steward does not serve";
 	if (!page->keeper.definitions_known)
 		return "the loader has not said whether there are definitions";
 	if (page->keeper.definitions_signatures && !page->keeper.workers_serving)
@@ -440,8 +477,8 @@ static void keeper_init(struct keeper *keeper, const struct keeper_options *opti
 int keeper_run(const struct keeper_options *options)
 {
 	static bool (*const steps[])(struct keeper *) = {
-		is_root,      take_signals, take_limits, take_identities, take_places, take_memory,
-		take_sockets, take_groups,  take_loop,   take_hooks,      take_rights,
+		is_root,       take_signals, take_limits, take_identities, take_places, take_memory,
+		take_verdicts, take_sockets, take_groups, take_loop,       take_hooks,  take_rights,
 	};
 	struct keeper *keeper = &keeper_state;
 

@@ -51,6 +51,11 @@ static void loader_loaded(struct part *part, const struct leash_frame *frame)
 	part->restart.limit_ns = LOADER_SILENCE_NS;
 	shown->definitions_signatures = frame->value;
 	shown->definitions_time_ns = frame->time_ns;
+	shown->definitions_built_ns = frame->built_ns;
+	shown->definitions_since_ns = frame->since_ns;
+	shown->definitions_bytes = frame->bytes;
+	shown->definitions_memory = frame->memory;
+	shown->definitions_files = frame->files;
 	snprintf(shown->definitions_version, sizeof(shown->definitions_version), "%.*s",
 		 (int)sizeof(shown->definitions_version) - 1, frame->text);
 	__atomic_store_n(&shown->definitions_known, 1, __ATOMIC_RELEASE);
@@ -61,6 +66,16 @@ static void loader_loaded(struct part *part, const struct leash_frame *frame)
 	if (!frame->value)
 		restart_succeeded(&part->restart);
 	part_show(part, PROCESS_RUNNING);
+}
+
+/* NONE: the newest ones are in use again. */
+static void loader_refused(struct keeper_part *shown, const struct leash_frame *frame)
+{
+	if (!shown->definitions_refused)
+		shown->definitions_refused_ns = wall_ns();
+	snprintf(shown->definitions_refused_why, sizeof(shown->definitions_refused_why), "%.*s",
+		 (int)sizeof(shown->definitions_refused_why) - 1, frame->text);
+	shown->definitions_refused = frame->value < DEFINITIONS_REFUSALS ? (uint32_t)frame->value : DEFINITIONS_BROKEN;
 }
 
 static bool loader_frame(struct part *part, const struct leash_frame *frame)
@@ -83,6 +98,13 @@ static bool loader_frame(struct part *part, const struct leash_frame *frame)
 		parts_serving(part->keeper, frame->value);
 		if (frame->value)
 			restart_succeeded(&part->restart);
+		return true;
+	case LEASH_DEFINITION:
+		if (frame->value < DEFINITION_FILES_MAX)
+			part->keeper->page->keeper.definition_files[frame->value] = frame->definition;
+		return true;
+	case LEASH_REFUSED:
+		loader_refused(&part->keeper->page->keeper, frame);
 		return true;
 	case LEASH_CANARY:
 		selftests_canary(part->keeper, frame->text);
@@ -120,6 +142,36 @@ static bool recorder_frame(struct part *part, const struct leash_frame *frame)
 	}
 }
 
+static bool steward_frame(struct part *part, const struct leash_frame *frame, int fd)
+{
+	char(*issues)[sizeof(part->keeper->page->keeper.steward_issues[0])] = part->keeper->page->keeper.steward_issues;
+
+	restart_beat(&part->restart, now_ns());
+	switch ((enum leash_kind)frame->kind) {
+	case LEASH_BEAT:
+		return true;
+	case LEASH_READY:
+		part->ready = true;
+		restart_succeeded(&part->restart);
+		part_show(part, PROCESS_RUNNING);
+		return true;
+	case LEASH_ALLOWED:
+		return policies_allowed(part->keeper, fd);
+	case LEASH_ISSUE:
+		if (frame->value >= STEWARD_ISSUES)
+			return false;
+		snprintf(issues[frame->value], sizeof(issues[0]), "%.*s", (int)sizeof(issues[0]) - 1, frame->text);
+		return true;
+	case LEASH_SWEEP:
+		if (frame->value >= SWEEP_KINDS || frame->sweep.state >= SWEEP_STATES)
+			return false;
+		part->keeper->page->keeper.sweeps[frame->value] = frame->sweep;
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool part_frame(struct part *part, struct leash_frame *frame, int fd)
 {
 	if (frame->version != WIRE_VERSION)
@@ -136,6 +188,8 @@ bool part_frame(struct part *part, struct leash_frame *frame, int fd)
 		return loader_frame(part, frame);
 	case PART_RECORDER:
 		return recorder_frame(part, frame);
+	case PART_STEWARD:
+		return steward_frame(part, frame, fd);
 	case PART_READER:
 		policies_reader_frame(part->keeper, frame, fd);
 		return true;

@@ -15,6 +15,7 @@
 #include "log.h"
 
 #define RECORDER_SILENCE (10 * SECOND_NS)
+#define STEWARD_SILENCE (30 * SECOND_NS) /* it waits for disks */
 /* A killed process whose last thread hangs inside the kernel (a close on a dead NFS server) can answer nobody any
  * more; nobody waits longer for it than this. */
 #define LAST_BREATH (300 * SECOND_NS / 1000)
@@ -23,7 +24,7 @@
 #define FRAMES_A_TURN 16
 #define DEATHS_BEFORE_READY 4
 
-static const char *const names[PARTS] = {"gate", "loader", "recorder", "policy reader", "selftest"};
+static const char *const names[PARTS] = {"gate", "loader", "recorder", "steward", "policy reader", "selftest"};
 
 bool part_runs(const struct part *part)
 {
@@ -95,6 +96,7 @@ static void gate_start(struct part *part)
 	plan.fds[FD_GATE_NOTES] = keeper->notes_fd;
 	plan.fds[FD_RECORD_RING] = keeper->ring_fd;
 	plan.fds[FD_RECORD_BELL] = keeper->bell_fd;
+	plan.fds[FD_VERDICTS] = keeper->verdicts_fd;
 	plan.fds[FD_PERMISSION_GROUP] = keeper->permission_group;
 	plan.fds[FD_CLOSED_GROUP] = keeper->closed_group;
 	plan.fds[FD_MOVES_GROUP] = keeper->moves_group;
@@ -126,6 +128,22 @@ static void recorder_start(struct part *part)
 		restart_ended(&part->restart, now_ns());
 }
 
+static void steward_start(struct part *part)
+{
+	struct keeper *keeper = part->keeper;
+	struct child_plan plan = part_plan(keeper, keeper->own_exe, "mailward-steward");
+
+	plan.fds[FD_STATUS_PAGE] = keeper->page_read_only_fd;
+	plan.fds[FD_PROC] = keeper->proc;
+	plan.fds[FD_VERDICTS] = keeper->verdicts_read_only_fd;
+	plan.fds[FD_LISTENER] = keeper->steward_listener;
+	plan.fds[FD_STATE_DIR] = keeper->steward_dir;
+	if (part_start(part, &plan, STEWARD_SILENCE) == 0)
+		policies_steward_started(keeper);
+	else
+		restart_ended(&part->restart, now_ns());
+}
+
 static void loader_start(struct part *part)
 {
 	struct keeper *keeper = part->keeper;
@@ -138,6 +156,8 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
+	if (strlen(keeper->options->definitions) < sizeof(frame.text))
+		memcpy(frame.text, keeper->options->definitions, strlen(keeper->options->definitions));
 	if (part_start(part, &plan, first_silence(keeper, LOADER_SILENCE_NS)) < 0) {
 		restart_ended(&part->restart, now_ns());
 		return;
@@ -207,6 +227,7 @@ static void gate_ended(struct keeper *keeper)
 	__atomic_store_n(&keeper->page->gate.waiting, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&keeper->page->gate.turn, turn + (turn & 1), __ATOMIC_RELEASE);
 	keeper->parts[PART_LOADER].linked = keeper->parts[PART_RECORDER].linked = false;
+	keeper->parts[PART_STEWARD].linked = false;
 	policies_gate_ended(keeper);
 }
 
@@ -232,6 +253,7 @@ static void part_ended(struct part *part, const char *how)
 		gate_ended(keeper);
 	if (part->role == PART_LOADER) {
 		parts_serving(keeper, 0);
+		keeper->page->keeper.definitions_refused = DEFINITIONS_NEWEST; /* the next one says it again */
 		selftests_canary(keeper, "");
 	}
 	part->linked = part->ready = false;
@@ -297,7 +319,9 @@ static void leash_ready(void *owner, uint32_t events)
 	struct leash_frame frame;
 	int fd, error = 0;
 
-	if (events & EPOLLOUT)
+	if (events & EPOLLOUT && part->role == PART_STEWARD)
+		policies_deliver_steward(part->keeper);
+	else if (events & EPOLLOUT)
 		policies_deliver(part->keeper);
 	for (int i = 0; i < FRAMES_A_TURN && part->child.leash >= 0; i++) {
 		fd = -1;
@@ -394,6 +418,9 @@ static void start_when_due(struct part *part, uint64_t now)
 	case PART_RECORDER:
 		recorder_start(part);
 		break;
+	case PART_STEWARD:
+		steward_start(part);
+		break;
 	case PART_READER:
 	case PART_SELFTEST:
 	case PARTS:
@@ -447,6 +474,7 @@ void parts_tick(struct keeper *keeper, uint64_t now)
 	rescue_gate(keeper, now);
 	link_to_gate(keeper, &keeper->parts[PART_LOADER], PEER_LOADER);
 	link_to_gate(keeper, &keeper->parts[PART_RECORDER], PEER_RECORDER);
+	link_to_gate(keeper, &keeper->parts[PART_STEWARD], PEER_STEWARD);
 	report_sweep(keeper);
 	if (now - keeper->second_ns >= SECOND_NS) {
 		keeper->second_ns = now;

@@ -8,6 +8,7 @@
 #ifndef MAILWARD_KEEPER_PARTS_H
 #define MAILWARD_KEEPER_PARTS_H
 
+#include "allowed.h"
 #include "attach.h"
 #include "callers.h"
 #include "children.h"
@@ -24,7 +25,7 @@
 #define POLICY_FRAMES_MAX (ROOTS_MAX + WATCHES_MAX + LASTING_MAX + MAIL_SOFTWARE_MAX * MAIL_ROOTS_MAX)
 #define KEEPER_COMPLAINTS 32
 
-enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_READER, PART_SELFTEST, PARTS };
+enum part_role { PART_GATE, PART_LOADER, PART_RECORDER, PART_STEWARD, PART_READER, PART_SELFTEST, PARTS };
 #define PARTS_LASTING PART_READER /* those before it are always there; the others come and go */
 
 struct keeper;
@@ -39,8 +40,8 @@ struct part {
 	uint64_t killed_ns; /* when it was sent SIGKILL, later by what it is forgiven; 0: it was not */
 	uint32_t deaths;
 	uint32_t lines; /* logged for it within this second */
-	bool linked;    /* loader, recorder: its socket to the gate has been handed out */
-	bool ready;     /* recorder: it serves; gate: its program is loaded */
+	bool linked;    /* loader, recorder, steward: its socket to the gate has been handed out */
+	bool ready;     /* recorder, steward: it serves; gate: its program is loaded */
 	bool stopping;  /* it was told to end */
 	bool heard;     /* it has sent a frame */
 };
@@ -51,6 +52,7 @@ struct policy_set {
 	int policy_fd;
 	uint64_t number; /* from 1 on, in this run */
 	bool release_on_stop;
+	uint64_t max_definitions_age_s;
 	struct scanner_settings scanner;
 	uint32_t count, without;    /* frames; those of them that say LEASH_WATCH_WITHOUT */
 	int fds[POLICY_FRAMES_MAX]; /* -1: a frame without a descriptor */
@@ -71,13 +73,19 @@ struct policies {
 	uint64_t offer_until_ns;
 	bool delivering;    /* the gate has still to be sent a part of a set */
 	uint32_t delivered; /* frames of it sent: the policy, count frames, the end */
+	bool steward_waits; /* the same of the steward, which gets what is in force */
+	uint32_t steward_has;
+	int allowed_fd;            /* the allow list of the steward; -1: none yet */
+	bool allowed_waits;        /* the gate has still to be sent it */
+	uint64_t allowed_until_ns; /* the first gate waits for it until then */
 	bool reload_wanted, roots_wanted, roots_changed, labels_wanted;
 	uint64_t roots_next_ns; /* not before that */
 	uint64_t round;         /* of reloads; the running one while one runs */
 	bool reloading;
 	uint32_t complaint_count;
 	char complaints[KEEPER_COMPLAINTS][LEASH_TEXT];
-	struct policy table; /* where a policy is checked */
+	struct policy table;          /* where a policy is checked */
+	struct allowed_table allowed; /* where an allow list is checked */
 };
 
 /* What one run has found, as in struct keeper_part. */
@@ -116,10 +124,11 @@ struct keeper {
 	struct status_page *page;
 	struct gate_notes *notes;
 	int runtime, own_exe, scanner_exe, null_fd, proc, lock, error_fd;
+	int verdicts_fd, verdicts_read_only_fd;
 	int page_fd, page_read_only_fd, notes_fd, ring_fd, bell_fd;
 	int permission_group, closed_group, moves_group;
-	int keeper_listener, recorder_listener;
-	int state_dir, loader_dir, definitions;
+	int keeper_listener, recorder_listener, steward_listener;
+	int state_dir, steward_dir, loader_dir, definitions;
 	unsigned nofile;
 	uint64_t watchdog_ns, watchdog_next_ns, started_ns, turn_ns, second_ns, extended_ns;
 	bool ready, before_known, sweep_again;
@@ -174,7 +183,12 @@ void policies_reader_ended(struct keeper *keeper, const char *how);
 void policies_gate_started(struct keeper *keeper);
 void policies_gate_ended(struct keeper *keeper);
 void policies_deliver(struct keeper *keeper);
+/* The steward has been started: it is sent what is in force. */
+void policies_steward_started(struct keeper *keeper);
+void policies_deliver_steward(struct keeper *keeper);
 void policies_in_force(struct keeper *keeper, const struct leash_frame *frame);
+/* The steward's allow list (fd is borrowed): for this gate, and every later one. false: it is none. */
+bool policies_allowed(struct keeper *keeper, int fd);
 
 /* ---- keeper_selftest.c ---- */
 /* Another one is due. */

@@ -21,6 +21,7 @@
 
 #define READER_TIME (15 * SECOND_NS)
 #define OFFER_TIME (2 * SECOND_NS)
+#define ALLOWED_TIME (5 * SECOND_NS)
 #define ROOTS_PAUSE (2 * SECOND_NS)
 
 static void set_clear(struct policy_set *set)
@@ -39,7 +40,8 @@ void policies_init(struct keeper *keeper)
 {
 	struct policies *policies = &keeper->policies;
 
-	policies->sets[0].policy_fd = policies->sets[1].policy_fd = -1;
+	policies->sets[0].policy_fd = policies->sets[1].policy_fd = policies->allowed_fd = -1;
+	policies->allowed_until_ns = now_ns() + ALLOWED_TIME;
 	policies->current = &policies->sets[0];
 	policies->incoming = &policies->sets[1];
 }
@@ -81,6 +83,7 @@ static bool take_table(struct keeper *keeper, int fd)
 	if (fd < 0 || !pages_take_sealed(fd, table, sizeof(*table)) || !policy_is_sound(table))
 		return false;
 	set->release_on_stop = table->release_on_stop;
+	set->max_definitions_age_s = table->max_definitions_age_s;
 	table->number = keeper->page->keeper.policy_number + 1;
 	table->scanner.worker_uid = keeper->worker_id.uid;
 	table->scanner.worker_gid = keeper->worker_id.gid;
@@ -102,6 +105,7 @@ static bool keep_table(struct policies *policies)
 	set->policy_fd = fcntl(policies->current->policy_fd, F_DUPFD_CLOEXEC, 0);
 	set->number = policies->current->number;
 	set->release_on_stop = policies->current->release_on_stop;
+	set->max_definitions_age_s = policies->current->max_definitions_age_s;
 	set->scanner = policies->current->scanner;
 	return set->policy_fd >= 0;
 }
@@ -240,6 +244,39 @@ void policies_reader_ended(struct keeper *keeper, const char *how)
 
 /* ---- the gate ---- */
 
+/* The allow list comes before the policy: with that the gate begins to answer. Where the steward does not come up at
+ * our start it begins without one, and allows nothing more. false: the policy has to wait. */
+static bool deliver_allowed(struct keeper *keeper)
+{
+	struct policies *policies = &keeper->policies;
+
+	if (policies->allowed_fd < 0)
+		return now_ns() > policies->allowed_until_ns;
+	if (policies->allowed_waits && part_runs(&keeper->parts[PART_GATE]) &&
+	    part_tell(&keeper->parts[PART_GATE], LEASH_ALLOWED, 0, policies->allowed_fd) == 0)
+		policies->allowed_waits = false;
+	return !policies->allowed_waits;
+}
+
+bool policies_allowed(struct keeper *keeper, int fd)
+{
+	struct policies *policies = &keeper->policies;
+	int copy;
+
+	if (fd < 0 || !pages_take_sealed(fd, &policies->allowed, sizeof(policies->allowed)) ||
+	    policies->allowed.magic != ALLOWED_MAGIC || policies->allowed.size != sizeof(policies->allowed))
+		return false;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return true; /* the one before stays */
+	if (policies->allowed_fd >= 0)
+		close(policies->allowed_fd);
+	policies->allowed_fd = copy;
+	policies->allowed_waits = true;
+	policies_deliver(keeper);
+	return true;
+}
+
 /* Sends what the gate still has to get of a set, as far as its socket takes it. */
 void policies_deliver(struct keeper *keeper)
 {
@@ -248,7 +285,7 @@ void policies_deliver(struct keeper *keeper)
 	struct part *gate = &keeper->parts[PART_GATE];
 	int error = 0;
 
-	if (!policies->delivering || !set->valid || !part_runs(gate))
+	if (!deliver_allowed(keeper) || !policies->delivering || !set->valid || !part_runs(gate))
 		return;
 	while (policies->delivered < set->count + 2 && !error) {
 		uint32_t next = policies->delivered;
@@ -269,9 +306,43 @@ void policies_deliver(struct keeper *keeper)
 
 void policies_gate_started(struct keeper *keeper)
 {
-	keeper->policies.delivering = true;
+	keeper->policies.delivering = keeper->policies.allowed_waits = true;
 	keeper->policies.delivered = 0;
 	policies_deliver(keeper);
+}
+
+/* The steward gets what is in force, never what is only offered. */
+void policies_deliver_steward(struct keeper *keeper)
+{
+	struct policies *policies = &keeper->policies;
+	const struct policy_set *set = policies->current;
+	struct part *steward = &keeper->parts[PART_STEWARD];
+	int error = 0;
+
+	if (!policies->steward_waits || !set->valid || !part_runs(steward))
+		return;
+	while (policies->steward_has < set->count + 2 && !error) {
+		uint32_t next = policies->steward_has;
+		if (next == 0)
+			error = part_tell(steward, LEASH_POLICY, set->number, set->policy_fd);
+		else if (next > set->count)
+			error = part_tell(steward, LEASH_POLICY_END, set->number, -1);
+		else if (set->frames[next - 1].kind == LEASH_ROOT)
+			error = frame_send(steward->child.leash, &set->frames[next - 1], sizeof(set->frames[0]),
+					   set->fds[next - 1]);
+		if (!error)
+			policies->steward_has++;
+	}
+	policies->steward_waits = error != 0;
+	if (steward->leash.fd >= 0)
+		loop_change(&keeper->loop, &steward->leash, error == -EAGAIN ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void policies_steward_started(struct keeper *keeper)
+{
+	keeper->policies.steward_waits = true;
+	keeper->policies.steward_has = 0;
+	policies_deliver_steward(keeper);
 }
 
 static void offer_withdraw(struct keeper *keeper, const char *why)
@@ -302,6 +373,8 @@ static void policy_took_over(struct keeper *keeper, const struct policy_set *old
 {
 	struct policies *policies = &keeper->policies;
 
+	keeper->page->keeper.max_file_size = policies->current->scanner.max_file_size;
+	keeper->page->keeper.max_scan_size = policies->current->scanner.max_scan_size;
 	keeper->page->keeper.policy_number = policies->current->number;
 	selftests_want(keeper);
 	if (policies->purpose != READ_ROOTS)
@@ -325,8 +398,10 @@ void policies_in_force(struct keeper *keeper, const struct leash_frame *frame)
 	policies->offered = false;
 	policies->current = policies->incoming;
 	policies->incoming = old;
+	keeper->page->keeper.definitions_max_age_s = policies->current->max_definitions_age_s;
 	policy_took_over(keeper, old);
 	set_clear(old);
+	policies_steward_started(keeper);
 	if (policies->reloading)
 		log_line("policy %" PRIu64 " is in force", policies->current->number);
 	reload_done(keeper, 0, frame->text);
@@ -386,6 +461,7 @@ void policies_tick(struct keeper *keeper, uint64_t now)
 	if (keeper->stop != STOP_NOT)
 		return;
 	policies_deliver(keeper);
+	policies_deliver_steward(keeper);
 	/* The first policy has no other to fall back on; keeper.c has a limit for not being ready. */
 	if (policies->offered && now > policies->offer_until_ns && policies->current->valid)
 		offer_withdraw(keeper, "the gate did not take the new policy within 2 s");

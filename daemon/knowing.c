@@ -4,7 +4,9 @@
  * that is what we see and remember ourselves; in full mode the kernel side's maps are asked too, and here alone they
  * learn what may be answered without us.
  */
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gate_state.h"
 
@@ -31,21 +33,29 @@ int knowing_look(const struct gate *gate, int fd, struct look *look)
 	return 0;
 }
 
-const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint64_t now)
+const struct finding *knowing_finding(struct gate *gate, const struct look *look, uint32_t watch, uint64_t now)
 {
+	bool never = watch != WATCH_NONE && gate->policy->watches[watch].recheck == RECHECK_NEVER;
 	static struct finding kept;
 	const struct generation *generation = &look->sight.generation;
 	const struct hook_verdict *present = &look->present;
 	const struct finding *known = memory_known(gate->memory, generation, gate->definitions, now);
 
+	if (known && allowing_is_stale(gate, known))
+		known = NULL;
+	if (!known && never && gate->definitions)
+		known = memory_known_clean(gate->memory, generation, now);
 	if (known || !look->said || !generation->counted || present->session != 0 || gate->definitions == 0 ||
-	    present->definitions != gate->definitions || judging_withdrawn(gate, present))
+	    judging_withdrawn(gate, present))
 		return known;
+	if (present->definitions != gate->definitions &&
+	    !(never && present->definitions && present->verdict.kind == VERDICT_CLEAN))
+		return NULL;
 	kept = (struct finding){.verdict = present->verdict,
 				.definitions = present->definitions,
 				.judged_ns = present->judged_ns,
 				.worker = present->worker};
-	return &kept;
+	return allowing_adopts(gate, present, &kept) ? &kept : NULL;
 }
 
 /* What is to be let through although nobody knows what it is counts for what lies there now; what was judged counts for
@@ -67,17 +77,24 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 				       .judged_ns = finding->judged_ns,
 				       .worker = finding->worker,
 				       .watch = (uint16_t)index,
+				       .allowed = finding->allowed,
 				       .verdict = finding->verdict};
-	struct policy_place said_by;
-	bool would, lasts, refused_there;
-	enum answer answer;
+	struct policy_decision decision;
+	bool lasts, refused_there;
 
 	if (!kernel_memory_full(gate->kernel) || watch->mode == MODE_OFF)
 		return;
-	answer = policy_answer(watch, &finding->verdict, &said_by, &would);
-	verdict.answer = would ? ANSWER_ALLOW : (uint8_t)answer;
+	allowing_decide(gate, index, finding, &decision);
+	/* From a queue nobody is denied; what it is to give up is not there for the next who opens it. */
+	verdict.answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint8_t)decision.answer;
+	/* The kernel side asks about everything that older definitions said. */
+	if (watch->recheck == RECHECK_NEVER && finding->verdict.kind == VERDICT_CLEAN && finding->definitions)
+		verdict.definitions = gate->definitions;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
-		memory_lasts(&finding->verdict);
+		memory_lasts(&finding->verdict) && !allowing_is_stale(gate, finding);
+	/* Where it has still to be moved away, its next open must reach us. */
+	if (decision.quarantine && !(gate->telling_of && gate->telling_of->final))
+		lasts = false;
 	refused_there = watch->mode == MODE_ENFORCE && store_may_hold((enum store)watch->store);
 	/* A denial that lay in the moment is asked for again; where nothing is refused, nothing need be allowed. */
 	if (!lasts && (verdict.answer == ANSWER_DENY || !refused_there))
@@ -125,6 +142,33 @@ static enum where place_by_kernel(const struct gate *gate, const struct look *lo
 	return WHERE_UNSURE;
 }
 
+void knowing_set_apart(struct gate *gate, int fd, bool first)
+{
+	while (first && gate->set_apart_count > 0)
+		close(gate->set_apart[--gate->set_apart_count]);
+	if (gate->set_apart_count == SET_APART_MAX)
+		close(gate->set_apart[--gate->set_apart_count]);
+	gate->set_apart[gate->set_apart_count++] = fd;
+	if (gate->policy && kernel_memory_full(gate->kernel))
+		coverage_order(gate);
+}
+
+/* Does this name lie in a folder of the quarantine? By what that folder is called now; only root gets there. */
+static bool is_set_apart(const struct gate *gate, const char *path)
+{
+	char link[32], folder[4097];
+
+	if (!strstr(path, "quarantine/")) /* as both kinds of them are called */
+		return false;
+	for (uint32_t i = 0; i < gate->set_apart_count; i++) {
+		snprintf(link, sizeof(link), "self/fd/%d", gate->set_apart[i]);
+		ssize_t size = readlinkat(FD_PROC, link, folder, sizeof(folder));
+		if (size > 0 && strncmp(path, folder, (size_t)size) == 0 && path[size] == '/')
+			return true;
+	}
+	return false;
+}
+
 enum where knowing_place(struct gate *gate, int fd, const struct look *look, struct place *place_out)
 {
 	const struct sight *sight = &look->sight;
@@ -137,6 +181,8 @@ enum where knowing_place(struct gate *gate, int fd, const struct look *look, str
 	if (memory_place(gate->memory, sight, gate->epoch, place_out))
 		return WHERE_INSIDE;
 	where = scope_find(&gate->scope, fd, sight, &watch, &inner, path, sizeof(path), &candidates);
+	if (where == WHERE_INSIDE && is_set_apart(gate, path))
+		return place_by_kernel(gate, look, WHERE_OUTSIDE_LINKED, place_out);
 	if (where == WHERE_UNSURE) {
 		int strictest = policy_strictest(gate->policy, candidates);
 		if (strictest < 0)

@@ -20,6 +20,7 @@
 #include "policy_reader.h"
 #include "recorder.h"
 #include "selftest.h"
+#include "steward_process.h"
 #include "wire.h"
 
 static const char usage[] =
@@ -210,6 +211,8 @@ static int part_run(const char *name, int argc, char **argv)
 		return recorder_run();
 	if (strcmp(name, "mailward-policy") == 0)
 		return policy_reader_run(argc, argv);
+	if (strcmp(name, "mailward-steward") == 0)
+		return steward_run();
 	if (strcmp(name, "mailward-selftest") == 0)
 		return selftest_run();
 	fprintf(stderr, "mailwardd: there is no part called %s\n", name);

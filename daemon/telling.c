@@ -39,9 +39,13 @@ static size_t name_file(struct gate *gate, int fd, const struct sight *sight, ch
 	uint64_t candidates;
 	uint32_t watch;
 	ssize_t length;
+	bool nameless = sight->links == 0;
 
 	if (scope_find(&gate->scope, fd, sight, &watch, &inner, path, size, &candidates) == WHERE_INSIDE) {
 		length = (ssize_t)strlen(path);
+		/* A delivery links it to its last name, and removes the first one. */
+		nameless = nameless ||
+			   (gate->policy && store_is_transient((enum store)gate->policy->watches[watch].store, path));
 	} else {
 		snprintf(link, sizeof(link), "self/fd/%d", fd);
 		length = readlinkat(FD_PROC, link, path, size - 1);
@@ -49,7 +53,7 @@ static size_t name_file(struct gate *gate, int fd, const struct sight *sight, ch
 	if (length < 0)
 		return 0;
 	/* The kernel's word for a name that is gone is no part of it. */
-	if (sight->links == 0 && (size_t)length > gone && memcmp(path + length - gone, " (deleted)", gone) == 0)
+	if (nameless && (size_t)length > gone && memcmp(path + length - gone, " (deleted)", gone) == 0)
 		length -= (ssize_t)gone;
 	return (size_t)length;
 }
@@ -78,10 +82,31 @@ bool telling_is_canary(const struct gate *gate, uint32_t uid, int fd)
 	return name && names_canary(name + 1);
 }
 
-void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
-		    const struct decision *decision, const struct opener *opener, enum record_phase phase)
+size_t telling_name(struct gate *gate, int fd, char *path, size_t size)
 {
-	const struct policy_watch *watch = &gate->policy->watches[waiting->watch];
+	struct sight sight;
+
+	return memory_look(fd, &sight) == 0 ? name_file(gate, fd, &sight, path, size) : 0;
+}
+
+/* The name that it had before it was moved. */
+static size_t name_before(const struct parting *parting, char *path, size_t size, size_t length)
+{
+	static const char folder[] = "/" QUARANTINE_FOLDER "/";
+
+	if (!parting || !parting->path_size || !memmem(path, length, folder, sizeof(folder) - 1) ||
+	    parting->path_size > size)
+		return length;
+	memcpy(path, parting->path, parting->path_size);
+	return parting->path_size;
+}
+
+void telling_record(struct gate *gate, const struct waiting *waiting, const struct finding *finding,
+		    const struct policy_decision *decision, const struct opener *opener, enum record_phase phase)
+{
+	static const struct policy_watch none;
+	const struct policy_watch *watch =
+		waiting->watch == WATCH_NONE ? &none : &gate->policy->watches[waiting->watch];
 	struct record record = {.time_ns = (int64_t)wall_ns(),
 				.wait_ns = waiting->held ? now_ns() - waiting->since_ns : 0,
 				.pid = waiting->access.pid > 0 ? (uint32_t)waiting->access.pid : 0,
@@ -92,7 +117,8 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 				.would = decision->would,
 				.phase = (uint8_t)phase,
 				.verdict = finding->verdict.kind,
-				.reason = finding->verdict.reason};
+				.reason = finding->verdict.reason,
+				.heuristics = finding->verdict.heuristics};
 	static char path[4097];
 	char place[320], detail[sizeof(finding->detail)];
 	struct sight sight = {0};
@@ -103,11 +129,14 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 		record.dev = sight.generation.dev;
 		record.ino = sight.generation.ino;
 		length = name_file(gate, waiting->access.fd, &sight, path, sizeof(path));
+		length = name_before(gate->telling_of, path, sizeof(path), length);
 		if (length == 0)
 			snprintf(detail, sizeof(detail), "its path is longer than 4096 bytes; inode %llu",
 				 (unsigned long long)record.ino);
 	}
-	policy_place_text(gate->policy, decision->place, place, sizeof(place));
+	place[0] = 0;
+	if (decision->place.line)
+		policy_place_text(gate->policy, decision->place, place, sizeof(place));
 	const struct ring_part texts[RECORD_TEXTS] = {
 		[TEXT_SIGNATURE] = text_part(finding->verdict.signature, SIGNATURE_SIZE - 1),
 		[TEXT_WATCH] = text_part(watch->path, 1023),
@@ -195,13 +224,12 @@ static size_t refusal_path(const struct gate *gate, const struct hook_refusal *r
 
 static struct policy_place refusal_said_by(const struct policy_watch *watch, const struct hook_refusal *refusal)
 {
-	struct policy_place place = watch->place;
-	bool would;
+	struct policy_decision decision;
 
 	switch ((enum hook_why)refusal->why) {
 	case HOOK_WHY_DENIED:
-		policy_answer(watch, &refusal->verdict, &place, &would);
-		break;
+		policy_decide(watch, &refusal->verdict, &decision);
+		return decision.place;
 	case HOOK_WHY_DOWN:
 		return watch->actions[CASE_DOWN].place;
 	case HOOK_WHY_EXEC_NEVER:
@@ -211,7 +239,7 @@ static struct policy_place refusal_said_by(const struct policy_watch *watch, con
 	case HOOK_WHYS:
 		break;
 	}
-	return place;
+	return watch->place;
 }
 
 static uint64_t clock_ns(clockid_t clock)
@@ -261,7 +289,8 @@ static void tell_refusal(struct gate *gate, const struct hook_refusal *refusal)
 				.answer = ANSWER_DENY,
 				.phase = refusal->why == HOOK_WHY_DOWN ? PHASE_DOWN : PHASE_HOOK,
 				.verdict = by_verdict ? refusal->verdict.kind : VERDICT_NONE,
-				.reason = by_verdict ? refusal->verdict.reason : REASON_NONE};
+				.reason = by_verdict ? refusal->verdict.reason : REASON_NONE,
+				.heuristics = by_verdict ? refusal->verdict.heuristics : 0};
 	char place[320] = "", detail[160];
 
 	if (refusal->uid == gate->policy->scanner.worker_uid &&
@@ -311,15 +340,16 @@ void telling_refusals(struct gate *gate)
 static void explain_known(const struct gate *gate, const struct finding *known, struct explain_reply *reply,
 			  struct policy_place *place)
 {
-	bool would;
+	struct policy_decision decision;
 
 	reply->state = EXPLAIN_KNOWN;
 	reply->verdict = known->verdict;
 	reply->judged_ns = known->judged_ns;
 	memcpy(reply->detail, known->detail, sizeof(reply->detail));
-	reply->answer = (uint32_t)policy_answer(&gate->policy->watches[reply->watch], &known->verdict, place, &would);
-	if (would)
-		reply->answer = ANSWER_ALLOW;
+	reply->allowed = known->allowed;
+	allowing_decide(gate, reply->watch, known, &decision);
+	reply->answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint32_t)decision.answer;
+	*place = decision.place;
 }
 
 /* In a watch with origin = mail: who wrote it? The mark on the disk cannot be read by the descriptor that we get here,
@@ -376,7 +406,7 @@ static void explain(struct gate *gate, int fd, struct explain_reply *reply)
 	reply->watch = place.watch;
 	snprintf(reply->watch_path, sizeof(reply->watch_path), "%.1023s", watch->path);
 	reply->origin = (uint8_t)explain_origin(watch, &look);
-	known = knowing_finding(gate, &look, now_ns());
+	known = knowing_finding(gate, &look, place.watch, now_ns());
 	if (known)
 		explain_known(gate, known, reply, &said_by);
 	else

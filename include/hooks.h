@@ -29,7 +29,7 @@
 
 /* Counts up with every change to this file or to what the programs make of it: pinned objects of another version are
  * replaced, not used. */
-#define HOOKS_VERSION 1
+#define HOOKS_VERSION 2
 #define HOOKS_DIR "/sys/fs/bpf/mailward"
 #define HOOKS_WATCHES 64 /* WATCHES_MAX */
 
@@ -80,7 +80,7 @@ struct hook_verdict {
 	uint8_t answer;       /* enum answer; ANSWER_NONE: nothing decided, only origin is said */
 	uint8_t origin;       /* HOOK_ORIGIN_MAIL: the mark on disk says so */
 	uint16_t watch;
-	uint32_t reserved;
+	uint32_t allowed; /* the entry of the allow list that it rests on; 0: none */
 	struct verdict verdict;
 };
 
@@ -116,10 +116,15 @@ struct hook_folder {
  */
 
 /* ---- orders ---- */
+enum hook_refuses {
+	HOOK_REFUSES_NOTHING = 0, /* mbox, mdbox */
+	HOOK_REFUSES,             /* store_may_hold(): with EPERM */
+	HOOK_REFUSES_AS_ABSENT,   /* store_may_empty(): what is infected, at an open, with ENOENT */
+};
 struct hook_watch {
 	uint8_t mode;       /* enum watch_mode: only MODE_ENFORCE refuses */
 	uint8_t store;      /* enum store: which names are control files */
-	uint8_t may_refuse; /* store_may_hold(): 0 for mbox, mdbox, postfix-queue: nothing is ever refused there */
+	uint8_t may_refuse; /* enum hook_refuses */
 	uint8_t down;       /* enum answer while no gate lives */
 	uint8_t exec_never;
 	uint8_t origin_mail; /* only what mail software wrote is an attachment */
@@ -129,7 +134,7 @@ struct hook_orders {
 	uint64_t session;      /* of the gate; 0: none has taken orders yet. Never the same twice on one boot */
 	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC; older than HOOK_STANDSTILL_NS: as good as dead */
 	uint64_t epoch;        /* of folders and watches: what was found before is void */
-	uint64_t policy;       /* number of the policy in force; 0: nothing is guarded yet */
+	uint64_t policy;       /* number of the policy in force, with its allow list; 0: nothing is guarded yet */
 	uint64_t definitions;
 	uint32_t watch_count;
 	uint32_t strictest;     /* index of the watch that counts for HOOK_UNSURE */

@@ -20,11 +20,13 @@ enum record_phase {
 	PHASE_DOWN,      /* answered for a gate that had ended */
 	PHASE_CLOSE,     /* no access: a scan after a write ended with this */
 	PHASE_HOOK,      /* the kernel side refused it by itself; detail says why where no verdict does */
+	PHASE_RECHECK,   /* no access: a second look after new definitions ended with this */
+	PHASE_SWEEP,     /* no access: a sweep ended with this */
 	PHASES
 };
 #define PHASE_NAMES                                                                                                    \
 	{                                                                                                              \
-		"known", "scan", "deadline", "busy", "kernel", "down", "close", "hook"                                 \
+		"known", "scan", "deadline", "busy", "kernel", "down", "close", "hook", "recheck", "sweep"             \
 	}
 
 enum record_text {
@@ -54,7 +56,9 @@ struct record {
 	uint8_t verdict; /* enum verdict_kind */
 	uint8_t reason;  /* enum verdict_reason */
 	uint16_t sizes[RECORD_TEXTS];
-	uint16_t reserved[3];
+	uint8_t heuristics; /* bits 1 << enum heuristic */
+	uint8_t unused;
+	uint16_t reserved[2];
 };
 
 #define RECORD_MAX (sizeof(struct record) + 128 + 1024 + 320 + 32 + 256 + 160 + 1024 + 8192)

@@ -15,12 +15,15 @@
 
 #include <stdint.h>
 
+#include "definition.h"
+#include "sweeping.h"
 #include "verdict.h"
 
 #define STATUS_MAGIC 0x4d57535431303032ULL
 #define WATCHES_MAX 64
 #define ROOTS_MAX 128 /* directories that watches consist of: their own, and mounts below them */
 #define PROCESSES_MAX 16
+#define STEWARD_ISSUES_SHOWN 8
 #define LASTING_MAX 128 /* files that never raise a question, where their file system is marked */
 
 enum process_state { PROCESS_STARTING = 1, PROCESS_RUNNING, PROCESS_LOADING, PROCESS_RESTARTING, PROCESS_STATES };
@@ -30,7 +33,7 @@ enum process_state { PROCESS_STARTING = 1, PROCESS_RUNNING, PROCESS_LOADING, PRO
 	}
 
 struct process_entry {
-	char name[16]; /* keeper gate loader recorder; zero-terminated */
+	char name[16]; /* keeper gate loader recorder steward; zero-terminated */
 	int32_t pid;   /* 0: not running */
 	uint32_t state;
 	uint64_t restarts;
@@ -106,6 +109,19 @@ struct keeper_part {
 	char canary_text[WATCHES_MAX][160];
 	uint64_t canary_due_ns;   /* CLOCK_MONOTONIC; a selftest is under way or wanted, and over by then; 0: none is */
 	uint64_t workers_gone_ns; /* CLOCK_MONOTONIC; since when none serves any more; 0: some do, or none ever has */
+	/* The definitions in use; times CLOCK_REALTIME, 0: not known. */
+	uint64_t definitions_built_ns;                  /* the latest making that a signed database names */
+	uint64_t definitions_since_ns;                  /* in use since then */
+	uint64_t definitions_bytes, definitions_memory; /* of their files; of the engine, about */
+	uint64_t definitions_max_age_s;                 /* of the policy in force; 0: none is yet */
+	uint32_t definitions_files;                     /* how many; the first DEFINITION_FILES_MAX are these */
+	uint32_t definitions_refused;                   /* enum definitions_refusal */
+	char definitions_refused_why[256];
+	uint64_t definitions_refused_ns; /* when that was said first */
+	struct definition_file definition_files[DEFINITION_FILES_MAX];
+	char steward_issues[STEWARD_ISSUES_SHOWN][256]; /* by enum steward_issue (wire.h); empty: none */
+	uint64_t max_file_size, max_scan_size;          /* of the policy in force, bytes; 0: none is yet */
+	struct sweep_shown sweeps[SWEEP_KINDS];
 };
 
 struct gate_part {
@@ -134,9 +150,13 @@ struct gate_part {
 	uint64_t denied_hour[24];    /* ring: index (CLOCK_REALTIME hour) % 24 */
 	uint64_t denied_hour_is[24]; /* which hour that is */
 	uint64_t wait_under_ms[8];   /* histogram of waits: <1 <10 <100 <1000 <5000 <10000 <60000 more, ms */
+	uint64_t allowed_number;     /* of the allow list in force (struct allowed_table); 0: none yet */
 	uint32_t watch_count;
 	uint32_t reserved;
 	struct watch_entry watches[WATCHES_MAX];
+	uint64_t definitions;   /* identity of those that verdicts are made with and have to be of; 0: none yet */
+	uint64_t behind;        /* cases ended that the steward asked for: rechecks and sweeps */
+	uint64_t rechecked_bad; /* of these, infected mail found by a recheck */
 };
 
 struct status_page {

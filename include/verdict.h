@@ -32,12 +32,31 @@ enum answer { ANSWER_NONE = 0, ANSWER_ALLOW, ANSWER_DENY, ANSWERS };
 
 enum access_kind { ACCESS_OPEN = 0, ACCESS_EXEC, ACCESS_KINDS };
 
-#define SIGNATURE_SIZE 128 /* with its terminating zero; longer names are cut */
+/* What is said of a content without a signature: each kind has its own action in the policy. */
+enum heuristic {
+	HEURISTIC_MACRO = 0, /* a document with macros */
+	HEURISTIC_BROKEN,    /* a broken executable or medium */
+	HEURISTIC_PHISHING,
+	HEURISTIC_UNWANTED, /* PUA.*: possibly unwanted applications */
+	HEURISTIC_OTHER,
+	HEURISTIC_TYPE, /* what the file is, or is called: `deny-types` of the policy, by our own content rule */
+	HEURISTICS
+};
 
+#define CANARY_NAME "Mailward.Canary" /* the signature of the canary's random bytes */
+#define SIGNATURE_SIZE 128            /* with its terminating zero; longer names are cut */
+
+/*
+ * infected, heuristics 0: a signature matched, reason is none.
+ * infected, heuristics not 0: no signature did. `signature` is the name of the strictest of them, and where a part was
+ * not looked at besides, `reason` says why: the strictest action of all of them counts (policy_decide()).
+ * clean, unscanned: heuristics 0.
+ */
 struct verdict {
 	uint8_t kind;                   /* enum verdict_kind */
 	uint8_t reason;                 /* enum verdict_reason */
-	uint8_t reserved[6];            /* zero */
+	uint8_t heuristics;             /* bits 1 << enum heuristic */
+	uint8_t reserved[5];            /* zero */
 	char signature[SIGNATURE_SIZE]; /* infected only; printable ASCII, zero-terminated */
 };
 
@@ -49,6 +68,10 @@ struct verdict {
 	{                                                                                                              \
 		"", "timeout", "too-large", "too-deep", "encrypted", "unsupported", "io-error", "engine-error",        \
 			"crashed", "no-definitions", "busy", "exec-never"                                              \
+	}
+#define HEURISTIC_NAMES                                                                                                \
+	{                                                                                                              \
+		"macro", "broken", "phishing", "unwanted", "other", "type"                                             \
 	}
 #define ACCESS_NAMES                                                                                                   \
 	{                                                                                                              \

@@ -11,10 +11,14 @@
  *   gate    <-> recorder     struct explain_request/_reply
  *   tool    <-> keeper       struct keeper_request/_reply     (RUNTIME/keeper.sock)
  *   tool    <-> recorder     struct recorder_request, struct row_frame   (RUNTIME/recorder.sock)
+ *   gate    <-> steward      struct steward_request/_reply    (steward.h)
+ *   tool    <-> steward      struct steward_ask, struct steward_row   (steward.h; RUNTIME/steward.sock)
  */
 #ifndef MAILWARD_WIRE_H
 #define MAILWARD_WIRE_H
 
+#include "definition.h"
+#include "sweeping.h"
 #include "verdict.h"
 
 #define WIRE_VERSION 1
@@ -23,6 +27,7 @@
 /* Files of the selftest, in the watched folders for a moment. Opened by the workers' uid, which opens no other file:
  * neither counted nor recorded. */
 #define SELFTEST_PREFIX ".mailward-selftest-"
+#define CANARY_NAME "Mailward.Canary" /* the loader's own signature, of random bytes */
 
 /*
  * Descriptors that a child finds open when it starts; every other one is closed before exec. The keeper moves them to
@@ -30,21 +35,22 @@
  */
 enum start_fd {
 	FD_LEASH = 3,        /* all: struct leash_frame, to the keeper */
-	FD_STATUS_PAGE,      /* gate, recorder (read-only there): memfd of struct status_page */
+	FD_STATUS_PAGE,      /* gate; recorder, steward (read-only there): memfd of struct status_page */
 	FD_GATE_NOTES,       /* gate: memfd of struct gate_notes */
 	FD_RECORD_RING,      /* gate, recorder: memfd of base/ring.h */
 	FD_RECORD_BELL,      /* gate, recorder: eventfd; written by the gate after a record */
 	FD_PERMISSION_GROUP, /* gate: fanotify, FAN_CLASS_CONTENT */
 	FD_CLOSED_GROUP,     /* gate: fanotify, FAN_CLASS_NOTIF, events with descriptors: FAN_CLOSE_WRITE */
 	FD_MOVES_GROUP,      /* gate: fanotify, FAN_CLASS_NOTIF, events with file handles: moves, links, new names */
-	FD_PROC,             /* gate, recorder: directory /proc */
-	FD_LISTENER,         /* recorder: listening SOCK_SEQPACKET socket */
-	FD_STATE_DIR,        /* recorder: directory STATE/recorder, its own */
+	FD_PROC,             /* gate, recorder, steward: directory /proc */
+	FD_LISTENER,         /* recorder, steward: listening SOCK_SEQPACKET socket, each its own */
+	FD_STATE_DIR,        /* recorder, steward: directory STATE/recorder, STATE/steward, its own */
 	FD_DEFINITIONS,      /* loader: directory of the definitions, or not open when there is none */
 	FD_OWN_DIR,          /* loader: directory RUNTIME/loader, its own */
-	FD_POLICY, /* policy reader, when the roots of the policy in force are to be found again: that policy */
-	FD_HOOKS,  /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
-		      the kernel side is not there */
+	FD_POLICY,   /* policy reader, when the roots of the policy in force are to be found again: that policy */
+	FD_VERDICTS, /* gate; steward (read-only there): memfd of edge/memory.h */
+	FD_HOOKS,    /* gate: the maps of hooks.h, FD_HOOKS + enum hook_map; policy reader: labels alone. Not open where
+			the kernel side is not there */
 	FD_START_END = FD_HOOKS + 11 /* HOOK_MAPS */
 };
 
@@ -73,10 +79,11 @@ enum leash_kind {
 	LEASH_POLICY_END,    /* all sent */
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */
-	LEASH_START, /* loader: settings in `scanner`; first frame */
-	LEASH_PEER,  /* fd: gate: socket to the loader (value LOADER) or recorder; loader, recorder: to the gate */
-	LEASH_STOP,  /* end in order: the gate answers what waits by on-down first */
-	LEASH_NOTE,  /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
+	LEASH_START, /* loader: settings in `scanner`, the path of the definitions in `text`; first frame */
+	LEASH_PEER, /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to
+		       the gate */
+	LEASH_STOP, /* end in order: the gate answers what waits by on-down first */
+	LEASH_NOTE, /* recorder: a row for accesses the keeper answered for a dead gate: value count, answer, watch */
 	LEASH_LASTING, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a file that must open
 			  even while nobody answers (where its own file system is marked) */
 	LEASH_PROGRAM, /* policy reader to keeper to gate, between roots and end; fd: O_PATH of a root of mail
@@ -90,9 +97,37 @@ enum leash_kind {
 	LEASH_TESTED_ALL, /* selftest to keeper: every watch was told of */
 	LEASH_STATE,      /* from each child but the gate, before it is executed: its first frame; fd: its
 			     /proc/self/stat, or none where that can't be opened */
+	LEASH_DEFINITION, /* loader: one file of the definitions that are in use from the next LEASH_LOADED on; value:
+			     its index */
+	LEASH_REFUSED, /* loader: newer definitions are not in use; value: enum definitions_refusal (NONE: it is over);
+			  text: why */
+	LEASH_ISSUE,   /* steward to keeper: value: enum steward_issue; text: what status is to say of it; empty: it is
+			  over */
+	LEASH_ALLOWED, /* steward to keeper, keeper to gate; fd: sealed memfd of struct allowed_table (allowed.h). A
+			  gate gets it before its first policy */
+	LEASH_SWEEP,   /* steward to keeper: value: enum sweep_kind; sweep: what status is to show of it */
 	LEASH_KINDS
 };
-enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3 };
+enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };
+
+/* What the steward has to say in status. */
+enum steward_issue {
+	ISSUE_QUARANTINE = 0, /* it cannot take more, or not all of it */
+	ISSUE_PURGE,          /* it is about to purge */
+	ISSUE_ALLOWED,        /* the allow list cannot be used */
+	ISSUE_NOTIFY,         /* notices do not get out */
+	STEWARD_ISSUES = 8
+};
+
+enum scan_engine { ENGINE_LIBCLAMAV = 0, ENGINE_CLAMD, SCAN_ENGINES };
+#define CLAMD_PATH_SIZE 108 /* sun_path of unix(7) */
+/* Kinds of attachment that a policy may not want (`attachments { deny-types }`); what counts is what a file is, and
+ * what it is called. */
+enum deny_type { TYPE_EXECUTABLE = 0, TYPE_SCRIPT, TYPE_SHORTCUT, TYPE_DISK_IMAGE, TYPE_MACRO_DOCUMENT, DENY_TYPES };
+#define DENY_TYPE_NAMES                                                                                                \
+	{                                                                                                              \
+		"executable", "script", "shortcut", "disk-image", "macro-document"                                     \
+	}
 
 struct scanner_settings {
 	uint64_t max_file_size; /* bytes */
@@ -105,6 +140,10 @@ struct scanner_settings {
 	uint32_t loader_uid;
 	uint32_t worker_gid;
 	uint32_t loader_gid;
+	uint32_t engine;                    /* enum scan_engine: whose signatures */
+	char clamd_socket[CLAMD_PATH_SIZE]; /* ENGINE_CLAMD: absolute path, zero-terminated */
+	uint32_t deny_types;                /* bits 1 << enum deny_type */
+	uint32_t reserved;                  /* zero */
 };
 
 #define LEASH_TEXT 1024
@@ -121,6 +160,15 @@ struct leash_frame {
 	uint32_t device; /* LEASH_ROOT, LEASH_PROGRAM: the kernel's number of its file system, from mountinfo: major
 			    << 20 | minor; 0: not known */
 	uint32_t reserved;
+	/* LEASH_LOADED, all CLOCK_REALTIME; 0: not known */
+	uint64_t built_ns; /* the latest making that a signed database names */
+	uint64_t since_ns; /* when they came in use */
+	uint64_t bytes;    /* of all their files */
+	uint64_t memory;   /* LEASH_LOADED: bytes that the engine takes in memory, about */
+	uint32_t files;    /* how many there are */
+	uint32_t reserved_too;
+	struct definition_file definition; /* LEASH_DEFINITION */
+	struct sweep_shown sweep;          /* LEASH_SWEEP */
 };
 
 /* ---- gate <-> loader ---- */
@@ -129,6 +177,8 @@ enum nursery_kind {
 	NURSERY_HASHER,      /* to the gate; fd: socket of the hasher; id: its pid */
 	NURSERY_DEFINITIONS, /* to the gate: definitions, signatures (0 = none); every worker that follows has them */
 	NURSERY_KILL,        /* to the loader: id: pid of a worker or hasher, SIGKILL it and replace it */
+	NURSERY_RETIRE,      /* to the gate: id: pid of a worker of older definitions, which ends by itself when it is
+				idle: that is no loss */
 	NURSERY_KINDS
 };
 struct nursery_frame {
@@ -142,11 +192,16 @@ struct nursery_frame {
 
 /* ---- gate <-> worker. The fd of the request is the file, O_RDONLY; its offset is anything. ---- */
 enum framing { FRAMING_NONE = 0, FRAMING_POSTFIX_QUEUE, FRAMINGS };
+/* A finding in one message of a file of many, as it stands in `detail`: its number from 1, and where it begins (in an
+ * mbox: its From line). */
+#define MESSAGE_AT "in stored message %u, at byte %llu"
+
 struct scan_request {
 	uint32_t version;
 	uint32_t framing; /* enum framing: what is to be taken off before scanning */
 	uint64_t case_id; /* comes back in the reply */
 };
+#define SCAN_NAMES 8
 struct scan_reply {
 	uint32_t version;
 	uint32_t last; /* 1: this worker ends after this reply (finding, message of the engine, 50 cases) */
@@ -155,6 +210,13 @@ struct scan_reply {
 	char detail[160];     /* for explain: which limit, which type, the engine's message; printable ASCII */
 	char queue_id[32];    /* [A-Za-z0-9] from the topmost Received line with an id, or empty */
 	char message_id[256]; /* printable ASCII without space, or empty */
+	/* INFECTED: every name that was found, so that one of them can be allowed (allowed.h). 0 names: not said. */
+	uint8_t name_count;
+	uint8_t names_more; /* 1: there were more than that */
+	uint8_t rest;       /* enum verdict_reason: what would be unscanned were there no name; REASON_NONE: clean */
+	uint8_t unused[5];
+	uint8_t name_heuristics[SCAN_NAMES];    /* 1 << enum heuristic, or 0: a signature */
+	char names[SCAN_NAMES][SIGNATURE_SIZE]; /* printable ASCII, zero-terminated */
 };
 
 struct hash_request {
@@ -207,6 +269,8 @@ struct explain_reply {
 	uint8_t origin;       /* enum explain_origin */
 	uint8_t reserved[3];
 	char exec_policy[320]; /* "file:line" of the line that decides of an exec */
+	uint32_t allowed;      /* the entry of the allow list that lets it go; 0: none */
+	uint32_t unused;
 };
 
 /* ---- tool <-> keeper ---- */
@@ -231,12 +295,14 @@ struct recorder_request {
 	uint32_t verb;
 	int64_t since_ns; /* CLOCK_REALTIME, 0: all */
 	uint32_t uid;     /* UINT32_MAX: any */
-	uint32_t reason;  /* 0 any; 1000 = infected, 1001 = exec-never, else enum verdict_reason */
+	uint32_t reason;  /* 0 any; 1000 = infected (by a signature), 1001 = exec-never, 1002 = heuristic, else
+			     enum verdict_reason */
 	char path[4096];  /* this path, or below it; empty: any. Zero-terminated bytes */
 			  /* RECORDER_EXPLAIN: the descriptor is the file, O_PATH */
 };
 #define RECORDER_REASON_INFECTED 1000
 #define RECORDER_REASON_EXEC_NEVER 1001
+#define RECORDER_REASON_HEURISTIC 1002
 
 enum row_kind { ROW_RECORD = 1, ROW_GAP, ROW_EXPLAIN, ROW_END, ROW_KINDS };
 struct row_frame {

@@ -117,7 +117,7 @@ class Reader:
             for level, kind, bytes_ in control:
                 fds.frombytes(bytes_[:len(bytes_) - len(bytes_) % 4])
             version, kind, value = struct.unpack_from("<IIQ", data)
-            text = data[24 + 48 + 96:24 + 48 + 96 + 1024].split(b"\0")[0].decode("utf-8", "backslashreplace")
+            text = data[24 + 168 + 96:24 + 168 + 96 + 1024].split(b"\0")[0].decode("utf-8", "backslashreplace")
             self.frames.append((KINDS.get(kind, kind), value, text, fds[0] if len(fds) else -1))
             self.fds += list(fds)
         ours.close()
@@ -173,8 +173,8 @@ BAD = [
     ("a deadline too long", W % "deadline = 61s", 2, "use 100ms to 60s"),
     ("an unknown store", W % "store = exim", 2, "use one of files, maildir"),
     ("an unknown mode", W % "mode = on", 2, "use one of off, observe, enforce"),
-    ("a value of another word", W % "on-infected = allow", 2, "use one of deny, report"),
-    ("quarantine", W % "on-infected = quarantine", 2, "not in this version yet: on-infected = quarantine; use deny"),
+    ("a value of another word", W % "on-infected = allow", 2, "use one of deny, quarantine, report"),
+    ("a heuristic without its value", W % "on-macro = block", 2, "use one of allow, deny, report, quarantine"),
     ("origin = mail without mail software", W % "origin = mail", 2, "guards nothing: no mail software is named; add mail-software"),
     ("an unknown origin", W % "origin = postfix", 2, "use one of any, mail"),
     ("an unknown word for exec", W % "exec = no", 2, "use one of scan, never"),
@@ -185,6 +185,8 @@ BAD = [
     ("on-stop repeated", "on-stop = hold\non-stop = release\n", 2, "'on-stop' is repeated (first in FILE:1)"),
     ("mbox that denies", W % "store = mbox\non-infected = deny", 3, "use report"),
     ("mdbox that denies", W % "store = mdbox\non-error = deny", 3, "use allow"),
+    ("a queue that denies what is infected", W % "store = postfix-queue\non-infected = deny", 3, "use quarantine"),
+    ("a queue that quarantines what is too large", W % "store = postfix-queue\non-limit = quarantine", 3, "use allow"),
     ("a queue that denies", W % "on-timeout = deny\nstore = postfix-queue", 2, "use allow"),
     ("a block that is not closed", "watch /v {\n mode = off\n", 3, "line 1: a closing brace is missing"),
     ("a brace too many", "watch /v { }\n}\n", 2, "remove it"),
@@ -485,7 +487,7 @@ def _(s):
         result = place.check(place.config, env={"PATH": place.base + "/bin:/usr/bin:/bin"})
         return result, time.monotonic() - started
 
-    result, _ = with_postconf('[ "$*" = "-h message_size_limit" ] && echo 10240000\n')
+    result, _ = with_postconf('[ "$*" = "-h message_size_limit mailbox_size_limit virtual_mailbox_limit" ] && echo 10240000\n')
     s.check("a limit below max-file-size is fine", result.rc == 0 and "warning" not in result.out, result)
     result, _ = with_postconf("echo 10485761\n")
     s.check("one byte above it is a warning with both numbers",
@@ -499,6 +501,21 @@ def _(s):
     s.check("a postconf that hangs is left after five seconds",
             result.rc == 0 and "did not tell" in result.out and seconds < 5.6 + SLACK, (seconds, result))
     s.check("what it writes to standard error does not show", "noise" not in result.err, result)
+    place.write("watch %s { }\n\nscanner {\n max-file-size = 10M\n max-scan-size = 15M\n}\n" % place.watched)
+    result, _ = with_postconf("echo 10485761\n")
+    s.check("the warning names the line of max-file-size", place.config + ":4: " in result.out, result)
+    result, _ = with_postconf("echo 10000000\n")
+    s.check("a message whose parts together are above max-scan-size is a warning",
+            result.rc == 1 and "17500000" in result.out and "raise max-scan-size" in result.out, result)
+    place.write("watch %s { store = mbox }\nscanner { max-file-size = 10M }\n" % place.watched)
+    result, _ = with_postconf("printf '1024\\n0\\n51200000\\n'\n")
+    s.check("mbox files that grow beyond it are warnings", result.rc == 1 and "mailbox_size_limit = 0" in result.out and
+            "virtual_mailbox_limit" in result.out, result)
+    rc, found = place.object(place.config, env={"PATH": place.base + "/bin:/usr/bin:/bin"})
+    s.check("--json has the limits", found["message_size_limit"] == 1024 and found["limits"]["mailbox_size_limit"] == 0, found)
+    result, _ = with_postconf("yes\n")
+    s.check("a postconf that does not end its output is left", result.rc == 0 and "did not tell" in result.out, result)
+    place.write("watch %s { }\nscanner { max-file-size = 10M }\n" % place.watched)
     os.unlink(place.base + "/bin/postconf")
     if os.path.exists("/usr/sbin/postconf"):
         nothing = place.base + "/nothing"
@@ -519,12 +536,13 @@ def _(s):
     result = place.check(place.config)
     lines = result.out.splitlines()
     s.check("a row for each watch, with its answers and the lines that decide",
-            lines[1].split() == [place.watched, "maildir", "enforce", "any", "scan", "250ms", "deny", "deny", "deny", "allow",
-                                 "allow:3", "deny", "cached", place.config + ":1"], result)
+            lines[1].split() == [place.watched, "maildir", "enforce", "any", "scan", "250ms", "quarantine", "deny", "quarantine", "allow",
+                                 "allow:3", "deny", "report", "report", "quarantine", "report", "report", "quarantine", "cached", "on-open",
+                                 place.config + ":1"], result)
     s.check("origin and exec too", lines[3].split()[1:6] == ["files", "enforce", "mail:9", "never:10", "5s"], result)
     s.check("and what a stop does", "\non-stop: hold" in result.out, result)
     s.check("a title over each column", lines[0].split() == "PATH STORE MODE ORIGIN EXEC DEADLINE INFECTED TIMEOUT LIMIT "
-            "ENCRYPTED ERROR DOWN MARKS POLICY".split(), lines[0])
+            "ENCRYPTED ERROR DOWN MACRO BROKEN PHISHING UNWANTED OTHER TYPE MARKS RECHECK POLICY".split(), lines[0])
     result = suite.run([TOOL, "--no-header", "check", place.config])
     s.check("--no-header leaves the titles out", result.out.startswith(place.watched), result)
     rc, found = place.object(place.config)
@@ -553,7 +571,7 @@ def _(s):
     place.write("watch \"%s\" { }\n" % odd)
     result = place.check(place.config)
     s.check("a hostile path forges neither a column nor a direction",
-            result.rc == 0 and len(result.out.splitlines()[1].split()) == 14 and "\u202e" not in result.out, result)
+            result.rc == 0 and len(result.out.splitlines()[1].split()) == 21 and "\u202e" not in result.out, result)
     result = suite.run([TOOL, "check", place.config, "more"])
     s.check("two files are a usage error", result.rc == 2, result)
     result = suite.run([TOOL, "--runtime-dir", place.base, "check"])
@@ -579,7 +597,7 @@ def _(s):
     with open(os.path.join(ROOT, "daemon", "mailward.conf.5")) as f:
         page = f.read()
     words = [w for w in place.check(place.write("x = y\n")).err.split("known here: ")[1].split("\n")[0].split(", ")]
-    for block in ("watch /v { x = y }", "scanner { x = y }", "mail-software a { x = y }"):
+    for block in ("watch /v { x = y }", "scanner { x = y }", "mail-software a { x = y }", "attachments { x = y }"):
         words += place.check(place.write(block)).err.split("known here: ")[1].split("\n")[0].split(", ")
     missing = [w for w in words if w not in page]
     s.check("the man page has every word", len(words) > 20 and not missing, missing)

@@ -42,10 +42,10 @@ def blow(suite, name, sign):
             host.judge(title, attempts, lambda a: since + 2.0, since)
         else:
             host.judge(title, attempts, lambda a: a.start + host.deadline + 0.1, since)
-        if name in ("recorder", "hasher"):
+        if name in ("recorder", "hasher", "steward"):
             wrong = [a for a in attempts if (a.error == 1) != ("/bad" in a.path)]
             suite.check("%s: every answer is the right one all the same" % title, not wrong, len(wrong))
-        if sign == "SIGSTOP" and name == "recorder":
+        if sign == "SIGSTOP" and name in ("recorder", "steward"):
             time.sleep(1)
             os.kill(pid, signal.SIGCONT)
         host.check_back(title)
@@ -57,7 +57,7 @@ def blow(suite, name, sign):
             suite.check("%s: the log says so" % title, name in host.log(), host.log()[-400:])
 
 
-for process in ("gate", "loader", "worker", "hasher", "recorder"):
+for process in ("gate", "loader", "worker", "hasher", "recorder", "steward"):
     for sign in ("SIGKILL", "SIGSTOP"):
         suite.test("%s of the %s" % (sign, process))(lambda suite, n=process, s=sign: blow(suite, n, s))
 

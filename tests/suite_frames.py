@@ -9,13 +9,28 @@ import struct
 import subprocess
 import time
 
-from harness import CLEAN, MARKER, SLACK, WIRE_VERSION, Host, Suite, eventually
+from harness import BUILD, ROOT, CLEAN, MARKER, SLACK, WIRE_VERSION, Host, Suite, eventually
 
 suite = Suite("frames")
-KEEPER, RECORDER = "keeper.sock", "recorder.sock"
+KEEPER, RECORDER, STEWARD = "keeper.sock", "recorder.sock", "steward.sock"
 KEEPER_SIZE = 8
 RECORDER_SIZE = 4 + 4 + 8 + 4 + 4 + 4096
 VERSION = WIRE_VERSION
+
+
+def steward_size():
+    """sizeof(struct steward_ask), as the compiler has it."""
+    program = os.path.join(BUILD, "tests", "steward_size.%d" % os.getpid())
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    subprocess.run(["gcc", "-x", "c", "-", "-o", program, "-D_GNU_SOURCE", "-I" + os.path.join(ROOT, "include")], check=True,
+                   input=b"#include <stdio.h>\n#include \"steward.h\"\n"
+                         b"int main(void) { printf(\"%zu\", sizeof(struct steward_ask)); }\n")
+    size = int(subprocess.run([program], check=True, stdout=subprocess.PIPE).stdout)
+    os.unlink(program)
+    return size
+
+
+STEWARD_SIZE = steward_size()
 
 
 def connect(host, name):
@@ -43,6 +58,10 @@ def keeper_request(verb, version=VERSION):
 
 def recorder_request(verb, version=VERSION, since=0, uid=0xffffffff, reason=0, path=b""):
     return struct.pack("<IIqII", version, verb & 0xffffffff, since, uid, reason) + path.ljust(4096, b"\0")[:4096]
+
+
+def steward_request(verb, version=VERSION):
+    return struct.pack("<II", version, verb & 0xffffffff).ljust(STEWARD_SIZE, b"\0")
 
 
 class Health:
@@ -77,7 +96,8 @@ def _(suite):
         host.start()
         health = Health(host)
         null = os.open("/dev/null", os.O_RDWR)
-        for name, size, valid in ((KEEPER, KEEPER_SIZE, keeper_request), (RECORDER, RECORDER_SIZE, recorder_request)):
+        for name, size, valid in ((KEEPER, KEEPER_SIZE, keeper_request), (RECORDER, RECORDER_SIZE, recorder_request),
+                                  (STEWARD, STEWARD_SIZE, steward_request)):
             sent = 0
             for length in (0, 1, 3, size - 1, size + 1, size * 2, 65536, 150000):
                 with connect(host, name) as sock:

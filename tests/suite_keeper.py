@@ -23,7 +23,8 @@ with open(os.path.join(ROOT, "include", "shared.h")) as header:
     STATUS_MAGIC = next(int(line.split()[2][:18], 16) for line in header if line.startswith("#define STATUS_MAGIC "))
 VERSION, STATUS, RELOAD, SELFTEST = WIRE_VERSION, 1, 2, 3
 REPLY = struct.Struct("<IIiI1024s")
-CAPABILITIES = {"kill": 5, "setgid": 6, "setuid": 7, "dac_read_search": 2, "sys_ptrace": 19, "sys_admin": 21, "lease": 28}
+CAPABILITIES = {"kill": 5, "setgid": 6, "setuid": 7, "dac_read_search": 2, "sys_ptrace": 19, "sys_admin": 21, "lease": 28,
+                "dac_override": 1, "chown": 0, "fowner": 3}
 FALLBACKS = {"recorder": 65281, "loader": 65282}
 
 
@@ -195,9 +196,9 @@ def _(suite):
     suite.check("status page: the recorder's is read-only, the gate's is not", mode == {"recorder": 0, "gate": 2}, mode)
 
 
-@suite.test("a gate without one of its capabilities does not start, and the log says which one is missing")
+@suite.test("a gate or a steward without one of its capabilities does not start, and the log says which one is missing")
 def _(suite):
-    for name in ("sys_admin", "dac_read_search", "lease", "sys_ptrace", "kill", "setuid", "setgid"):
+    for name in ("sys_admin", "dac_read_search", "lease", "sys_ptrace", "kill", "setuid", "setgid", "dac_override"):
         keeper = Keeper()
         keeper.start(wait=False, argv=["setpriv", "--bounding-set", "-" + name, "--"] + keeper.argv())
         code = keeper.process.wait(timeout=20)
@@ -236,8 +237,8 @@ def _(suite):
         suite.check("it can't be mapped for writing", True)
     page = mmap.mmap(fds[0], 4096, mmap.MAP_SHARED, mmap.PROT_READ)
     suite.check("its magic is right", struct.unpack("<Q", page[:8])[0] == STATUS_MAGIC)
-    names = [n for n in ("keeper", "gate", "loader", "recorder") if n.encode() + b"\0" in page[:4096]]
-    suite.check("it names the four processes", len(names) == 4, names)
+    names = [n for n in ("keeper", "gate", "loader", "recorder", "steward") if n.encode() + b"\0" in page[:4096]]
+    suite.check("it names the five processes", len(names) == 5, names)
     released = struct.unpack_from("<Q", page, 16 + 7 * 8)[0]
     suite.check("what the recorder knew of earlier runs is there", released == 3, released)
 
@@ -245,7 +246,7 @@ def _(suite):
 @suite.test("a part that ends is started again")
 def _(suite):
     keeper = Keeper().start()
-    for name in ("gate", "loader", "recorder"):
+    for name in ("gate", "loader", "recorder", "steward"):
         pid = keeper.child(name)
         os.kill(pid, signal.SIGKILL)
         seconds = keeper.successor(name, pid)
@@ -253,8 +254,10 @@ def _(suite):
         suite.say("%s: %.0f ms" % (name, seconds * 1000))
     keeper.until("got peer 1", 3)
     keeper.until("got peer 2", 3)
-    suite.check("gate, loader and recorder get new sockets to each other", True)
+    keeper.until("got peer 4", 3)
+    suite.check("gate, loader, recorder and steward get new sockets to each other", True)
     keeper.until("took policy 1", 2)
+    keeper.until("steward: has the policy in force", 2)
     suite.check("the new gate gets the policy in force", True)
     pids = []
     for i in range(10):
@@ -644,7 +647,7 @@ def _(suite):
 def _(suite):
     keeper = Keeper().start()
     pids = keeper.children()
-    suite.check("three parts run", len(pids) == 3, pids)
+    suite.check("four parts run", len(pids) == 4, pids)
     keeper.process.kill()
     keeper.process.wait()
     begin = time.monotonic()

@@ -8,6 +8,7 @@ from harness import CLEAN, MARKER, SLACK, Host, Suite, distribution, eventually
 suite = Suite("lies")
 
 LIES = ("wrong-case", "zero-case", "wrong-version", "bad-kind", "no-verdict", "bad-reason", "clean-with-reason",
+        "clean-with-heuristics", "unknown-heuristics", "signature-with-reason",
         "endless-signature", "half-frame", "one-byte", "giant-frame", "descriptors", "flood", "crash", "leave", "silence",
         "hostile-text")
 

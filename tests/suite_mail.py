@@ -36,7 +36,7 @@ class Mail:
         queue_at = self.host.base if queue == "own" else self.host.outside
         self.mail = mail_host.MailHost(base=os.path.join(self.host.base, "mail"), store=self.store,
                                        queue=os.path.join(queue_at, "queue"))
-        self.host.policy(self.host.watch(self.store, store="maildir"))
+        self.host.policy(self.host.watch(self.store, store="maildir", on_infected="deny"))
         suite.at_end(self.mail.stop)
         self.mail.start()
         suite.track(self.mail.dovecot.pid)
@@ -276,8 +276,8 @@ def _(_suite):
         return
     with Mail(queue="same") as mail:
         host = mail.host
-        host.policy(host.watch(mail.store, store="maildir"), host.watch(f"{mail.store}/mbox", store="mbox"),
-                    host.watch(mail.mail.queue, store="postfix-queue"))
+        host.policy(host.watch(mail.store, store="maildir", on_infected="deny"), host.watch(f"{mail.store}/mbox", store="mbox"),
+                    host.watch(mail.mail.queue, store="postfix-queue", on_infected="report"))
         mail.guard()
         for number in (1, 2):
             _, uid = mail.deliver("lmtp", messages.infected(f"into mbox {number}"), ("mia",))

@@ -75,7 +75,7 @@ def _(suite):
 def _(suite):
     for store in ("mbox", "mdbox", "postfix-queue"):
         with Host(suite) as host:
-            host.policy(host.watch(store=store))
+            host.policy(host.watch(store=store, on_infected="report"))
             bad = host.put("incoming/A/4711", MARKER)
             host.start()
             denied = 0
@@ -88,7 +88,7 @@ def _(suite):
                         rows[0]["verdict"] == "infected", rows)
             suite.check("control: the same in a store of files is denied", enforce(host) and host.read(bad) is None)
         with Host(suite) as host:
-            host.policy(host.watch(store=store, deadline="20s"))
+            host.policy(host.watch(store=store, deadline="20s", on_infected="report"))
             bad = host.put("incoming/A/4711", MARKER)
             host.stand_in()
             host.start()

@@ -9,10 +9,11 @@ import sys
 
 from harness import Host, Suite, eventually
 
-NUMBERS = {"chown": 0, "dac_read_search": 2, "kill": 5, "setgid": 6, "setuid": 7, "ipc_lock": 14, "sys_ptrace": 19,
+NUMBERS = {"chown": 0, "dac_override": 1, "fowner": 3, "dac_read_search": 2, "kill": 5, "setgid": 6, "setuid": 7, "ipc_lock": 14, "sys_ptrace": 19,
            "sys_admin": 21, "lease": 28}
 GATE = ("sys_admin", "dac_read_search", "lease", "sys_ptrace")
 KEEPER = ("kill", "setuid", "setgid")
+STEWARD = ("sys_admin", "dac_override", "dac_read_search", "chown", "fowner")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -61,10 +62,31 @@ def group(path, pid):
     return libc.setgroups(0, None) or libc.setresgid(65281, 65281, 65281)
 
 
+def move(path, pid):
+    """dac_override: a name taken out of another user's folder"""
+    return libc.rename(path.encode(), path.encode() + b".moved")
+
+
+def give(path, pid):
+    """chown: a file given back to its owner"""
+    return libc.chown(path.encode(), 65533, 65533)
+
+
+def mode(path, pid):
+    """fowner: and its mode and times with it"""
+    return libc.chmod(path.encode(), 0o640) or libc.utimensat(-100, path.encode(), (ctypes.c_long * 4)(1, 1, 2, 2), 0)
+
+
+def attribute(path, pid):
+    """sys_admin: attributes that root alone may see"""
+    return libc.setxattr(path.encode(), b"trusted.mailward.origin", b"x", 1, 0)
+
+
+STEWARDS = {"dac_override": move, "chown": give, "fowner": mode, "sys_admin": attribute, "dac_read_search": handle}
 DEEDS = {"sys_admin": groups, "dac_read_search": handle, "lease": lease, "sys_ptrace": opener, "kill": end, "setuid": user,
          "setgid": group}
-if sys.argv[1:2] == ["do"]:
-    failed = DEEDS[sys.argv[2]](sys.argv[3], int(sys.argv[4])) < 0
+if sys.argv[1:2] in (["do"], ["steward"]):
+    failed = (DEEDS if sys.argv[1] == "do" else STEWARDS)[sys.argv[2]](sys.argv[3], int(sys.argv[4])) < 0
     os._exit(ctypes.get_errno() if failed else 0)
 
 suite = Suite("rights")
@@ -102,6 +124,26 @@ def _(suite):
                 suite.say("without CAP_%s: %s: %s" % (name.upper(), DEEDS[name].__doc__.split(": ", 1)[1], os.strerror(without)))
 
 
+@suite.test("what breaks without each capability of the steward")
+def _(suite):
+    with Host(suite) as host:
+        for name in STEWARD:
+            def attempt(kept):
+                path = host.put("folder/somebody's", b"content")
+                os.chown(path, 65534, 65534)
+                os.chown(os.path.dirname(path), 65534, 65534)
+                os.chmod(os.path.dirname(path), 0o755 if name in ("chown", "fowner") else 0o700)
+                rc = suite.run(["setpriv", "--bounding-set", ",".join(["-all"] + ["+" + k for k in kept]), "--",
+                                "/usr/bin/python3", os.path.abspath(__file__), "steward", name, path, "0"]).rc
+                for left in os.listdir(os.path.dirname(path)):
+                    os.unlink(os.path.join(os.path.dirname(path), left))
+                return rc
+            own = attempt(STEWARD)
+            without = attempt([k for k in STEWARD if k != name])
+            suite.check("control: with the steward's set: %s" % STEWARDS[name].__doc__, own == 0, os.strerror(own))
+            suite.check("steward without CAP_%s: refused" % name.upper(), without in (1, 13), without)
+
+
 @suite.test("the running processes have what they need and no more")
 def _(suite):
     with Host(suite) as host:
@@ -113,6 +155,9 @@ def _(suite):
         for kind in ("CapPrm", "CapEff", "CapBnd"):
             suite.check("gate: its four capabilities, %s" % kind, capabilities(gate, kind) == bits(GATE),
                         hex(capabilities(gate, kind)))
+        for kind in ("CapPrm", "CapEff", "CapBnd"):
+            suite.check("steward: what moving files takes, %s" % kind, capabilities(pids["steward"], kind) == bits(STEWARD),
+                        hex(capabilities(pids["steward"], kind)))
         allowed = bits(("sys_admin", "setuid", "setgid", "kill"))
         suite.check("loader: what forking boxed workers takes, as its own uid", capabilities(loader) & ~allowed == 0 and
                     "0" not in field(loader, "Uid"), (hex(capabilities(loader)), field(loader, "Uid")))
@@ -122,7 +167,7 @@ def _(suite):
                         capabilities(pid, "CapInh") == 0 and capabilities(pid, "CapAmb") == 0)
             suite.check("%s: not root, no groups" % name, "0" not in field(pid, "Uid") + field(pid, "Gid") and
                         not field(pid, "Groups"), field(pid, "Uid"))
-        for name, pid in dict(boxed, gate=gate, recorder=recorder).items():
+        for name, pid in dict(boxed, gate=gate, recorder=recorder, steward=pids["steward"]).items():
             suite.check("%s: no_new_privs and seccomp" % name, field(pid, "NoNewPrivs") == ["1"] and
                         field(pid, "Seccomp") == ["2"])
         suite.check("three uids for three kinds of work", len({field(p, "Uid")[0] for p in
@@ -137,9 +182,21 @@ def _(suite):
             fds = {int(n): os.readlink("/proc/%d/fd/%s" % (pid, n)) for n in os.listdir("/proc/%d/fd" % pid)}
             suite.check("%s: /dev/null and its socket are all it has open" % name,
                         not [v for n, v in fds.items() if n > 2 and not v.startswith("socket:")], fds)
-        fanotify = [n for n, pid in dict(boxed, loader=loader, recorder=recorder).items()
+        fanotify = [n for n, pid in dict(boxed, loader=loader, recorder=recorder, steward=pids["steward"]).items()
                     if any("fanotify" in os.readlink("/proc/%d/fd/%s" % (pid, f)) for f in os.listdir("/proc/%d/fd" % pid))]
         suite.check("nobody but keeper and gate holds a fanotify group", not fanotify, fanotify)
+
+
+def static_kb(pid):
+    """Of the program's writable memory: its own mapping and the one right behind it."""
+    end, size = None, 0
+    with open("/proc/%d/maps" % pid) as f:
+        for line in f:
+            start, stop = (int(word, 16) for word in line.split()[0].split("-"))
+            if "mailwardd" in line or (start == end and len(line.split()) == 5):
+                size += (stop - start) // 1024 if line.split()[1].startswith("rw") else 0
+                end = stop
+    return size
 
 
 @suite.test("keeper and gate are hard to disturb")
@@ -150,6 +207,9 @@ def _(suite):
             pid = host.pid(name)
             if "asan" not in os.environ.get("BUILD", ""):
                 suite.check("%s: its memory is locked" % name, int(field(pid, "VmLck")[0]) > 1000, field(pid, "VmLck"))
+                size = static_kb(pid)
+                suite.check("%s: it does not lock what the other processes of the program have" % name, 2000 < size < 10000,
+                            "%d KB of static memory" % size)
             with open("/proc/%d/limits" % pid) as f:
                 core = next(line.split()[4:6] for line in f if line.startswith("Max core"))
             suite.check("%s: no core file" % name, core == ["0", "0"], core)

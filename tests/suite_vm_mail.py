@@ -28,9 +28,9 @@ class Mail:
         os.makedirs(self.store, exist_ok=True)
         self.mail = mail_host.MailHost(base=self.host.base + "/mail", store=self.store,
                                        queue=queue or os.path.join(self.host.watched, "queue"))
-        self.host.policy(self.host.watch(self.store, store="maildir", deadline="20s"),
+        self.host.policy(self.host.watch(self.store, store="maildir", deadline="20s", on_infected="deny"),
                          self.host.watch(self.store + "/mbox", store="mbox"),
-                         self.host.watch(self.mail.queue, store="postfix-queue"),
+                         self.host.watch(self.mail.queue, store="postfix-queue", on_infected="report"),
                          *(self.host.software(name, *paths) for name, paths in SERVICES.items()), top=top)
         suite.at_end(self.mail.stop)
         self.mail.start()

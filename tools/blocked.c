@@ -32,6 +32,7 @@ static int reason_number(const char *name, uint32_t *number_out)
 		if (strcmp(names[i], name) == 0)
 			return (int)(*number_out = i);
 	*number_out = strcmp(name, "infected") == 0     ? RECORDER_REASON_INFECTED
+		      : strcmp(name, "heuristic") == 0  ? RECORDER_REASON_HEURISTIC
 		      : strcmp(name, "exec-never") == 0 ? RECORDER_REASON_EXEC_NEVER
 							: 0;
 	return (int)*number_out;
@@ -89,10 +90,11 @@ static int take_option(struct question *question, const char *verb, int option)
 	case 'r':
 		if (reason_number(optarg, &request->reason))
 			return EXIT_FINE;
-		return usage_error(verb,
-				   "--reason %s: there are infected exec-never timeout too-large too-deep encrypted"
-				   " unsupported io-error engine-error crashed no-definitions busy",
-				   optarg);
+		return usage_error(
+			verb,
+			"--reason %s: there are infected heuristic exec-never timeout too-large too-deep encrypted"
+			" unsupported io-error engine-error crashed no-definitions busy",
+			optarg);
 	case 'f':
 		question->follow = true;
 		return EXIT_FINE;

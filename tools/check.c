@@ -17,132 +17,57 @@
 #include "client.h"
 #include "log.h"
 #include "loop.h"
+#include "mail_limits.h"
 #include "output.h"
 #include "policy_files.h"
 #include "policy_roots.h"
 
 #define DEFAULT_POLICY "/etc/mailward/mailward.conf"
 #define POSTCONF_TIME_MS 5000
-#define COLUMNS 14
+#define COLUMNS (9 + POLICY_CASES)
 #define CELL 64
 
 static const char *const store_names[] = STORE_NAMES;
 static const char *const mode_names[] = MODE_NAMES;
-static const char *const case_names[POLICY_CASES] = {
-	[CASE_INFECTED] = "infected",   [CASE_TIMEOUT] = "timeout", [CASE_LIMIT] = "limit",
-	[CASE_ENCRYPTED] = "encrypted", [CASE_ERROR] = "error",     [CASE_DOWN] = "down",
-};
+static const char *const type_names[DENY_TYPES] = DENY_TYPE_NAMES;
+static const char *const case_names[POLICY_CASES] = CASE_NAMES;
+static const char *const recheck_names[RECHECKS] = RECHECK_NAMES;
 
 /* Half a megabyte and more: not on the stack. */
 static struct policy policy;
 static struct complaints complaints;
 static struct policy_roots roots;
 
-/* ---- the mail software's limit ---- */
+/* ---- the mail software's limits ---- */
 
-enum limit_state { LIMIT_KNOWN, LIMIT_NO_POSTCONF, LIMIT_NOT_TOLD };
-
-/* Runs `postconf -h message_size_limit` without a shell; fd_out: what it prints. */
-static pid_t postconf_start(int *fd_out)
+/* Where the policy says max-file-size, or could. */
+static void say_limit(void *owner, const char *what, const char *remedy)
 {
-	char *const argv[] = {"postconf", "-h", "message_size_limit", NULL};
-	int ends[2];
-	pid_t pid;
+	const struct policy_place *place = &policy.file_size_place;
+	bool said = place->line && place->file < policy.file_count;
 
-	if (pipe(ends) < 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_WRONLY);
-		dup2(null, STDERR_FILENO);
-		dup2(ends[1], STDOUT_FILENO);
-		close(ends[0]);
-		close(ends[1]);
-		execvp(argv[0], argv);
-		execv("/usr/sbin/postconf", argv);
-		_exit(127);
+	complain(&complaints, true, said ? policy.files[place->file] : owner, said ? place->line : 1, "%s; %s", what,
+		 remedy);
+}
+
+static void compare_limits(const char *file, const struct mail_limits *limits)
+{
+	struct scanner_limits scanner = {.max_file_size = policy.scanner.max_file_size,
+					 .max_scan_size = policy.scanner.max_scan_size};
+
+	for (uint32_t i = 0; i < policy.watch_count; i++) {
+		scanner.mbox |= policy.watches[i].mode != MODE_OFF && policy.watches[i].store == STORE_MBOX;
+		scanner.mdbox |= policy.watches[i].mode != MODE_OFF && policy.watches[i].store == STORE_MDBOX;
 	}
-	close(ends[1]);
-	if (pid < 0)
-		close(ends[0]);
-	*fd_out = ends[0];
-	return pid;
+	limits_compare(limits, &scanner, say_limit, (void *)(uintptr_t)file);
 }
 
-/* Its first line, as far as it comes in time. */
-static void postconf_line(int fd, char *line, size_t size)
+static const char *limit_sentence(const struct mail_limits *limits)
 {
-	struct pollfd end = {.fd = fd, .events = POLLIN};
-	uint64_t until = now_ns() + POSTCONF_TIME_MS * 1000000ull, now;
-	size_t used = 0;
-	ssize_t got;
-
-	while (used < size - 1 && !memchr(line, '\n', used) && (now = now_ns()) < until &&
-	       poll(&end, 1, (int)((until - now) / 1000000) + 1) == 1) {
-		got = read(fd, line + used, size - 1 - used);
-		if (got <= 0)
-			break;
-		used += (size_t)got;
-	}
-	line[used] = 0;
-}
-
-/* Its exit status; it is killed where it goes on. */
-static int postconf_end(pid_t pid)
-{
-	struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
-	int status = -1;
-
-	if (end.fd < 0 || poll(&end, 1, 500) != 1)
-		kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	if (end.fd >= 0)
-		close(end.fd);
-	return status;
-}
-
-static enum limit_state message_size_limit(uint64_t *limit_out)
-{
-	char line[64] = "", *end;
-	int fd, status;
-	pid_t pid = postconf_start(&fd);
-
-	if (pid < 0)
-		return LIMIT_NOT_TOLD;
-	postconf_line(fd, line, sizeof(line));
-	close(fd);
-	status = postconf_end(pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return LIMIT_NO_POSTCONF;
-	*limit_out = strtoull(line, &end, 10);
-	return end != line && *end == '\n' ? LIMIT_KNOWN : LIMIT_NOT_TOLD;
-}
-
-static void compare_limits(const char *file, enum limit_state state, uint64_t limit)
-{
-	uint64_t most = policy.scanner.max_file_size;
-
-	if (state != LIMIT_KNOWN || (limit != 0 && limit <= most))
-		return;
-	if (limit == 0)
-		complain(&complaints, true, file, 1,
-			 "Postfix takes messages of any size (message_size_limit = 0), max-file-size is %" PRIu64
-			 " bytes: a larger one arrives and is unscanned (too-large); set message_size_limit",
-			 most);
-	else
-		complain(&complaints, true, file, 1,
-			 "Postfix takes messages of %" PRIu64 " bytes (message_size_limit), max-file-size is %" PRIu64
-			 ": a larger one arrives and is unscanned (too-large); raise max-file-size or lower "
-			 "message_size_limit",
-			 limit, most);
-}
-
-static const char *limit_sentence(enum limit_state state)
-{
-	switch (state) {
+	switch (limits->message.state) {
 	case LIMIT_KNOWN:
 		return "";
-	case LIMIT_NO_POSTCONF:
+	case LIMIT_NOT_HERE:
 		return "postconf is not here: the limits are not compared with Postfix's";
 	case LIMIT_NOT_TOLD:
 		return "postconf did not tell message_size_limit: the limits are not compared with Postfix's";
@@ -154,9 +79,11 @@ static const char *limit_sentence(enum limit_state state)
 
 static const char *answer_text(const struct policy_watch *watch, enum policy_case which)
 {
-	if (watch->actions[which].answer == ANSWER_DENY)
-		return "deny";
-	return which == CASE_INFECTED ? "report" : "allow";
+	const struct policy_action *action = &watch->actions[which];
+
+	if (action->answer == ANSWER_DENY)
+		return action->quarantine ? "quarantine" : "deny";
+	return action->report ? "report" : "allow";
 }
 
 /* "deny:12": said in line 12 of the watch's file; "deny": the default. */
@@ -203,14 +130,16 @@ static void row_cells(char cells[COLUMNS - 2][CELL], const struct policy_watch *
 	deadline_cell(cells[4], watch->deadline_ns);
 	for (int i = 0; i < POLICY_CASES; i++)
 		answer_cell(cells[5 + i], watch, (enum policy_case)i);
-	snprintf(cells[11], CELL, "%s", watch->ignore_marks ? "cached" : "none");
+	snprintf(cells[5 + POLICY_CASES], CELL, "%s", watch->ignore_marks ? "cached" : "none");
+	word_cell(cells[6 + POLICY_CASES], watch, recheck_names[watch->recheck], watch->recheck_place);
 }
 
 static void print_table(FILE *out, bool header)
 {
-	static const char *const titles[COLUMNS - 2] = {"STORE",     "MODE",     "ORIGIN",  "EXEC",
-							"DEADLINE",  "INFECTED", "TIMEOUT", "LIMIT",
-							"ENCRYPTED", "ERROR",    "DOWN",    "MARKS"};
+	static const char *const titles[COLUMNS - 2] = {"STORE",    "MODE",    "ORIGIN", "EXEC",      "DEADLINE",
+							"INFECTED", "TIMEOUT", "LIMIT",  "ENCRYPTED", "ERROR",
+							"DOWN",     "MACRO",   "BROKEN", "PHISHING",  "UNWANTED",
+							"OTHER",    "TYPE",    "MARKS",  "RECHECK"};
 	char cells[COLUMNS - 2][CELL], path[4 * POLICY_PATH_SIZE], place[POLICY_FILE_SIZE + 16];
 	int widths[COLUMNS - 2], path_width = 4;
 
@@ -241,7 +170,44 @@ static void print_table(FILE *out, bool header)
 	}
 }
 
-static void print_rest(FILE *out, bool header, enum limit_state state)
+/* "03:00", or what stands in its place. */
+static void schedule_text(char *out, size_t size)
+{
+	const struct policy_schedule *schedule = &policy.schedule;
+
+	if (schedule->sweep == SCHEDULE_NEVER)
+		snprintf(out, size, "never");
+	else
+		snprintf(out, size, "%02u:%02u", schedule->minute / 60u, schedule->minute % 60u);
+}
+
+static void print_schedule(FILE *out)
+{
+	char time[16], path[QUOTED_ROOM(sizeof(policy.schedule.paths[0]))];
+
+	schedule_text(time, sizeof(time));
+	fprintf(out, "schedule: sweep %s%s", time,
+		policy.schedule.sweep == SCHEDULE_DEFAULT ? " (the default: later by up to an hour)" : "");
+	for (uint32_t i = 0; i < policy.schedule.path_count; i++) {
+		text_quote(path, sizeof(path), policy.schedule.paths[i], strlen(policy.schedule.paths[i]));
+		fprintf(out, "%s %s", i ? "," : "; besides the watches", path);
+	}
+	fputc('\n', out);
+}
+
+static json_t *schedule_to_json(void)
+{
+	json_t *paths = json_array();
+	char time[16];
+
+	schedule_text(time, sizeof(time));
+	for (uint32_t i = 0; i < policy.schedule.path_count; i++)
+		json_array_append_new(paths, json_text(policy.schedule.paths[i], strlen(policy.schedule.paths[i])));
+	return json_pack("{s:s, s:b, s:o}", "sweep", time, "default", policy.schedule.sweep == SCHEDULE_DEFAULT,
+			 "paths", paths);
+}
+
+static void print_rest(FILE *out, bool header, const struct mail_limits *limits)
 {
 	const struct scanner_settings *scanner = &policy.scanner;
 
@@ -252,15 +218,34 @@ static void print_rest(FILE *out, bool header, enum limit_state state)
 		"k, max-files %u, max-depth %u, scan-time %ums\n",
 		scanner->workers, scanner->max_file_size >> 10, scanner->max_scan_size >> 10, scanner->max_files,
 		scanner->max_depth, scanner->scan_time_ms);
+	if (scanner->engine == ENGINE_CLAMD)
+		fprintf(out, "engine: clamd, whose signatures these are, at %s\n", scanner->clamd_socket);
+	fputs("attachments:", out);
+	for (int i = 0; i < DENY_TYPES; i++)
+		if (scanner->deny_types >> i & 1)
+			fprintf(out, " %s", type_names[i]);
+	fputs(scanner->deny_types ? " are answered by on-type\n" : " of any type\n", out);
 	for (uint32_t i = 0; i < policy.mail_software_count; i++)
 		fprintf(out, "mail-software %s: %u root%s\n", policy.mail_software[i].name,
 			policy.mail_software[i].root_count, policy.mail_software[i].root_count == 1 ? "" : "s");
+	print_schedule(out);
+	fprintf(out, "max-definitions-age: %" PRIu64 "h\n", policy.max_definitions_age_s / 3600);
+	fprintf(out, "quarantine: max-age %" PRIu64 "h, max-size %" PRIu64 "k\n",
+		policy.quarantine.max_age_ns / 3600 / 1000000000, policy.quarantine.max_size >> 10);
+	if (policy.notify.on)
+		fprintf(out, "notify: %s%s, every %" PRIu64 "s, by %s\n", policy.notify.postmaster,
+			policy.notify.owner ? " and the owners of mailboxes" : "", policy.notify.every_s,
+			policy.notify.command);
 	fprintf(out, "on-stop: %s\n",
 		policy.release_on_stop
 			? "release (nothing is guarded after a stop)"
 			: "hold (after a stop, on-down answers where the kernel can; mailwardd --release)");
-	if (state != LIMIT_KNOWN)
-		fprintf(out, "%s\n", limit_sentence(state));
+	if (limits->message.state != LIMIT_KNOWN)
+		fprintf(out, "%s\n", limit_sentence(limits));
+	if (limits->append.state == LIMIT_KNOWN && limits->append.bytes == 0)
+		fputs("Dovecot takes messages of any size by IMAP APPEND, those beyond max-file-size too: "
+		      "quota_max_mail_size bounds them\n",
+		      out);
 }
 
 /* Errors to standard error, warnings beside the table. */
@@ -301,13 +286,14 @@ static json_t *watch_json(uint32_t index)
 				    json_pack("{s:s, s:o, s:b}", "answer", answer_text(watch, (enum policy_case)i),
 					      "policy", place_json(watch->actions[i].place), "default",
 					      watch->actions[i].is_default));
-	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:b, s:o, s:o}", "path",
+	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:o, s:b, s:o, s:o}", "path",
 			 json_text(watch->path, strlen(watch->path)), "store", store_names[watch->store], "mode",
 			 mode_names[watch->mode], "origin", watch->origin_mail ? "mail" : "any", "exec",
 			 watch->exec_never ? "never" : "scan", "deadline_ms",
 			 (json_int_t)(watch->deadline_ns / 1000000), "marks", watch->ignore_marks ? "cached" : "none",
-			 "policy", place_json(watch->place), "answers", answers, "covered", roots.why[index][0] == 0,
-			 "why", json_text(roots.why[index], strlen(roots.why[index])), "file_system",
+			 "recheck", recheck_names[watch->recheck], "policy", place_json(watch->place), "answers",
+			 answers, "covered", roots.why[index][0] == 0, "why",
+			 json_text(roots.why[index], strlen(roots.why[index])), "file_system",
 			 json_text(roots.file_system[index], strlen(roots.file_system[index])));
 }
 
@@ -319,6 +305,16 @@ static json_t *complaints_json(bool warnings)
 		if (complaints.list[i].warning == warnings)
 			json_array_append_new(list,
 					      json_text(complaints.list[i].text, strlen(complaints.list[i].text)));
+	return list;
+}
+
+static json_t *deny_types_json(void)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < DENY_TYPES; i++)
+		if (policy.scanner.deny_types >> i & 1)
+			json_array_append_new(list, json_string(type_names[i]));
 	return list;
 }
 
@@ -337,7 +333,20 @@ static json_t *mail_software_json(void)
 	return list;
 }
 
-static void print_object(FILE *out, const char *file, bool good, enum limit_state state, uint64_t limit)
+static json_t *limit_json(struct limit limit)
+{
+	return limit.state == LIMIT_KNOWN ? json_integer((json_int_t)limit.bytes) : json_null();
+}
+
+static json_t *limits_json(const struct mail_limits *limits)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "message_size_limit", limit_json(limits->message),
+			 "mailbox_size_limit", limit_json(limits->mailbox), "virtual_mailbox_limit",
+			 limit_json(limits->virtual_mailbox), "quota_max_mail_size", limit_json(limits->append),
+			 "mdbox_rotate_size", limit_json(limits->rotate));
+}
+
+static void print_object(FILE *out, const char *file, bool good, const struct mail_limits *limits)
 {
 	const struct scanner_settings *scanner = &policy.scanner;
 	json_t *object = json_pack("{s:o, s:o, s:o}", "file", json_text(file, strlen(file)), "errors",
@@ -349,17 +358,34 @@ static void print_object(FILE *out, const char *file, bool good, enum limit_stat
 	json_object_set_new(object, "watches", watches);
 	if (good) {
 		json_object_set_new(object, "allow_root_filesystem", json_boolean(policy.allow_root_filesystem));
+		json_object_set_new(object, "schedule", schedule_to_json());
+		json_object_set_new(object, "max_definitions_age_s",
+				    json_integer((json_int_t)policy.max_definitions_age_s));
 		json_object_set_new(object, "on_stop", json_string(policy.release_on_stop ? "release" : "hold"));
-		json_object_set_new(object, "scanner",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "workers", (json_int_t)scanner->workers,
-					      "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
-					      (json_int_t)scanner->max_scan_size, "max_files",
-					      (json_int_t)scanner->max_files, "max_depth",
-					      (json_int_t)scanner->max_depth, "scan_time_ms",
-					      (json_int_t)scanner->scan_time_ms));
+		json_object_set_new(object, "quarantine",
+				    json_pack("{s:I, s:I}", "max_age_s",
+					      (json_int_t)(policy.quarantine.max_age_ns / 1000000000), "max_size",
+					      (json_int_t)policy.quarantine.max_size));
+		json_object_set_new(object, "notify",
+				    !policy.notify.on
+					    ? json_null()
+					    : json_pack("{s:s, s:b, s:I, s:s}", "postmaster", policy.notify.postmaster,
+							"owner", policy.notify.owner, "every_s",
+							(json_int_t)policy.notify.every_s, "command",
+							policy.notify.command));
+		json_object_set_new(
+			object, "scanner",
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s?}", "workers", (json_int_t)scanner->workers,
+				  "max_file_size", (json_int_t)scanner->max_file_size, "max_scan_size",
+				  (json_int_t)scanner->max_scan_size, "max_files", (json_int_t)scanner->max_files,
+				  "max_depth", (json_int_t)scanner->max_depth, "scan_time_ms",
+				  (json_int_t)scanner->scan_time_ms, "engine",
+				  scanner->engine == ENGINE_CLAMD ? "clamd" : "libclamav", "clamd_socket",
+				  scanner->engine == ENGINE_CLAMD ? scanner->clamd_socket : NULL));
+		json_object_set_new(object, "attachments", json_pack("{s:o}", "deny_types", deny_types_json()));
 		json_object_set_new(object, "mail_software", mail_software_json());
-		json_object_set_new(object, "message_size_limit",
-				    state == LIMIT_KNOWN ? json_integer((json_int_t)limit) : json_null());
+		json_object_set_new(object, "message_size_limit", limit_json(limits->message));
+		json_object_set_new(object, "limits", limits_json(limits));
 	}
 	print_json(out, object);
 }
@@ -404,8 +430,7 @@ static void look_at_software(void)
 
 static int check_policy(const struct options *options, const char *file, FILE *out)
 {
-	enum limit_state state = LIMIT_NOT_TOLD;
-	uint64_t limit = 0;
+	struct mail_limits limits = {0};
 	struct mounts mounts;
 	bool good;
 
@@ -415,16 +440,16 @@ static int check_policy(const struct options *options, const char *file, FILE *o
 	if (good) {
 		look_at_roots(&mounts);
 		look_at_software();
-		state = message_size_limit(&limit);
-		compare_limits(file, state, limit);
+		limits_read(&limits, POSTCONF_TIME_MS, false);
+		compare_limits(file, &limits);
 	}
 	mounts_free(&mounts);
 	if (options->json) {
-		print_object(out, file, good, state, limit);
+		print_object(out, file, good, &limits);
 	} else {
 		if (good) {
 			print_table(out, options->header);
-			print_rest(out, options->header, state);
+			print_rest(out, options->header, &limits);
 		}
 		print_complaints(out);
 	}

@@ -118,6 +118,7 @@ bool row_is_sound(const struct row_frame *row)
 	return row->version == WIRE_VERSION && row->kind >= ROW_RECORD && row->kind < ROW_KINDS &&
 	       row->access < ACCESS_KINDS && row->answer < ANSWERS && row->phase < PHASES &&
 	       row->verdict.kind < VERDICT_KINDS && row->verdict.reason < REASONS &&
+	       row->verdict.heuristics < 1 << HEURISTICS && explain->verdict.heuristics < 1 << HEURISTICS &&
 	       row->path_size <= sizeof(row->path) && row->exe_size <= sizeof(row->exe) &&
 	       TERMINATED(row->verdict.signature) && TERMINATED(row->user) && TERMINATED(row->watch) &&
 	       TERMINATED(row->policy) && TERMINATED(row->queue_id) && TERMINATED(row->message_id) &&

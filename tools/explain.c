@@ -88,7 +88,7 @@ static void print_line(const char *title, const char *text, size_t size)
 
 static void print_text(const struct explain_reply *reply, const char *path, size_t path_size)
 {
-	static const char *const verdicts[VERDICT_KINDS] = VERDICT_NAMES, *const reasons[REASONS] = REASON_NAMES;
+	static const char *const reasons[REASONS] = REASON_NAMES;
 	char when[32], line[SIGNATURE_SIZE + 128], exec[128 + sizeof(reply->exec_policy)];
 	const char *name =
 		reply->verdict.kind == VERDICT_INFECTED ? reply->verdict.signature : reasons[reply->verdict.reason];
@@ -97,7 +97,7 @@ static void print_text(const struct explain_reply *reply, const char *path, size
 	print_line("path", path, path_size);
 	print_line("watch", reply->watch_path, strlen(reply->watch_path));
 	snprintf(line, sizeof(line), "%s%s%s%s%s",
-		 reply->verdict.kind == VERDICT_NONE ? "none yet" : verdicts[reply->verdict.kind], name[0] ? ", " : "",
+		 reply->verdict.kind == VERDICT_NONE ? "none yet" : verdict_word(&reply->verdict), name[0] ? ", " : "",
 		 name, when[0] ? ", judged " : "", when);
 	print_line("verdict", line, strlen(line));
 	print_line("detail", reply->detail, strlen(reply->detail));
@@ -126,7 +126,9 @@ static json_t *explain_to_json(const struct explain_reply *reply, const char *pa
 	json_object_set_new(json, "origin", json_string(origin_names[reply->origin]));
 	json_object_set_new(json, "verdict", json_string(verdicts[reply->verdict.kind]));
 	json_object_set_new(json, "signature", json_text(reply->verdict.signature, strlen(reply->verdict.signature)));
+	json_object_set_new(json, "heuristics", heuristics_json(&reply->verdict));
 	json_object_set_new(json, "reason", json_string(reasons[reply->verdict.reason]));
+	json_object_set_new(json, "allowed", reply->allowed ? json_integer(reply->allowed) : json_null());
 	json_object_set_new(json, "detail", json_text(reply->detail, strlen(reply->detail)));
 	json_object_set_new(json, "watch", json_text(reply->watch_path, strlen(reply->watch_path)));
 	json_object_set_new(json, "policy", json_text(reply->policy, strlen(reply->policy)));

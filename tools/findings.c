@@ -9,7 +9,7 @@
 
 #define SECOND_NS 1000000000u
 #define HOUR_NS (3600ull * SECOND_NS)
-#define DEFINITIONS_OLD_S (7LL * 86400)
+#define DEFINITIONS_OLD_S (7ull * 86400) /* before a policy says so */
 #define GATE_SILENT_NS (2ull * SECOND_NS)
 #define WORKERS_GONE_NS (2ull * SECOND_NS) /* all are replaced at once now and then */
 #define RESTARTS_MANY 3
@@ -25,7 +25,7 @@ __attribute__((format(printf, 4, 5))) static void add_issue(struct findings *fin
 		return;
 	findings->issue_count++;
 	issue->id = id;
-	issue->remedy = remedy;
+	snprintf(issue->remedy, sizeof(issue->remedy), "%s", remedy);
 	va_start(arguments, format);
 	vsnprintf(issue->text, sizeof(issue->text), format, arguments);
 	va_end(arguments);
@@ -43,6 +43,18 @@ static void copy_canaries(struct keeper_part *keeper)
 	keeper->guard_mode = keeper->guard_mode < GUARD_MODES ? keeper->guard_mode : GUARD_NONE;
 	keeper->guard_why[sizeof(keeper->guard_why) - 1] = 0;
 	keeper->guard_remedy[sizeof(keeper->guard_remedy) - 1] = 0;
+}
+
+static void copy_definitions(struct keeper_part *keeper)
+{
+	for (uint32_t i = 0; i < DEFINITION_FILES_MAX; i++) {
+		struct definition_file *file = &keeper->definition_files[i];
+		file->name[sizeof(file->name) - 1] = 0;
+		file->verified = file->verified < VERIFIEDS ? file->verified : VERIFIED_NO;
+	}
+	keeper->definitions_refused_why[sizeof(keeper->definitions_refused_why) - 1] = 0;
+	if (keeper->definitions_refused >= DEFINITIONS_REFUSALS)
+		keeper->definitions_refused = DEFINITIONS_BROKEN;
 }
 
 void status_copy(const struct status_page *page, struct status_page *copy)
@@ -72,6 +84,7 @@ void status_copy(const struct status_page *page, struct status_page *copy)
 		process->name[sizeof(process->name) - 1] = 0;
 		process->state = process->state < PROCESS_STATES ? process->state : 0;
 	}
+	copy_definitions(&copy->keeper);
 	copy->keeper.definitions_version[sizeof(copy->keeper.definitions_version) - 1] = 0;
 	copy->keeper.policy_file[sizeof(copy->keeper.policy_file) - 1] = 0;
 	copy->keeper.reload_failed[sizeof(copy->keeper.reload_failed) - 1] = 0;
@@ -186,17 +199,67 @@ static void find_in_canaries(const struct status_page *page, struct clocks clock
 		find_in_canary(page, i, pending, findings);
 }
 
+uint64_t definitions_max_age(const struct keeper_part *keeper)
+{
+	return keeper->definitions_max_age_s ? keeper->definitions_max_age_s : DEFINITIONS_OLD_S;
+}
+
+int64_t definitions_age(const struct keeper_part *keeper, uint64_t wall_ns)
+{
+	uint64_t since = keeper->definitions_built_ns ? keeper->definitions_built_ns : keeper->definitions_time_ns;
+
+	return since ? ((int64_t)wall_ns - (int64_t)since) / SECOND_NS : -1;
+}
+
+void signatures_text(char *out, size_t size, uint64_t signatures)
+{
+	if (signatures == SIGNATURES_NOT_KNOWN)
+		snprintf(out, size, "its signatures");
+	else
+		snprintf(out, size, "%llu signatures", (unsigned long long)signatures);
+}
+
+static void find_in_refused(const struct keeper_part *keeper, struct findings *findings)
+{
+	static const char *const remedies[DEFINITIONS_REFUSALS] = {
+		[DEFINITIONS_BROKEN] =
+			"have freshclam bring them again, or take the broken file away; those in use stay",
+		[DEFINITIONS_NO_ROOM] =
+			"give the host, or the memory cgroup of mailwardd, that much; it is tried again by "
+			"itself, and those in use stay",
+		[DEFINITIONS_GONE] = "bring the folder back; those in use stay until mailwardd ends",
+		[DEFINITIONS_CLAMD] = "see to clamd (clamd.conf, its log, its socket's rights), or set engine = "
+				      "libclamav; until then nothing is judged clean",
+	};
+	static const char *const ids[DEFINITIONS_REFUSALS] = {[DEFINITIONS_BROKEN] = "definitions-broken",
+							      [DEFINITIONS_NO_ROOM] = "definitions-no-room",
+							      [DEFINITIONS_GONE] = "definitions-gone",
+							      [DEFINITIONS_CLAMD] = "clamd"};
+
+	if (keeper->definitions_refused != DEFINITIONS_NEWEST)
+		add_issue(findings, ids[keeper->definitions_refused], remedies[keeper->definitions_refused],
+			  keeper->definitions_refused == DEFINITIONS_CLAMD ? "%s"
+									   : "newer definitions are not in use: %s",
+			  keeper->definitions_refused_why);
+}
+
 static void find_in_definitions(const struct status_page *page, struct findings *findings)
 {
 	const struct keeper_part *keeper = &page->keeper;
 
 	if (keeper->definitions_known && keeper->definitions_signatures == 0)
 		add_issue(findings, "no-definitions",
-			  "install definitions (freshclam); until then nothing can be judged", "no definitions%s%s",
-			  keeper->definitions_version[0] ? ": " : "", keeper->definitions_version);
-	else if (findings->definitions_age_s > DEFINITIONS_OLD_S)
+			  strncmp(keeper->definitions_version, "clamd", 5)
+				  ? "install definitions (freshclam); until then nothing can be judged"
+				  : "start clamd, or set engine = libclamav; until then nothing can be judged",
+			  "no definitions%s%s", keeper->definitions_version[0] ? ": " : "",
+			  keeper->definitions_version);
+	else if (findings->definitions_age_s > (int64_t)definitions_max_age(keeper))
 		add_issue(findings, "definitions-old", "see why freshclam does not bring new ones",
-			  "the definitions are %lld days old", (long long)findings->definitions_age_s / 86400);
+			  "the definitions are %lld days old (max-definitions-age = %lldh)",
+			  (long long)findings->definitions_age_s / 86400,
+			  (long long)definitions_max_age(keeper) / 3600);
+	find_in_refused(keeper, findings);
 }
 
 static void find_in_workers(const struct status_page *page, struct clocks clocks, struct findings *findings)
@@ -250,6 +313,47 @@ static void find_in_counters(const struct status_page *page, struct findings *fi
 			  "the last reload failed: %s", page->keeper.reload_failed);
 }
 
+static void find_in_steward(const struct status_page *page, struct findings *findings)
+{
+	static const struct {
+		const char *id, *remedy;
+	} known[STEWARD_ISSUES] = {
+		[ISSUE_QUARANTINE] = {"quarantine", "make room, or correct what is said of it: until then what should "
+						    "be moved away is denied where it lies"},
+		[ISSUE_ALLOWED] = {"allow-list",
+				   "look at STATE/steward/allowed: put a good copy there and restart, or add "
+				   "entries anew, which puts it aside"},
+		[ISSUE_NOTIFY] = {"notices",
+				  "look into the log: notify { command } of the policy does not take the mails"},
+		[ISSUE_PURGE] = {"quarantine-purge", "look at mailward quarantine list, release or delete what is "
+						     "there, or raise its limits"},
+	};
+
+	for (uint32_t i = 0; i < STEWARD_ISSUES; i++)
+		if (page->keeper.steward_issues[i][0] && known[i].id)
+			add_issue(findings, known[i].id, known[i].remedy, "%s", page->keeper.steward_issues[i]);
+}
+
+static void say_limit(void *owner, const char *what, const char *remedy)
+{
+	add_issue(owner, "mail-limit", remedy, "%s", what);
+}
+
+void findings_limits(const struct status_page *page, const struct mail_limits *limits, struct findings *findings)
+{
+	struct scanner_limits scanner = {.max_file_size = page->keeper.max_file_size,
+					 .max_scan_size = page->keeper.max_scan_size};
+
+	if (!scanner.max_file_size)
+		return;
+	for (uint32_t i = 0; i < page->gate.watch_count; i++) {
+		const struct watch_entry *watch = &page->gate.watches[i];
+		scanner.mbox |= watch->mode != MODE_OFF && watch->store == STORE_MBOX;
+		scanner.mdbox |= watch->mode != MODE_OFF && watch->store == STORE_MDBOX;
+	}
+	limits_compare(limits, &scanner, say_limit, findings);
+}
+
 /* Marks, and a worker that has passed its canary, whatever became of it then. The first selftest belongs to it, but not
  * for ever: one that does not come to an end is an issue. */
 static bool is_ready(const struct status_page *page, struct clocks clocks)
@@ -272,9 +376,8 @@ void findings_make(const struct status_page *page, struct clocks clocks, struct 
 	findings->uptime_s =
 		clocks.wall_ns > keeper->started_ns ? (clocks.wall_ns - keeper->started_ns) / SECOND_NS : 0;
 	findings->definitions_age_s = -1;
-	if (keeper->definitions_signatures && keeper->definitions_time_ns)
-		findings->definitions_age_s =
-			((int64_t)clocks.wall_ns - (int64_t)keeper->definitions_time_ns) / SECOND_NS;
+	if (keeper->definitions_signatures)
+		findings->definitions_age_s = definitions_age(keeper, clocks.wall_ns);
 	findings->blocked_24h = blocked_in_a_day(page, clocks.wall_ns);
 	findings->issue_count = 0;
 	find_in_watches(page, findings);
@@ -283,6 +386,7 @@ void findings_make(const struct status_page *page, struct clocks clocks, struct 
 	find_in_workers(page, clocks, findings);
 	find_in_processes(page, clocks, findings);
 	find_in_counters(page, findings);
+	find_in_steward(page, findings);
 	findings->note =
 		keeper->uids_are_fallback ? "there is no system user _mailward: fixed numeric uids are in use" : NULL;
 }

@@ -8,13 +8,16 @@
 
 #include <stdbool.h>
 
+#include <stddef.h>
+
+#include "mail_limits.h"
 #include "shared.h"
 
 #define ISSUES_MAX 128
 struct issue {
 	const char *id;
 	char text[1280];
-	const char *remedy;
+	char remedy[240];
 };
 
 struct findings {
@@ -43,6 +46,16 @@ enum canary finding_canary(const struct status_page *page, uint32_t index);
 
 /* states[] is filled by the caller. */
 void findings_make(const struct status_page *page, struct clocks clocks, struct findings *findings);
+
+/* What the mail software takes and the scanner would not, as issues behind those of findings_make(). */
+void findings_limits(const struct status_page *page, const struct mail_limits *limits, struct findings *findings);
+/* "1234 signatures", or, where they are clamd's, which does not say how many, "its signatures". */
+void signatures_text(char *out, size_t size, uint64_t signatures);
+
+/* How old the definitions in use are, in seconds: since a signed database of them was made, or, without one, since the
+ * newest file was changed. -1: not known. */
+int64_t definitions_age(const struct keeper_part *keeper, uint64_t wall_ns);
+uint64_t definitions_max_age(const struct keeper_part *keeper); /* the policy's, in seconds */
 
 /* Denials of the last 24 h: in this run by the gate's hours, before it by the keeper's. */
 uint64_t blocked_in_a_day(const struct status_page *page, uint64_t wall_ns);

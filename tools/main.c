@@ -22,16 +22,27 @@ static const struct verb {
 	{"check", verb_check, "[FILE]", "is a policy right, and what does it say"},
 	{"selftest", verb_selftest, "", "is a canary refused in each watch that enforces"},
 	{"probe", verb_probe, "", "what this kernel can do, tried for real; needs no daemon, but root"},
+	{"definitions", verb_definitions, "",
+	 "what verdicts are made with: files, versions, age, and what is not in use"},
 	{"reload", verb_reload, "", "take the policy file again; the old one stays where it is wrong"},
+	{"scan", verb_scan, "[--all] [--quarantine] [--mounts] PATH... | --resume",
+	 "have files judged, now; what accesses wait for goes first"},
+	{"quarantine", verb_quarantine, "[list] | show ID | restore ID | delete ID --yes",
+	 "what was moved away, and getting it back"},
+	{"allow", verb_allow, "[list] | add --sha256 HEX|--signature NAME [--until TIME] --reason TEXT | remove ID",
+	 "what is allowed although the scanner finds something, and until when"},
+	{"clean", verb_clean, "PATH | MESSAGE-ID [--user USER] [--yes]",
+	 "take one infected message out of an mbox or mdbox file"},
+	{"release", verb_release, "ID", "restore it, and allow that content from now on"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-static const char *const later[] = {"scan", "top", "report", "quarantine", "allow", "definitions", "metrics", "diag"};
+static const char *const later[] = {"top", "report", "metrics", "diag"};
 
 static void print_usage(FILE *out)
 {
 	fputs("usage: mailward [OPTION]... VERB [ARGUMENT]...\n\n", out);
 	for (size_t i = 0; i < VERBS; i++)
-		fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].purpose);
+		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].purpose);
 	fputs("\n"
 	      "  --runtime-dir DIR  where mailwardd serves its sockets (/run/mailward)\n"
 	      "  --state-dir DIR    where it keeps its history (/var/lib/mailward)\n"
@@ -134,7 +145,10 @@ static int verb_unknown(const char *name)
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (strcmp(later[i], name) == 0)
 			return trouble("%s is not in this version yet", name);
-	return trouble("unknown verb %s; there are: status blocked watch explain check selftest probe reload", name);
+	return trouble(
+		"unknown verb %s; there are: status blocked watch explain check selftest probe definitions reload scan "
+		"quarantine clean allow release",
+		name);
 }
 
 static int run(int argc, char **argv)

@@ -12,6 +12,7 @@
 
 static const char *const verdict_names[VERDICT_KINDS] = VERDICT_NAMES;
 static const char *const reason_names[REASONS] = REASON_NAMES;
+static const char *const heuristic_names[HEURISTICS] = HEURISTIC_NAMES;
 static const char *const access_names[ACCESS_KINDS] = ACCESS_NAMES;
 static const char *const phase_names[PHASES] = PHASE_NAMES;
 
@@ -212,7 +213,25 @@ static const char *row_answer(const struct row_frame *row)
 	return row->answer == ANSWER_NONE ? "" : row->would ? "would-deny" : "deny";
 }
 
-/* "infected:NAME", "unscanned:timeout", "clean"; where nothing was known, what it was refused for. */
+const char *verdict_word(const struct verdict *verdict)
+{
+	for (int i = HEURISTICS; verdict->kind == VERDICT_INFECTED && i-- > 0;)
+		if (verdict->heuristics >> i & 1)
+			return verdict->heuristics == 1 << i ? heuristic_names[i] : "heuristics";
+	return verdict_names[verdict->kind];
+}
+
+json_t *heuristics_json(const struct verdict *verdict)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < HEURISTICS; i++)
+		if (verdict->heuristics >> i & 1)
+			json_array_append_new(list, json_string(heuristic_names[i]));
+	return list;
+}
+
+/* "infected:NAME", "macro:NAME", "unscanned:timeout", "clean"; where nothing was known, what it was refused for. */
 static void verdict_column(char *out, size_t room, const struct row_frame *row)
 {
 	const struct verdict *verdict = &row->verdict;
@@ -221,7 +240,7 @@ static void verdict_column(char *out, size_t room, const struct row_frame *row)
 	switch ((enum verdict_kind)verdict->kind) {
 	case VERDICT_INFECTED:
 		text_column(name, sizeof(name), verdict->signature, strlen(verdict->signature));
-		snprintf(out, room, "infected:%s", name);
+		snprintf(out, room, "%s:%s", verdict_word(verdict), name);
 		return;
 	case VERDICT_UNSCANNED:
 		snprintf(out, room, "unscanned:%s", reason_names[verdict->reason]);
@@ -332,6 +351,7 @@ json_t *row_to_json(const struct row_frame *row)
 	json_object_set_new(json, "answer", json_string(gap ? "" : row_answer(row)));
 	json_object_set_new(json, "verdict", json_string(gap ? "" : verdict_names[row->verdict.kind]));
 	json_object_set_new(json, "signature", json_text(row->verdict.signature, strlen(row->verdict.signature)));
+	json_object_set_new(json, "heuristics", heuristics_json(&row->verdict));
 	json_object_set_new(json, "reason", json_string(reason_names[row->verdict.reason]));
 	json_object_set_new(json, "watch", json_text(row->watch, strlen(row->watch)));
 	json_object_set_new(json, "policy", json_text(row->policy, strlen(row->policy)));

@@ -39,7 +39,12 @@ unsigned terminal_width(void);
 /* One line (text or JSON with a newline) for a row of blocked or watch. width: of the terminal, 0: print all. */
 void print_rows_header(FILE *out, unsigned width);
 void print_row(FILE *out, const struct row_frame *row, unsigned width, bool colours);
+/* "infected", "macro" (one heuristic), "heuristics" (several), "unscanned", ... */
+const char *verdict_word(const struct verdict *verdict);
+json_t *heuristics_json(const struct verdict *verdict); /* their names */
 json_t *row_to_json(const struct row_frame *row);
+/* What status and scan say of a sweep. */
+json_t *sweep_to_json(const struct sweep_shown *sweep);
 /* Prints one line of JSON and lets go of it. */
 void print_json(FILE *out, json_t *json);
 

@@ -9,7 +9,7 @@
 #define SECOND_NS 1000000000LL
 #define YEARS_100_NS (100LL * 366 * 86400 * SECOND_NS) /* far enough back, and it can be subtracted */
 
-static bool span_parse(const char *text, int64_t now_ns, int64_t *ns_out)
+static bool span_parse(const char *text, int64_t *ns_out)
 {
 	static const struct {
 		const char *name;
@@ -32,7 +32,7 @@ static bool span_parse(const char *text, int64_t now_ns, int64_t *ns_out)
 		int64_t span = number > (unsigned long long)(YEARS_100_NS / units[i].ns)
 				       ? YEARS_100_NS
 				       : (int64_t)number * units[i].ns;
-		*ns_out = span < now_ns ? now_ns - span : 0;
+		*ns_out = span;
 		return true;
 	}
 	return false;
@@ -53,16 +53,14 @@ static bool zone_parse(const char *text, long *east_out)
 	return true;
 }
 
-bool since_parse(const char *text, int64_t now_ns, int64_t *ns_out)
+/* YYYY-MM-DDThh:mm:ss[.fff]ZONE */
+static bool moment_parse(const char *text, int64_t *ns_out)
 {
 	struct tm parts = {0};
 	int64_t fraction = 0, unit = SECOND_NS / 10;
-	const char *rest;
+	const char *rest = strptime(text, "%Y-%m-%d", &parts);
 	long east;
 
-	if (span_parse(text, now_ns, ns_out))
-		return true;
-	rest = strptime(text, "%Y-%m-%d", &parts);
 	if (!rest || (*rest != 'T' && *rest != 't' && *rest != ' '))
 		return false;
 	rest = strptime(rest + 1, "%H:%M:%S", &parts);
@@ -74,5 +72,33 @@ bool since_parse(const char *text, int64_t now_ns, int64_t *ns_out)
 	if (!zone_parse(rest, &east))
 		return false;
 	*ns_out = ((int64_t)timegm(&parts) - east) * SECOND_NS + fraction;
+	return *ns_out >= 0;
+}
+
+bool since_parse(const char *text, int64_t now_ns, int64_t *ns_out)
+{
+	int64_t span;
+
+	if (!span_parse(text, &span))
+		return moment_parse(text, ns_out);
+	*ns_out = span < now_ns ? now_ns - span : 0;
+	return true;
+}
+
+bool until_parse(const char *text, int64_t now_ns, int64_t *ns_out)
+{
+	struct tm parts = {0};
+	const char *rest;
+
+	if (span_parse(text, ns_out)) {
+		*ns_out += now_ns;
+		return true;
+	}
+	if (moment_parse(text, ns_out))
+		return true;
+	rest = strptime(text, "%Y-%m-%d", &parts);
+	if (!rest || *rest || strlen(text) != 10)
+		return false;
+	*ns_out = (int64_t)timegm(&parts) * SECOND_NS;
 	return *ns_out >= 0;
 }

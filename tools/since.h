@@ -9,4 +9,7 @@
  * a fraction) -> CLOCK_REALTIME in *ns_out. False: neither. */
 bool since_parse(const char *text, int64_t now_ns, int64_t *ns_out);
 
+/* The same the other way: "12h" from now, an RFC 3339 date and time, or a date (its beginning, UTC). */
+bool until_parse(const char *text, int64_t now_ns, int64_t *ns_out);
+
 #endif

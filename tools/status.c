@@ -12,6 +12,8 @@
 #include "policy.h"
 #include "store.h"
 
+#define LIMITS_MS 300 /* for each of postconf and doveconf: status is to be quick whatever hangs */
+
 static const char *const store_names[STORES] = STORE_NAMES;
 static const char *const mode_names[MODES] = MODE_NAMES;
 static const char *const guard_names[GUARD_MODES] = GUARD_MODE_NAMES;
@@ -93,6 +95,8 @@ static void counters_to_json(json_t *json, const struct status_page *page)
 	set_number(json, "would_deny", gate->would_deny);
 	set_number(json, "known", gate->known);
 	set_number(json, "scans", gate->scans);
+	set_number(json, "behind", gate->behind);
+	set_number(json, "recheck_infected", gate->rechecked_bad);
 	set_number(json, "same_content", gate->same_content);
 	set_number(json, "fetched_ahead", gate->fetched_ahead);
 	set_number(json, "not_fetched_ahead", gate->not_fetched_ahead);
@@ -102,6 +106,8 @@ static void counters_to_json(json_t *json, const struct status_page *page)
 	set_number(json, "deadlines_passed", gate->deadlines_passed);
 	set_number(json, "records_lost", gate->records_lost);
 	set_number(json, "worker_deaths", gate->worker_deaths);
+	set_number(json, "behind", gate->behind);
+	set_number(json, "rechecked_bad", gate->rechecked_bad);
 	set_number(json, "hook_refusals", gate->hook_refusals);
 	set_number(json, "hook_refusals_lost", gate->hook_refusals_lost);
 	for (int i = 0; i < 8; i++)
@@ -109,16 +115,45 @@ static void counters_to_json(json_t *json, const struct status_page *page)
 	json_object_set_new(json, "wait_under_ms", waits);
 }
 
+static json_t *sweeps_to_json(const struct status_page *page)
+{
+	static const char *const kinds[SWEEP_KINDS] = SWEEP_KIND_NAMES;
+	json_t *json = json_object();
+	char time[32];
+
+	for (int i = 0; i < SWEEP_KINDS; i++) {
+		json_t *sweep = sweep_to_json(&page->keeper.sweeps[i]);
+		time_text(time, (int64_t)page->keeper.sweeps[i].next_ns, false);
+		json_object_set_new(sweep, "next", json_string(time));
+		json_object_set_new(json, kinds[i], sweep);
+	}
+	return json;
+}
+
 static json_t *status_to_json(const struct status_page *page, const struct findings *findings)
 {
 	const struct keeper_part *keeper = &page->keeper;
 	json_t *json = json_object(), *definitions = json_object();
+	char when[32];
 
 	json_object_set_new(definitions, "version",
 			    json_text(keeper->definitions_version, strlen(keeper->definitions_version)));
-	set_number(definitions, "signatures", keeper->definitions_signatures);
+	if (keeper->definitions_signatures == SIGNATURES_NOT_KNOWN)
+		json_object_set_new(definitions, "signatures", json_null());
+	else
+		set_number(definitions, "signatures", keeper->definitions_signatures);
 	json_object_set_new(definitions, "age_s",
 			    findings->definitions_age_s < 0 ? json_null() : json_integer(findings->definitions_age_s));
+	set_number(definitions, "max_age_s", definitions_max_age(keeper));
+	set_number(definitions, "files", keeper->definitions_files);
+	time_text(when, (int64_t)keeper->definitions_time_ns, false);
+	json_object_set_new(definitions, "newest_file", json_string(when));
+	time_text(when, (int64_t)keeper->definitions_since_ns, false);
+	json_object_set_new(definitions, "in_use_since", json_string(when));
+	json_object_set_new(definitions, "refused",
+			    !keeper->definitions_refused ? json_string("")
+							 : json_text(keeper->definitions_refused_why,
+								     strlen(keeper->definitions_refused_why)));
 	json_object_set_new(json, "mode", json_string(guard_names[keeper->guard_mode]));
 	json_object_set_new(json, "mode_why", json_text(keeper->guard_why, strlen(keeper->guard_why)));
 	json_object_set_new(json, "mode_remedy", json_text(keeper->guard_remedy, strlen(keeper->guard_remedy)));
@@ -128,6 +163,7 @@ static json_t *status_to_json(const struct status_page *page, const struct findi
 	json_object_set_new(json, "note", json_string(findings->note ? findings->note : ""));
 	json_object_set_new(json, "definitions", definitions);
 	json_object_set_new(json, "watches", watches_to_json(page));
+	json_object_set_new(json, "sweeps", sweeps_to_json(page));
 	json_object_set_new(json, "processes", processes_to_json(page, findings));
 	set_number(json, "waiting", page->gate.waiting);
 	set_number(json, "blocked_24h", findings->blocked_24h);
@@ -201,15 +237,15 @@ static void print_watches(const struct status_page *page, bool header)
 
 static void print_definitions(const struct keeper_part *keeper, const struct findings *findings)
 {
-	char version[QUOTED_ROOM(128)], age[32];
+	char version[QUOTED_ROOM(128)], age[32], count[40];
 
 	text_quote(version, sizeof(version), keeper->definitions_version, strlen(keeper->definitions_version));
 	if (!keeper->definitions_known) {
 		printf("definitions  not loaded yet\n");
 		return;
 	}
-	printf("definitions  %s%s%llu signatures", version, version[0] ? ", " : "",
-	       (unsigned long long)keeper->definitions_signatures);
+	signatures_text(count, sizeof(count), keeper->definitions_signatures);
+	printf("definitions  %s%s%s", version, version[0] ? ", " : "", count);
 	if (findings->definitions_age_s >= 0) {
 		span_text(age, sizeof(age), (uint64_t)findings->definitions_age_s * 1000000000u);
 		printf(", %s old", age);
@@ -248,6 +284,30 @@ static void print_mode(const struct keeper_part *keeper)
 		printf("             for full mode: %s\n", remedy);
 }
 
+/* "schedule: ended 2026-...: 120 files, 1 infected, 0 unscanned; next 2026-..." */
+static void print_sweeps(const struct keeper_part *keeper)
+{
+	static const char *const kinds[SWEEP_KINDS] = SWEEP_KIND_NAMES, *const states[SWEEP_STATES] = SWEEP_STATE_NAMES;
+
+	for (int i = 0; i < SWEEP_KINDS; i++) {
+		const struct sweep_shown *sweep = &keeper->sweeps[i];
+		char time[32], next[32];
+		if (sweep->state == SWEEP_NEVER && !sweep->next_ns)
+			continue;
+		time_text(time, (int64_t)(sweep->state == SWEEP_ENDED ? sweep->ended_ns : sweep->begun_ns), false);
+		time_text(next, (int64_t)sweep->next_ns, false);
+		printf("sweep        %s: %s%s%s", kinds[i], states[sweep->state],
+		       sweep->state == SWEEP_NEVER   ? ""
+		       : sweep->state == SWEEP_ENDED ? " "
+						     : ", begun ",
+		       time);
+		if (sweep->state != SWEEP_NEVER)
+			printf(", %llu files, %llu infected, %llu unscanned", (unsigned long long)sweep->counts.files,
+			       (unsigned long long)sweep->counts.infected, (unsigned long long)sweep->counts.unscanned);
+		printf("%s%s\n", next[0] ? "; next " : "", next);
+	}
+}
+
 static void print_status(const struct status_page *page, const struct findings *findings, bool header)
 {
 	const struct gate_part *gate = &page->gate;
@@ -273,6 +333,7 @@ static void print_status(const struct status_page *page, const struct findings *
 	printf("blocked      %llu in 24 h; %llu since the start, %llu would have been\n",
 	       (unsigned long long)findings->blocked_24h, (unsigned long long)gate->denied,
 	       (unsigned long long)gate->would_deny);
+	print_sweeps(&page->keeper);
 	printf("released     %llu unjudged\n", (unsigned long long)page->keeper.released_unjudged);
 	print_watches(page, header);
 	for (unsigned i = 0; i < findings->issue_count; i++) {
@@ -289,6 +350,7 @@ int verb_status(const struct options *options, int argc, char **argv)
 	static const struct option known[] = {{"field", 1, NULL, 'f'}, {NULL, 0, NULL, 0}};
 	static struct status_page page;
 	static struct findings findings;
+	struct mail_limits limits;
 	const struct status_page *shared;
 	const char *field = NULL;
 	int option, code;
@@ -307,7 +369,9 @@ int verb_status(const struct options *options, int argc, char **argv)
 	status_copy(shared, &page);
 	for (uint32_t i = 0; i < page.keeper.process_count; i++)
 		findings.states[i] = process_state_word(&page.keeper.processes[i]);
+	limits_read(&limits, LIMITS_MS, true);
 	findings_make(&page, (struct clocks){.wall_ns = wall_ns(), .monotonic_ns = now_ns()}, &findings);
+	findings_limits(&page, &limits, &findings);
 	if (field)
 		code = print_field(status_to_json(&page, &findings), field, options->json);
 	else if (options->json)

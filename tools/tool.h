@@ -31,7 +31,13 @@ int verb_explain(const struct options *options, int argc, char **argv);
 int verb_check(const struct options *options, int argc, char **argv);
 int verb_selftest(const struct options *options, int argc, char **argv);
 int verb_probe(const struct options *options, int argc, char **argv);
+int verb_definitions(const struct options *options, int argc, char **argv);
 int verb_reload(const struct options *options, int argc, char **argv);
+int verb_quarantine(const struct options *options, int argc, char **argv);
+int verb_clean(const struct options *options, int argc, char **argv);
+int verb_allow(const struct options *options, int argc, char **argv);
+int verb_scan(const struct options *options, int argc, char **argv);
+int verb_release(const struct options *options, int argc, char **argv);
 
 /* Prints "mailward: sentence" to standard error and returns EXIT_TROUBLE. What comes from outside the tool is passed
  * through text_quote() by this function: control characters forge nothing. */

@@ -58,7 +58,7 @@ static bool request_is_sound(const struct recorder_request *request, int fd)
 	if (memchr(request->path, 0, sizeof(request->path)) == NULL)
 		return false;
 	if (request->reason >= REASONS && request->reason != RECORDER_REASON_INFECTED &&
-	    request->reason != RECORDER_REASON_EXEC_NEVER)
+	    request->reason != RECORDER_REASON_EXEC_NEVER && request->reason != RECORDER_REASON_HEURISTIC)
 		return false;
 	if (request->verb != RECORDER_EXPLAIN)
 		return fd < 0;

@@ -257,10 +257,20 @@ static int save_row(struct history *history, const struct denial_row *row)
 {
 	const struct row_frame *frame = &row->frame;
 	sqlite3_stmt *statement = history->statements[SAVE];
-	const int64_t numbers[NUMBERS] = {
-		(int64_t)row->id,        frame->kind,           frame->time_ns, row->last_ns, (int64_t)frame->count,
-		(int64_t)frame->wait_ns, frame->access,         frame->answer,  frame->would, frame->phase,
-		frame->verdict.kind,     frame->verdict.reason, frame->pid,     frame->uid};
+	const int64_t numbers[NUMBERS] = {(int64_t)row->id,
+					  frame->kind,
+					  frame->time_ns,
+					  row->last_ns,
+					  (int64_t)frame->count,
+					  (int64_t)frame->wait_ns,
+					  frame->access,
+					  frame->answer,
+					  frame->would,
+					  frame->phase,
+					  frame->verdict.kind | frame->verdict.heuristics << 8,
+					  frame->verdict.reason,
+					  frame->pid,
+					  frame->uid};
 	const char *texts[TEXTS] = {
 		frame->verdict.signature, frame->user,   frame->watch, frame->policy, frame->queue_id,
 		frame->message_id,        frame->detail, frame->exe,   frame->path};
@@ -381,6 +391,7 @@ static void row_fill(sqlite3_stmt *statement, struct denial_row *row)
 {
 	struct row_frame *frame = &row->frame;
 	struct verdict *verdict = &frame->verdict;
+	uint32_t kind = column_number(statement, 10, 1 << (8 + HEURISTICS)); /* with the heuristics above it */
 
 	memset(row, 0, sizeof(*row));
 	row->id = (uint64_t)sqlite3_column_int64(statement, 0);
@@ -394,7 +405,8 @@ static void row_fill(sqlite3_stmt *statement, struct denial_row *row)
 	frame->answer = column_number(statement, 7, ANSWERS);
 	frame->would = column_number(statement, 8, 2);
 	frame->phase = column_number(statement, 9, PHASES);
-	verdict->kind = (uint8_t)column_number(statement, 10, VERDICT_KINDS);
+	verdict->kind = (uint8_t)(kind & 0xff) < VERDICT_KINDS ? (uint8_t)(kind & 0xff) : VERDICT_NONE;
+	verdict->heuristics = (uint8_t)(kind >> 8);
 	verdict->reason = (uint8_t)column_number(statement, 11, REASONS);
 	frame->pid = (uint32_t)sqlite3_column_int64(statement, 12);
 	frame->uid = (uint32_t)sqlite3_column_int64(statement, 13);

@@ -32,6 +32,8 @@ struct program {
 struct kernel_memory {
 	int maps[HOOK_MAPS]; /* -1: not there */
 	uint64_t session;
+	uint64_t words;      /* identity of the policy in force; 0: none yet */
+	uint64_t allowances; /* identity of the allow list */
 	struct hook_orders *orders;
 	const struct hook_state *state;
 	struct ring_buffer *ring;
@@ -452,11 +454,26 @@ static uint64_t identity_of(const struct policy *policy)
 	return hash ? hash : 1;
 }
 
+/* What was answered by another policy or allow list is asked anew. Never 0. */
+static uint64_t policy_number(const struct kernel_memory *memory)
+{
+	uint64_t number = memory->words ^ memory->allowances * 0x9e3779b97f4a7c15u;
+
+	return number ? number : 1;
+}
+
+static uint8_t refuses_of(enum store store)
+{
+	return store_may_hold(store)    ? HOOK_REFUSES
+	       : store_may_empty(store) ? HOOK_REFUSES_AS_ABSENT
+					: HOOK_REFUSES_NOTHING;
+}
+
 static struct hook_watch orders_of(const struct policy_watch *watch)
 {
 	return (struct hook_watch){.mode = watch->mode,
 				   .store = watch->store,
-				   .may_refuse = store_may_hold((enum store)watch->store),
+				   .may_refuse = refuses_of((enum store)watch->store),
 				   .down = (uint8_t)policy_answer_down(watch),
 				   .exec_never = watch->exec_never,
 				   .origin_mail = watch->origin_mail};
@@ -478,7 +495,8 @@ static void give_orders(struct kernel_memory *memory, const struct policy *polic
 	__atomic_store_n(&orders->watch_count, policy->watch_count, __ATOMIC_RELAXED);
 	__atomic_store_n(&orders->strictest, strictest < 0 ? 0 : (uint32_t)strictest, __ATOMIC_RELAXED);
 	__atomic_store_n(&orders->track_origins, track, __ATOMIC_RELAXED);
-	__atomic_store_n(&orders->policy, identity_of(policy), __ATOMIC_RELAXED);
+	memory->words = identity_of(policy);
+	__atomic_store_n(&orders->policy, policy_number(memory), __ATOMIC_RELAXED);
 	__atomic_store_n(&orders->epoch, orders->epoch + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&orders->heartbeat_ns, now_ns(), __ATOMIC_RELAXED);
 	__atomic_store_n(&orders->session, memory->session, __ATOMIC_RELEASE);
@@ -504,6 +522,20 @@ void kernel_memory_definitions(struct kernel_memory *memory, uint64_t definition
 {
 	if (memory && memory->orders)
 		__atomic_store_n(&memory->orders->definitions, definitions, __ATOMIC_RELAXED);
+}
+
+void kernel_memory_allowances(struct kernel_memory *memory, uint64_t allowances)
+{
+	if (!memory)
+		return;
+	memory->allowances = allowances;
+	if (memory->orders && memory->words)
+		__atomic_store_n(&memory->orders->policy, policy_number(memory), __ATOMIC_RELEASE);
+}
+
+uint64_t kernel_memory_policy(const struct kernel_memory *memory)
+{
+	return memory && memory->orders && memory->words ? policy_number(memory) : 0;
 }
 
 uint64_t kernel_memory_definitions_kept(const struct kernel_memory *memory)

@@ -63,6 +63,11 @@ int kernel_memory_program(struct kernel_memory *memory, uint32_t dev, uint64_t i
  * verdicts of an earlier run go on under the same words alone. 0, or -errno of the first thing that had no room. */
 int kernel_memory_commit(struct kernel_memory *memory, const struct policy *policy);
 void kernel_memory_definitions(struct kernel_memory *memory, uint64_t definitions);
+/* Identity of the allow list, which is a part of the policy's number: a denial made with another one counts no more.
+ * (An approval made with another one still lets who has the file open read on; its next open is asked about.) */
+void kernel_memory_allowances(struct kernel_memory *memory, uint64_t allowances);
+/* The policy's number as verdicts have it now; 0: none is in force yet. */
+uint64_t kernel_memory_policy(const struct kernel_memory *memory);
 /* Those that the kernel side goes by just now, which may be an earlier gate's. 0: none. */
 uint64_t kernel_memory_definitions_kept(const struct kernel_memory *memory);
 /* Folders moved, watches may lie elsewhere: places found so far are void. */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -36,29 +37,112 @@ struct entry {
 	uint8_t stale; /* the content may have changed: only its digest can tell */
 	uint8_t has_digest;
 	uint8_t digest[32];
+	uint64_t check; /* over the verdict, so that one that was not written to its end can be told */
 };
 
 struct memory {
 	uint64_t turn;
 	uint64_t serial; /* of the latest finding */
+	uint64_t changes, withdrawals;
+	uint64_t size; /* of all this; 0: nothing was here before */
+	bool shared;
 	struct finding clean;
 	struct finding findings[FINDINGS];
 	struct entry entries[SETS][WAYS];
 };
 
-int memory_open(struct memory **memory_out)
+static uint64_t mix(uint64_t sum, const void *bytes, size_t size)
 {
-	struct memory *memory = calloc(1, sizeof(*memory));
+	const uint8_t *at = bytes;
+	uint64_t word;
 
-	if (!memory)
+	for (; size >= 8; at += 8, size -= 8) {
+		memcpy(&word, at, sizeof(word));
+		sum = (sum ^ word) * 0xff51afd7ed558ccdu;
+		sum ^= sum >> 32;
+	}
+	for (; size > 0; at++, size--)
+		sum = (sum ^ *at) * 0x100000001b3u;
+	return sum;
+}
+
+/* finding: of an entry that has one. */
+static uint64_t check_of(const struct entry *entry, const struct finding *finding)
+{
+	uint64_t sum = mix(0, &entry->generation, sizeof(entry->generation));
+
+	sum = mix(sum, &entry->definitions, sizeof(entry->definitions));
+	sum = mix(sum, &entry->judged_ns, sizeof(entry->judged_ns));
+	sum = mix(sum, &entry->worker, sizeof(entry->worker));
+	sum = mix(sum, &entry->expires_ns, sizeof(entry->expires_ns));
+	sum = mix(sum, &entry->finding, sizeof(entry->finding));
+	sum = mix(sum, entry->digest, sizeof(entry->digest));
+	sum = mix(sum, &entry->has_digest, 1);
+	return finding ? mix(sum, finding, sizeof(*finding)) : sum;
+}
+
+/* Whole, and its finding is still there. false: it is no verdict. */
+static bool is_whole(const struct memory *memory, const struct entry *entry)
+{
+	bool has = entry->finding != 0;
+
+	return entry->used && entry->definitions && (!has || memory->serial - entry->finding < FINDINGS) &&
+	       entry->generation.handle_size <= HANDLE_SIZE &&
+	       entry->check == check_of(entry, has ? &memory->findings[entry->finding % FINDINGS] : NULL);
+}
+
+/* A gate was here before us. */
+static void take_over(struct memory *memory)
+{
+	for (uint32_t i = 0; i < SETS * WAYS; i++) {
+		struct entry *entry = &memory->entries[i / WAYS][i % WAYS];
+		entry->epoch = 0;
+		if (entry->used && !is_whole(memory, entry))
+			*entry = (struct entry){0};
+	}
+}
+
+size_t memory_size(void)
+{
+	return sizeof(struct memory);
+}
+
+int memory_open(struct memory **memory_out, int fd)
+{
+	struct memory *memory = fd < 0 ? calloc(1, sizeof(*memory))
+				       : mmap(NULL, sizeof(*memory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (!memory || memory == MAP_FAILED)
 		return -ENOMEM;
+	if (memory->size == sizeof(*memory)) {
+		take_over(memory);
+	} else {
+		memset(memory, 0, sizeof(*memory));
+		memory->size = sizeof(*memory);
+	}
+	memory->shared = fd >= 0;
 	*memory_out = memory;
 	return 0;
 }
 
+const struct memory *memory_view(int fd)
+{
+	const struct memory *memory = mmap(NULL, sizeof(*memory), PROT_READ, MAP_SHARED, fd, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	if (memory->size == sizeof(*memory))
+		return memory;
+	munmap((void *)memory, sizeof(*memory));
+	return NULL;
+}
+
 void memory_close(struct memory **memory)
 {
-	free(*memory);
+	if (*memory && (*memory)->shared)
+		munmap(*memory, sizeof(**memory));
+	else
+		free(*memory);
 	*memory = NULL;
 }
 
@@ -180,6 +264,25 @@ const struct finding *memory_known(struct memory *memory, const struct generatio
 	return finding_of(memory, entry, definitions, now);
 }
 
+bool memory_digest(struct memory *memory, const struct generation *generation, uint8_t digest[32])
+{
+	struct entry *entry = find(memory, generation);
+
+	if (!entry || entry->stale || !entry->has_digest || !generation_same(&entry->generation, generation))
+		return false;
+	memcpy(digest, entry->digest, sizeof(entry->digest));
+	return true;
+}
+
+const struct finding *memory_known_clean(struct memory *memory, const struct generation *generation, uint64_t now)
+{
+	struct entry *entry = find(memory, generation);
+
+	if (!entry || entry->stale || entry->finding != 0 || !generation_same(&entry->generation, generation))
+		return NULL;
+	return finding_of(memory, entry, entry->definitions, now);
+}
+
 const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
 					  const uint8_t digest[32], uint64_t definitions, uint64_t now)
 {
@@ -194,7 +297,8 @@ const struct finding *memory_same_content(struct memory *memory, const struct ge
  * good; UINT64_MAX: not at all. */
 static uint64_t lasts_ns(const struct verdict *verdict)
 {
-	if (verdict->kind != VERDICT_UNSCANNED)
+	/* Where a heuristic matched, a part may have been left out besides. */
+	if (verdict->kind != VERDICT_UNSCANNED && !(verdict->kind == VERDICT_INFECTED && verdict->reason))
 		return 0;
 	switch ((enum verdict_reason)verdict->reason) {
 	case REASON_TOO_LARGE:
@@ -232,9 +336,9 @@ void memory_keep(struct memory *memory, const struct generation *generation, con
 	if (generation->handle_size == 0 || lasts == UINT64_MAX || finding->definitions == 0)
 		return;
 	entry = make(memory, generation);
+	entry->definitions = 0;
 	entry->generation = *generation;
 	entry->stale = false;
-	entry->definitions = finding->definitions;
 	entry->judged_ns = finding->judged_ns;
 	entry->worker = finding->worker;
 	entry->expires_ns = lasts ? now + lasts : 0;
@@ -242,11 +346,14 @@ void memory_keep(struct memory *memory, const struct generation *generation, con
 	if (digest)
 		memcpy(entry->digest, digest, sizeof(entry->digest));
 	entry->finding = 0;
-	if (finding->verdict.kind != VERDICT_CLEAN) {
-		struct finding kept = *finding; /* it may lie in the ring itself */
+	struct finding kept = *finding; /* it may lie in the ring itself */
+	if (kept.verdict.kind != VERDICT_CLEAN || kept.allowed) {
 		entry->finding = ++memory->serial;
 		memory->findings[entry->finding % FINDINGS] = kept;
 	}
+	entry->definitions = kept.definitions;
+	entry->check = check_of(entry, entry->finding ? &kept : NULL);
+	__atomic_store_n(&memory->changes, memory->changes + 1, __ATOMIC_RELEASE);
 }
 
 bool memory_place(struct memory *memory, const struct sight *sight, uint64_t epoch, struct place *place_out)
@@ -302,6 +409,62 @@ void memory_withdraw(struct memory *memory, uint64_t worker, void (*each)(void *
 		if (!entry->used || entry->worker != worker || entry->definitions == 0)
 			continue;
 		entry->definitions = 0;
+		__atomic_store_n(&memory->withdrawals, memory->withdrawals + 1, __ATOMIC_RELEASE);
 		each(owner, &entry->generation);
 	}
+}
+
+/* ---- what outlives the daemon ---- */
+
+void memory_restore(struct memory *memory, const struct kept_verdict *kept)
+{
+	struct finding finding = {
+		.verdict = kept->verdict, .definitions = kept->definitions, .judged_ns = kept->judged_ns};
+	struct entry *entry;
+
+	if (!memory_lasts(&kept->verdict))
+		return;
+	memcpy(finding.detail, kept->detail, sizeof(finding.detail));
+	memcpy(finding.queue_id, kept->queue_id, sizeof(finding.queue_id));
+	memcpy(finding.message_id, kept->message_id, sizeof(finding.message_id));
+	memory_keep(memory, &kept->generation, &finding, kept->digest, 0);
+	entry = find(memory, &kept->generation);
+	if (entry)
+		entry->stale = true;
+}
+
+bool memory_kept_next(const struct memory *memory, uint32_t *at, struct kept_verdict *kept)
+{
+	while (*at < SETS * WAYS) {
+		struct entry entry = memory->entries[*at / WAYS][*at % WAYS];
+		struct finding finding = {.verdict.kind = VERDICT_CLEAN};
+		++*at;
+		if (!entry.used || !entry.has_digest || entry.expires_ns || !entry.definitions)
+			continue;
+		if (entry.finding)
+			finding = memory->findings[entry.finding % FINDINGS];
+		/* What the allow list lets go is not of the content alone. */
+		if (entry.check != check_of(&entry, entry.finding ? &finding : NULL) || finding.allowed)
+			continue;
+		*kept = (struct kept_verdict){.generation = entry.generation,
+					      .definitions = entry.definitions,
+					      .judged_ns = entry.judged_ns,
+					      .verdict = finding.verdict};
+		memcpy(kept->digest, entry.digest, sizeof(kept->digest));
+		memcpy(kept->detail, finding.detail, sizeof(kept->detail));
+		memcpy(kept->queue_id, finding.queue_id, sizeof(kept->queue_id));
+		memcpy(kept->message_id, finding.message_id, sizeof(kept->message_id));
+		return true;
+	}
+	return false;
+}
+
+uint64_t memory_changes(const struct memory *memory)
+{
+	return __atomic_load_n(&memory->changes, __ATOMIC_ACQUIRE);
+}
+
+uint64_t memory_withdrawals(const struct memory *memory)
+{
+	return __atomic_load_n(&memory->withdrawals, __ATOMIC_ACQUIRE);
 }

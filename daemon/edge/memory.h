@@ -9,9 +9,11 @@
 #define MAILWARD_MEMORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "attachment.h"
+#include "kept.h"
 #include "wire.h"
 
 /* What a descriptor shows of its file at this moment. */
@@ -45,6 +47,10 @@ struct finding {
 	char detail[160];
 	char queue_id[32];
 	char message_id[256];
+	uint64_t allowances; /* identity of the allow list that it was judged with (allowances.h) */
+	uint32_t allowed;    /* the entry of it that lets this go: its signature (the verdict is without it), or its
+				content (the verdict stays what it was); 0: none */
+	uint32_t unused;
 };
 
 /* Where it lies, kept beside the verdict so that it need not be found out at each open. */
@@ -54,7 +60,14 @@ struct place {
 };
 
 struct memory;
-int memory_open(struct memory **memory_out); /* 0 or -ENOMEM; all of it is taken now */
+/*
+ * 0 or -errno; all of it is taken now. fd: a memfd of memory_size() bytes, so that a gate that comes after this one
+ * finds what it knew (an entry in the middle of whose writing it ended is not taken); -1: it is this process's alone.
+ */
+int memory_open(struct memory **memory_out, int fd);
+size_t memory_size(void);
+/* To be read alone, while another process has it open. NULL: nobody has opened it yet, or it is none. */
+const struct memory *memory_view(int fd);
 void memory_close(struct memory **memory);
 
 /* Does this verdict lie in the content itself, so that it stays right as long as the content does? Else it lay in the
@@ -65,9 +78,13 @@ bool memory_lasts(const struct verdict *verdict);
  * s)? The finding is borrowed until the next call here. NULL: unknown. */
 const struct finding *memory_known(struct memory *memory, const struct generation *generation, uint64_t definitions,
 				   uint64_t now);
+/* Was this generation clean with whatever definitions it was judged last? As memory_known(). */
+const struct finding *memory_known_clean(struct memory *memory, const struct generation *generation, uint64_t now);
 /* Keeps it. digest: SHA-256 of the content, or NULL. now: CLOCK_MONOTONIC. */
 void memory_keep(struct memory *memory, const struct generation *generation, const struct finding *finding,
 		 const uint8_t digest[32], uint64_t now);
+/* The digest of this generation, where one is kept. */
+bool memory_digest(struct memory *memory, const struct generation *generation, uint8_t digest_out[32]);
 /* The same file was judged before, as another generation (a rename changes the change time, too), and its content had
  * this digest: that finding still holds. Borrowed; NULL: unknown. */
 const struct finding *memory_same_content(struct memory *memory, const struct generation *file,
@@ -84,5 +101,15 @@ void memory_changed_all(struct memory *memory);
  * concerns. */
 void memory_withdraw(struct memory *memory, uint64_t worker, void (*each)(void *owner, const struct generation *file),
 		     void *owner);
+
+/* ---- what outlives the daemon: by the keeper before there is a gate, by the steward while there is one ---- */
+
+/* A verdict of before the start: it counts again where the hasher finds this digest in the file. */
+void memory_restore(struct memory *memory, const struct kept_verdict *kept);
+/* The next verdict at or behind *at (begins with 0) that lies in a content whose digest is known. false: no more. While
+ * somebody else writes: an entry that changes under our eyes is left out. */
+bool memory_kept_next(const struct memory *memory, uint32_t *at, struct kept_verdict *kept_out);
+uint64_t memory_changes(const struct memory *memory);     /* counts up with each verdict that is kept */
+uint64_t memory_withdrawals(const struct memory *memory); /* counts up when kept verdicts became void */
 
 #endif

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "steward.h"
 #include "wire.h"
 
 #define LOCK_NAME "lock"
@@ -218,5 +219,6 @@ void places_leave(int runtime)
 {
 	unlinkat(runtime, KEEPER_SOCKET, 0);
 	unlinkat(runtime, RECORDER_SOCKET, 0);
+	unlinkat(runtime, STEWARD_SOCKET, 0);
 	unlinkat(runtime, LOCK_NAME, 0);
 }

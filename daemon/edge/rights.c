@@ -43,13 +43,15 @@ struct right {
 static const struct right keeper_keeps[] = {RIGHT(CAP_KILL), RIGHT(CAP_SETUID), RIGHT(CAP_SETGID)};
 static const struct right gate_keeps[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
 					  RIGHT(CAP_SYS_PTRACE)};
+static const struct right steward_keeps[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC_OVERRIDE), RIGHT(CAP_DAC_READ_SEARCH),
+					     RIGHT(CAP_CHOWN), RIGHT(CAP_FOWNER)};
 /* BPF and PERFMON, which loading and attaching the kernel side takes, are the keeper's at its start alone
  * (edge/attach.c); neither it nor anybody it starts has them afterwards. Elements of a map are read and written by
  * whoever holds the map's descriptor; on kernels that ask for more there (unprivileged_bpf_disabled before 5.19)
  * CAP_SYS_ADMIN is enough. */
 /* What gate, policy reader and loader start with, until each gives up the rest: the gate's own, what locks memory
- * (IPC_LOCK, SYS_RESOURCE), drops bounding sets (SETPCAP), goes first (SYS_NICE) and makes the workers' box (the
- * others). */
+ * (IPC_LOCK, SYS_RESOURCE), drops bounding sets (SETPCAP), goes first (SYS_NICE) and makes the workers' box or moves
+ * files (the others). */
 static const struct right others_need[] = {RIGHT(CAP_SYS_ADMIN),  RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
 					   RIGHT(CAP_SYS_PTRACE), RIGHT(CAP_IPC_LOCK),        RIGHT(CAP_SYS_RESOURCE),
 					   RIGHT(CAP_SETPCAP),    RIGHT(CAP_CHOWN),           RIGHT(CAP_DAC_OVERRIDE),
@@ -160,6 +162,8 @@ int rights_keeper(void)
 
 	if (!error)
 		error = capabilities_present("gate", gate_keeps, COUNT(gate_keeps));
+	if (!error)
+		error = capabilities_present("steward", steward_keeps, COUNT(steward_keeps));
 	if (error)
 		return error;
 	never_chosen_by_oom_killer();
@@ -214,4 +218,25 @@ int rights_recorder(void)
 		return error;
 	error = syscalls_recorder(SANITIZED);
 	return error ? failed(error, "seccomp of the recorder: %s", strerror(-error)) : 0;
+}
+
+int rights_steward(void)
+{
+	pid_t keeper = getppid();
+	int error = capabilities_present("steward", steward_keeps, COUNT(steward_keeps));
+
+	if (error)
+		return error;
+	capng_clear(CAPNG_SELECT_BOTH);
+	capabilities_add(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, steward_keeps, COUNT(steward_keeps));
+	error = capabilities_apply("steward", CAPNG_SELECT_BOTH);
+	if (error)
+		return error;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != keeper)
+		return failed(-ESRCH, "the keeper has ended");
+	error = no_new_privileges("steward");
+	if (error)
+		return error;
+	error = syscalls_steward(SANITIZED);
+	return error ? failed(error, "seccomp of the steward: %s", strerror(-error)) : 0;
 }

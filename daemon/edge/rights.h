@@ -21,6 +21,11 @@ int rights_gate(void);
 /* No capability, no_new_privs, an allow-list of what SQLite and sockets need. Expects to run as its own uid already. */
 int rights_recorder(void);
 
+/* What moving and restoring files of any owner takes: SYS_ADMIN (attributes trusted.*, which are not even shown
+ * without), DAC_OVERRIDE, DAC_READ_SEARCH (file handles), CHOWN, FOWNER; no_new_privs, an allow-list. Ends with the
+ * keeper. */
+int rights_steward(void);
+
 const char *rights_why(void);
 
 #endif

@@ -103,6 +103,37 @@ static const int recorder_calls[] = {
 	CALL(prlimit64),    CALL(getrlimit),  CALL(fchownat),    CALL(name_to_handle_at),
 };
 
+/* What the recorder has but for processes of its own; names, links, attributes and handles of any file. */
+static const int steward_calls[] = {
+	CALL(renameat2),
+	CALL(linkat),
+	CALL(link),
+	CALL(fsetxattr),
+	CALL(fgetxattr),
+	CALL(flistxattr),
+	CALL(fremovexattr),
+	CALL(setxattr),
+	CALL(getxattr),
+	CALL(listxattr),
+	CALL(lgetxattr),
+	CALL(llistxattr),
+	CALL(lsetxattr),
+	CALL(open_by_handle_at),
+	CALL(copy_file_range),
+	CALL(sendfile),
+	CALL(syncfs),
+	CALL(truncate),
+	CALL(symlinkat),
+	CALL(utime),
+	CALL(ioprio_set),
+	CALL(openat2),
+	CALL(sched_setscheduler),
+	CALL(sched_setparam),
+	CALL(sched_getscheduler),
+	CALL(setpriority),
+	CALL(openat2),
+};
+
 /* AddressSanitizer looks at its own maps, starts threads of its own and writes reports. */
 static const int sanitizer_calls[] = {
 	CALL(openat),      CALL(open),       CALL(readlink),  CALL(readlinkat),
@@ -221,5 +252,18 @@ int syscalls_recorder(bool sanitized)
 	if (!filter)
 		return -ENOMEM;
 	error = allow_all(filter, recorder_calls, COUNT(recorder_calls));
+	return filter_load(filter, error, sanitized);
+}
+
+int syscalls_steward(bool sanitized)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int error;
+
+	if (!filter)
+		return -ENOMEM;
+	error = allow_all(filter, recorder_calls, COUNT(recorder_calls));
+	if (!error)
+		error = allow_all(filter, steward_calls, COUNT(steward_calls));
 	return filter_load(filter, error, sanitized);
 }

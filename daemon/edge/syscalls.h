@@ -13,5 +13,6 @@
 
 int syscalls_gate(bool sanitized);
 int syscalls_recorder(bool sanitized);
+int syscalls_steward(bool sanitized);
 
 #endif

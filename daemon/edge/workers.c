@@ -2,6 +2,7 @@
 #include "workers.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@ struct worker {
 	uint64_t serial;
 	int32_t pid;
 	uint64_t case_id; /* 0: idle */
+	bool retiring;    /* it was told to end, and does so when it is idle */
+	bool background;  /* it is one for which nobody waited when it began */
 	uint64_t since_ns;
 };
 
@@ -27,6 +30,7 @@ struct workers {
 	struct worker loader, hasher;
 	struct worker all[WORKERS_MAX];
 	uint64_t next_serial;
+	unsigned processors;
 	unsigned turn;                       /* who is asked next, so that two copies of one content meet two workers */
 	struct hash_asked asked[HASHES_MAX]; /* oldest first */
 	unsigned asked_count;
@@ -41,11 +45,13 @@ static void became_readable(void *owner, uint32_t events)
 int workers_open(struct workers **workers_out, struct loop *loop)
 {
 	struct workers *workers = calloc(1, sizeof(*workers));
+	cpu_set_t set;
 
 	if (!workers)
 		return -ENOMEM;
 	workers->loop = loop;
 	workers->next_serial = 1;
+	workers->processors = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 	workers->loader.handler.fd = workers->hasher.handler.fd = -1;
 	for (int i = 0; i < WORKERS_MAX; i++)
 		workers->all[i].handler.fd = -1;
@@ -96,12 +102,17 @@ static bool is_idle(const struct worker *worker)
 	return worker->handler.fd >= 0 && worker->case_id == 0;
 }
 
-bool workers_idle(const struct workers *workers)
+bool workers_idle(const struct workers *workers, bool background)
 {
-	for (int i = 0; i < WORKERS_MAX; i++)
-		if (is_idle(&workers->all[i]))
-			return true;
-	return false;
+	unsigned there = 0, idle = 0, behind = 0;
+
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		const struct worker *worker = &workers->all[i];
+		there += worker->handler.fd >= 0;
+		idle += is_idle(worker);
+		behind += worker->handler.fd >= 0 && worker->case_id && worker->background;
+	}
+	return idle > 0 && (!background || behind == 0 || (behind + 1 < there && behind + 1 < workers->processors));
 }
 
 bool workers_hasher_full(const struct workers *workers)
@@ -109,7 +120,13 @@ bool workers_hasher_full(const struct workers *workers)
 	return workers->hasher.handler.fd >= 0 && workers->asked_count == HASHES_MAX;
 }
 
-bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framing, int fd, uint64_t now)
+bool workers_hasher_busy(const struct workers *workers)
+{
+	return workers->hasher.handler.fd >= 0 && workers->asked_count > 0;
+}
+
+bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framing, int fd, bool background,
+		  uint64_t now)
 {
 	struct scan_request request = {.version = WIRE_VERSION, .framing = framing, .case_id = case_id};
 
@@ -119,6 +136,7 @@ bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framin
 			continue;
 		if (frame_send(worker->handler.fd, &request, sizeof(request), fd) == 0) {
 			worker->case_id = case_id;
+			worker->background = background;
 			worker->since_ns = now;
 			return true;
 		}
@@ -151,24 +169,46 @@ static bool printable(const char *text, size_t size, bool spaces)
 	return true;
 }
 
+/* Reasons that are a worker's to say. */
+static bool reason_is_workers(uint8_t reason)
+{
+	return reason > REASON_NONE && reason < REASONS && reason != REASON_CRASHED &&
+	       reason != REASON_NO_DEFINITIONS && reason != REASON_BUSY && reason != REASON_EXEC_NEVER;
+}
+
+/* Names are there only with an infection. */
+static bool names_are_sound(const struct scan_reply *reply)
+{
+	if (reply->name_count == 0)
+		return reply->names_more == 0 && reply->rest == REASON_NONE;
+	if (reply->name_count > SCAN_NAMES || reply->names_more > 1 || reply->verdict.kind != VERDICT_INFECTED ||
+	    (reply->rest != REASON_NONE && !reason_is_workers(reply->rest)))
+		return false;
+	for (uint32_t i = 0; i < reply->name_count; i++) {
+		if (!printable(reply->names[i], sizeof(reply->names[i]), true) || reply->names[i][0] == 0 ||
+		    reply->name_heuristics[i] >= 1 << HEURISTICS)
+			return false;
+	}
+	return true;
+}
+
 bool scan_reply_is_sound(const struct scan_reply *reply)
 {
 	const struct verdict *verdict = &reply->verdict;
 
-	if (reply->version != WIRE_VERSION || reply->last > 1 ||
+	if (reply->version != WIRE_VERSION || reply->last > 1 || verdict->heuristics >= 1 << HEURISTICS ||
 	    !printable(verdict->signature, sizeof(verdict->signature), true) ||
 	    !printable(reply->detail, sizeof(reply->detail), true) ||
 	    !printable(reply->queue_id, sizeof(reply->queue_id), false) ||
-	    !printable(reply->message_id, sizeof(reply->message_id), false))
+	    !printable(reply->message_id, sizeof(reply->message_id), false) || !names_are_sound(reply))
 		return false;
 	if (verdict->kind == VERDICT_CLEAN)
-		return verdict->reason == REASON_NONE && verdict->signature[0] == 0;
+		return verdict->reason == REASON_NONE && verdict->signature[0] == 0 && verdict->heuristics == 0;
 	if (verdict->kind == VERDICT_INFECTED)
-		return verdict->reason == REASON_NONE && verdict->signature[0] != 0;
-	return verdict->kind == VERDICT_UNSCANNED && verdict->signature[0] == 0 && verdict->reason > REASON_NONE &&
-	       verdict->reason < REASONS && verdict->reason != REASON_CRASHED &&
-	       verdict->reason != REASON_NO_DEFINITIONS && verdict->reason != REASON_BUSY &&
-	       verdict->reason != REASON_EXEC_NEVER;
+		return verdict->signature[0] != 0 &&
+		       (verdict->reason == REASON_NONE || (verdict->heuristics && reason_is_workers(verdict->reason)));
+	return verdict->kind == VERDICT_UNSCANNED && verdict->signature[0] == 0 && verdict->heuristics == 0 &&
+	       reason_is_workers(verdict->reason);
 }
 
 /* A worker is dropped: the case it had, if any, is lost. */
@@ -202,6 +242,10 @@ static bool hear_worker(struct workers *workers, struct worker *worker, struct w
 	}
 	if (fd >= 0)
 		close(fd);
+	if (worker->retiring && !worker->case_id && result < 0 && result != -EBADMSG) {
+		let_go(workers, worker);
+		return false;
+	}
 	return drop(workers, worker, result == 0 || result == -EBADMSG, event);
 }
 
@@ -248,6 +292,13 @@ static bool give_up_hash(struct workers *workers, struct workers_event *event)
 	return true;
 }
 
+static void retire(struct workers *workers, int32_t pid)
+{
+	for (int i = 0; i < WORKERS_MAX; i++)
+		if (workers->all[i].handler.fd >= 0 && workers->all[i].pid == pid)
+			workers->all[i].retiring = true;
+}
+
 static bool hear_loader(struct workers *workers, struct workers_event *event)
 {
 	struct nursery_frame frame;
@@ -261,6 +312,10 @@ static bool hear_loader(struct workers *workers, struct workers_event *event)
 		*event = (struct workers_event){
 			.kind = WORKERS_DEFINITIONS, .definitions = frame.definitions, .signatures = frame.signatures};
 		return true;
+	}
+	if (result == 0 && frame.version == WIRE_VERSION && frame.kind == NURSERY_RETIRE && fd < 0) {
+		retire(workers, frame.id);
+		return false;
 	}
 	if (result == 0 && frame.version == WIRE_VERSION && frame.kind == NURSERY_HASHER && fd >= 0) {
 		take_in(workers, &workers->hasher, fd, frame.id);

@@ -41,11 +41,15 @@ int workers_open(struct workers **workers_out, struct loop *loop); /* 0 or -ENOM
 /* A new socket to the loader (taken over); the old one and all workers are dropped. */
 void workers_loader(struct workers *workers, int sock);
 
-bool workers_idle(const struct workers *workers);
+/* May a scan begin? For `background` work, for which nobody waits, all workers but one and all processors but one, and
+ * one of each where there is no other: whoever comes then waits for the rest of one scan, and is next. */
+bool workers_idle(const struct workers *workers, bool background);
 /* The hasher is there, and has all that it takes at one time. */
 bool workers_hasher_full(const struct workers *workers);
+bool workers_hasher_busy(const struct workers *workers); /* it has something to do */
 /* Sends a case to an idle worker or the hasher; fd is borrowed. false: could not, somebody else must. */
-bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framing, int fd, uint64_t now);
+bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framing, int fd, bool background,
+		  uint64_t now);
 bool workers_hash(struct workers *workers, uint64_t case_id, int fd, uint64_t now);
 
 /* Call until WORKERS_NOTHING after each turn of the loop. scan_limit_ns, hash_limit_ns: who has been at one for longer

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -315,3 +316,19 @@ void *realloc(void *old, size_t size)
 }
 
 #endif
+
+/* PCRE2's; its header is not needed to build against libclamav. */
+#define MATCH_LIMIT (-47)
+#define DEPTH_LIMIT (-53)
+int pcre2_match_8(const void *code, const unsigned char *subject, size_t size, size_t start, uint32_t options,
+		  void *data, void *context);
+
+int pcre2_match_8(const void *code, const unsigned char *subject, size_t size, size_t start, uint32_t options,
+		  void *data, void *context)
+{
+	int result = NEXT(pcre2_match_8)(code, subject, size, start, options, data, context);
+
+	if (watcher && (result == MATCH_LIMIT || result == DEPTH_LIMIT))
+		watcher("a signature's regular expression gave up", ETIME);
+	return result;
+}

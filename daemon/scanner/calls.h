@@ -9,7 +9,8 @@
 #define MAILWARD_CALLS_H
 
 /* From now on failed() hears of each opening, reading and writing that fails for want of room, rights, descriptors or
- * a working device, and of each lack of memory (ENOMEM); NULL: no longer. A file that does not exist is no failure.
+ * a working device, of each lack of memory (ENOMEM), and of a signature's regular expression that gave up (ETIME:
+ * libclamav tells of it while it is debugged alone); NULL: no longer. A file that does not exist is no failure.
  * failed() must not allocate. */
 void calls_watch(void (*failed)(const char *call, int error));
 

@@ -3,10 +3,12 @@
 #ifndef MAILWARD_CANARY_H
 #define MAILWARD_CANARY_H
 
+#include "wire.h" /* CANARY_NAME */
+
 #include "engine.h"
+#include "verdict.h"
 
 #define CANARY_BYTES 40
-#define CANARY_NAME "Mailward.Canary"
 
 /* Inside the box: a mail that holds the canary, and one that does not, through the whole engine and the worker's file
  * system. NULL: the first was found, the second was clean; else what is wrong. */

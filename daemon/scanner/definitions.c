@@ -16,7 +16,7 @@
 
 struct entry {
 	char name[256];
-	uint64_t size, time_ns;
+	uint64_t size, time_ns, readable;
 };
 
 /* libclamav 1.4.6, readdb.h: CLI_DBEXT */
@@ -54,6 +54,7 @@ static size_t entries_read(DIR *folder, struct entry *entries)
 		memset(entry, 0, sizeof(*entry));
 		memcpy(entry->name, found->d_name, strnlen(found->d_name, sizeof(entry->name) - 1));
 		entry->size = (uint64_t)status.st_size;
+		entry->readable = faccessat(dirfd(folder), entry->name, R_OK, AT_EACCESS) == 0;
 		entry->time_ns = (uint64_t)status.st_mtim.tv_sec * 1000000000u + (uint64_t)status.st_mtim.tv_nsec;
 	}
 	return count;
@@ -62,8 +63,8 @@ static size_t entries_read(DIR *folder, struct entry *entries)
 static uint64_t identity_of(const struct entry *entries, size_t count, const char *engine_version,
 			    const struct scanner_settings *settings)
 {
-	uint64_t limits[] = {settings->max_file_size, settings->max_scan_size, settings->max_files, settings->max_depth,
-			     settings->scan_time_ms};
+	uint64_t limits[] = {settings->max_file_size, settings->max_scan_size, settings->max_files,
+			     settings->max_depth,     settings->scan_time_ms,  settings->deny_types};
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	uint64_t identity = 0;
@@ -76,6 +77,23 @@ static uint64_t identity_of(const struct entry *entries, size_t count, const cha
 		memcpy(&identity, digest, sizeof(identity));
 	EVP_MD_CTX_free(context);
 	return identity;
+}
+
+static void entry_note(struct definitions *out, const struct entry *entry)
+{
+	struct definition_file *file;
+
+	out->bytes += entry->size;
+	if (!entry->readable && !out->unreadable[0])
+		memcpy(out->unreadable, entry->name, sizeof(out->unreadable));
+	if (entry->time_ns > out->newest_ns)
+		out->newest_ns = entry->time_ns;
+	if (out->listed == DEFINITION_FILES_MAX)
+		return;
+	file = &out->list[out->listed++];
+	memcpy(file->name, entry->name, strnlen(entry->name, sizeof(file->name) - 1));
+	file->size = entry->size;
+	file->time_ns = entry->time_ns;
 }
 
 int definitions_look(int directory, const char *engine_version, const struct scanner_settings *settings,
@@ -103,8 +121,7 @@ int definitions_look(int directory, const char *engine_version, const struct sca
 	closedir(folder);
 	qsort(entries, count, sizeof(*entries), by_name);
 	for (size_t i = 0; i < count; i++)
-		if (entries[i].time_ns > out->newest_ns)
-			out->newest_ns = entries[i].time_ns;
+		entry_note(out, &entries[i]);
 	out->files = (unsigned)count;
 	if (count > 0) {
 		out->identity = identity_of(entries, count, engine_version, settings);

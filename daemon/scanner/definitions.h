@@ -9,9 +9,13 @@
 
 struct definitions {
 	unsigned files;     /* that libclamav takes for databases; 0: none */
-	uint64_t identity;  /* of their names, sizes and times, the engine's version and the settings that change
-			       verdicts; never 0 where there are files */
+	uint64_t identity;  /* of their names, sizes and times, which of them can be read, the engine's version and the
+			       settings that change  verdicts; never 0 where there are files */
 	uint64_t newest_ns; /* CLOCK_REALTIME of the newest file's change */
+	uint64_t bytes;     /* of all files */
+	char unreadable[256]; /* the first one that we may not read; empty: there is none */
+	unsigned listed;      /* of the files, those in `list`: the first ones by name; name, size and time are set */
+	struct definition_file list[DEFINITION_FILES_MAX];
 };
 
 /* directory is borrowed. 0, or -errno (the folder is gone or may not be read: then none). */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,11 +20,13 @@
 #include "log.h"
 
 #define CANARY_FILE "canary.ndb"
+#define PCRE_STEPS 100000 /* libclamav's own, but of depth, too: there it has 2,000 */
 
 struct engine {
 	struct cl_engine *clam;
 	struct cl_scan_options options;
 	unsigned char canary[CANARY_BYTES];
+	uint32_t deny_types;
 	bool shallow; /* its limits do not let it look into a mail */
 	void (*alive)(void *owner);
 	void *owner;
@@ -54,6 +57,10 @@ static void on_failed_call(const char *call, int error)
 
 	if (!scanning)
 		return;
+	if (error == ETIME) { /* it would again: no error of the moment */
+		findings_error(scanning->findings, REASON_UNSUPPORTED, call);
+		return;
+	}
 	snprintf(text, sizeof(text), "%s: %s", call, strerrordesc_np(error)); /* no translation, no memory */
 	findings_error(scanning->findings, error == ENOMEM ? REASON_ENGINE_ERROR : REASON_IO_ERROR, text);
 }
@@ -68,8 +75,9 @@ static void on_name(int fd, const char *name, void *context)
 static cl_error_t on_layer(int fd, const char *type, const char **ancestors, size_t parent_size, const char *name,
 			   size_t size, const char *buffer, uint32_t level, uint32_t attributes, void *context)
 {
-	(void)fd, (void)ancestors, (void)parent_size, (void)name, (void)level, (void)attributes, (void)context;
-	return !scanning || layers_begin(scanning, type, (const unsigned char *)buffer, size) ? CL_CLEAN : CL_BREAK;
+	(void)fd, (void)ancestors, (void)parent_size, (void)level, (void)attributes, (void)context;
+	return !scanning || layers_begin(scanning, type, (const unsigned char *)buffer, size, name) ? CL_CLEAN
+												    : CL_BREAK;
 }
 
 static cl_error_t on_layer_end(int fd, int result, const char *name, void *context)
@@ -83,9 +91,9 @@ static cl_error_t on_layer_end(int fd, int result, const char *name, void *conte
 static cl_error_t on_member(const char *container, unsigned long packed, const char *name, unsigned long size,
 			    int encrypted, unsigned int position, void *context)
 {
-	(void)packed, (void)name, (void)position, (void)context;
+	(void)packed, (void)position, (void)context;
 	if (scanning)
-		layers_member(scanning, container ? container : "", size, encrypted != 0);
+		layers_member(scanning, container ? container : "", name ? name : "", size, encrypted != 0);
 	return CL_CLEAN;
 }
 
@@ -146,6 +154,15 @@ static int settings_apply(struct cl_engine *clam, const struct scanner_settings 
 		{CL_ENGINE_MAX_FILES, settings->max_files},
 		{CL_ENGINE_MAX_RECURSION, settings->max_depth},
 		{CL_ENGINE_MAX_SCANTIME, settings->scan_time_ms},
+		/* Beyond these it leaves a step out, and says nothing. */
+		{CL_ENGINE_MAX_EMBEDDEDPE, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_HTMLNORMALIZE, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_HTMLNOTAGS, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_SCRIPTNORMALIZE, (long long)settings->max_file_size},
+		{CL_ENGINE_MAX_ZIPTYPERCG, (long long)settings->max_file_size},
+		{CL_ENGINE_PCRE_MAX_FILESIZE, (long long)settings->max_file_size},
+		{CL_ENGINE_PCRE_MATCH_LIMIT, PCRE_STEPS}, /* for each byte to begin at: calls.h */
+		{CL_ENGINE_PCRE_RECMATCH_LIMIT, PCRE_STEPS},
 		{CL_ENGINE_DISABLE_CACHE, 1}, /* it keeps what was "clean" for want of room */
 	};
 
@@ -167,12 +184,13 @@ static struct engine *engine_new(const struct scanner_settings *settings)
 		return NULL;
 	}
 	engine->shallow = settings->max_depth < 4;
+	engine->deny_types = settings->deny_types;
 	engine->options = (struct cl_scan_options){
 		.general = CL_SCAN_GENERAL_ALLMATCHES | CL_SCAN_GENERAL_HEURISTICS,
 		.parse = ~0u,
 		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX | CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE |
 			     CL_SCAN_HEURISTIC_ENCRYPTED_DOC | CL_SCAN_HEURISTIC_PHISHING_SSL_MISMATCH |
-			     CL_SCAN_HEURISTIC_PHISHING_CLOAK,
+			     CL_SCAN_HEURISTIC_PHISHING_CLOAK | CL_SCAN_HEURISTIC_MACROS | CL_SCAN_HEURISTIC_BROKEN,
 	};
 	cl_engine_set_clcb_virus_found(engine->clam, on_name);
 	cl_engine_set_clcb_file_inspection(engine->clam, on_layer);
@@ -219,27 +237,49 @@ static int canary_load(struct engine *engine, int own_dir)
 	return result == CL_SUCCESS && count != 1 ? CL_EMALFDB : result;
 }
 
-/* "daily 27500, main 62, bytecode 335", as far as there are such files; else the identity in short. */
-static void version_name(int definitions_fd, struct engine_report *report)
+/* What the header of a signed database says. false: it is none. Verified is what has been loaded: libclamav looks at
+ * the signature of a .cvd and of nothing else. */
+static bool header_read(int definitions_fd, struct definition_file *file)
 {
-	static const char *const parts[] = {"daily", "main", "bytecode"};
-	char path[64];
+	const char *dot = strrchr(file->name, '.');
+	bool cvd = dot && !strcasecmp(dot, ".cvd");
+	struct cl_cvd *head;
+	char path[128];
+
+	if (!cvd && !(dot && (!strcasecmp(dot, ".cld") || !strcasecmp(dot, ".cud"))))
+		return false;
+	file->verified = cvd ? VERIFIED_YES : VERIFIED_NO;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", definitions_fd, file->name);
+	head = cl_cvdhead(path);
+	if (!head)
+		return false;
+	file->version = head->version;
+	file->signatures = head->sigs;
+	file->built_ns = head->stime * 1000000000ull;
+	cl_cvdfree(head);
+	return true;
+}
+
+/* "daily 27500, main 62, bytecode 335", as far as there are such files; else the identity in short. */
+static void sources_read(int definitions_fd, struct engine_report *report)
+{
+	struct definitions *definitions = &report->definitions;
 	size_t used = 0;
 
 	report->text[0] = 0;
-	for (size_t i = 0; i < 2 * sizeof(parts) / sizeof(parts[0]); i++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s.%s", definitions_fd, parts[i / 2],
-			 i % 2 ? "cld" : "cvd");
-		struct cl_cvd *head = access(path, R_OK) == 0 ? cl_cvdhead(path) : NULL;
-		if (!head)
+	report->built_ns = 0;
+	for (unsigned i = 0; i < definitions->listed; i++) {
+		struct definition_file *file = &definitions->list[i];
+		if (!header_read(definitions_fd, file) || used >= sizeof(report->text) / 2)
 			continue;
-		used += (size_t)snprintf(report->text + used, sizeof(report->text) - used, "%s%s %u", used ? ", " : "",
-					 parts[i / 2], head->version);
-		cl_cvdfree(head);
+		if (file->built_ns > report->built_ns)
+			report->built_ns = file->built_ns;
+		used += (size_t)snprintf(report->text + used, sizeof(report->text) - used, "%s%.*s %u",
+					 used ? ", " : "", (int)(strlen(file->name) - 4), file->name, file->version);
 	}
 	if (!used)
 		snprintf(report->text, sizeof(report->text), "%08llx",
-			 (unsigned long long)report->definitions.identity & 0xffffffffu);
+			 (unsigned long long)definitions->identity & 0xffffffffu);
 }
 
 static void load_failed(struct engine_report *report, const char *what, int code)
@@ -255,7 +295,7 @@ static bool load_all(struct engine *engine, int definitions_fd, int own_dir, str
 	int code;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", definitions_fd);
-	code = (int)cl_load(path, engine->clam, &signatures, CL_DB_STDOPT);
+	code = (int)cl_load(path, engine->clam, &signatures, CL_DB_STDOPT | CL_DB_PUA);
 	report->signatures = signatures;
 	if (code != CL_SUCCESS) {
 		load_failed(report, "the definitions cannot be loaded", code);
@@ -276,7 +316,7 @@ static bool load_all(struct engine *engine, int definitions_fd, int own_dir, str
 		load_failed(report, "the definitions cannot be compiled", code);
 		return false;
 	}
-	version_name(definitions_fd, report);
+	sources_read(definitions_fd, report);
 	return true;
 }
 
@@ -285,6 +325,7 @@ struct engine *engine_load(const struct scanner_settings *settings, int definiti
 {
 	struct engine *engine;
 	struct definitions after;
+	char name[128];
 	int result = definitions_look(definitions_fd, engine_version(), settings, &report->definitions);
 
 	report->signatures = 0;
@@ -293,6 +334,13 @@ struct engine *engine_load(const struct scanner_settings *settings, int definiti
 		snprintf(report->text, sizeof(report->text), "%s",
 			 result < 0 ? "the folder of the definitions cannot be read"
 				    : "there are no definitions in the folder");
+		return NULL;
+	}
+	if (report->definitions.unreadable[0]) {
+		text_printable(name, sizeof(name), report->definitions.unreadable);
+		snprintf(report->text, sizeof(report->text),
+			 "%s cannot be read by uid %u: make it readable for others (chmod o+r)", name,
+			 (unsigned)geteuid());
 		return NULL;
 	}
 	engine = engine_new(settings);
@@ -316,6 +364,26 @@ struct engine *engine_load(const struct scanner_settings *settings, int definiti
 	return engine;
 }
 
+struct engine *engine_load_bare(const struct scanner_settings *settings, int own_dir, struct engine_report *report)
+{
+	struct engine *engine = engine_new(settings);
+	int code;
+
+	load_message[0] = 0;
+	if (!engine) {
+		snprintf(report->text, sizeof(report->text), "the engine does not take these limits, or no memory");
+		return NULL;
+	}
+	code = canary_load(engine, own_dir);
+	if (code == CL_SUCCESS)
+		code = (int)cl_engine_compile(engine->clam);
+	if (code == CL_SUCCESS)
+		return engine;
+	load_failed(report, "the canary cannot be loaded", code);
+	engine_free(engine);
+	return NULL;
+}
+
 void engine_settle(struct engine *engine)
 {
 	unsigned seed = 0;
@@ -325,13 +393,18 @@ void engine_settle(struct engine *engine)
 		srand(seed);
 }
 
+void engine_time(struct engine *engine, uint64_t ms)
+{
+	cl_engine_set_num(engine->clam, CL_ENGINE_MAX_SCANTIME, (long long)ms);
+}
+
 static void code_note(struct findings *findings, int code)
 {
 	switch ((cl_error_t)code) {
 	case CL_CLEAN:
 		break;
 	case CL_VIRUS:
-		if (!findings->infected[0] && !findings->limit[0] && !findings->encrypted[0])
+		if (!findings->named)
 			findings_error(findings, REASON_ENGINE_ERROR, "a finding without a name");
 		break;
 	case CL_ETIMEOUT:
@@ -374,7 +447,7 @@ void engine_scan(struct engine *engine, int fd, struct findings *findings)
 	unsigned long scanned = 0;
 	int code;
 
-	layers_open(&layers, findings, engine_opens_rar());
+	layers_open(&layers, findings, engine_opens_rar(), engine->deny_types);
 	scanning = &layers;
 	calls_watch(on_failed_call);
 	code = (int)cl_scandesc_callback(fd, NULL, &name, &scanned, engine->clam, &options, NULL);

@@ -24,18 +24,25 @@ bool engine_opens_rar(void);
 struct engine_report {
 	struct definitions definitions;
 	uint64_t signatures; /* the canary not counted */
+	uint64_t built_ns;   /* CLOCK_REALTIME, the latest making that a signed database names; 0: there is none */
 	char text[256];      /* version; after a failure one sentence why */
 };
 
 /* Loads and compiles everything in definitions_fd; writes the canary signature into own_dir for a moment. alive() is
  * called often while it lasts. NULL: report->text says why, report->definitions what was tried (0 files: there is
- * nothing to load). */
+ * nothing to load). libclamav verifies the signature of each .cvd before it takes anything from it. */
 struct engine *engine_load(const struct scanner_settings *settings, int definitions_fd, int own_dir,
 			   void (*alive)(void *owner), void *owner, struct engine_report *report);
+/* One without signatures but the canary: everything else is judged by it (limits, kinds, encryption), and whose the
+ * signatures are is not its business. NULL: report->text says why. */
+struct engine *engine_load_bare(const struct scanner_settings *settings, int own_dir, struct engine_report *report);
 void engine_free(struct engine *engine);
 
 /* In a worker, inside the box, once: files are unpacked in "/", randomness is its own. */
 void engine_settle(struct engine *engine);
+
+/* How long the next scan may take. */
+void engine_time(struct engine *engine, uint64_t ms);
 
 /* Scans the whole of fd and adds to findings, which the caller zeroed. */
 void engine_scan(struct engine *engine, int fd, struct findings *findings);

@@ -21,6 +21,7 @@ static const struct magic shut[] = {
 	MAGIC("zstd dictionary", 0, "\x37\xa4\x30\xec"),
 	MAGIC("lz4", 0, "\x04\x22\x4d\x18"),
 	MAGIC("lz4", 0, "\x02\x21\x4c\x18"),
+	MAGIC("Dovecot's lz4", 0, "Dovecot-LZ4\x0d\x2a\x9b\xc5"),
 	MAGIC("lzip", 0, "LZIP"),
 	MAGIC("lzop", 0, "\x89LZO\0\r\n\x1a\n"),
 	MAGIC("lrzip", 0, "LRZI"),
@@ -171,6 +172,28 @@ static size_t skippable_frames(const unsigned char *bytes, size_t size)
 	return at;
 }
 
+/* libclamav decodes it where Content-Transfer-Encoding names it, but it has no such header: it stands in the text. */
+static bool has_yenc(const unsigned char *bytes, size_t size)
+{
+	static const char word[] = "=ybegin ";
+	const unsigned char *at = bytes, *end = bytes + size, *line;
+
+	while ((at = memmem(at, (size_t)(end - at), word, sizeof(word) - 1))) {
+		line = memchr(at, '\n', (size_t)(end - at));
+		line = line ? line : end;
+		if ((at == bytes || at[-1] == '\n') && memmem(at, (size_t)(line - at), " size=", 6) &&
+		    memmem(at, (size_t)(line - at), " name=", 6))
+			return true;
+		at = line;
+	}
+	return false;
+}
+
+static bool is_text(const char *type)
+{
+	return type_is(type, "MAIL") || type_is(type, "MHTML") || !strncmp(type, "CL_TYPE_TEXT_", 13);
+}
+
 const char *format_unsupported(const char *type, const unsigned char *bytes, size_t size, bool rar)
 {
 	size_t skipped = skippable_frames(bytes, size);
@@ -194,6 +217,8 @@ const char *format_unsupported(const char *type, const unsigned char *bytes, siz
 	if (type_is(type, "ZIP") || type_is(type, "ZIPSFX") || !strncmp(type, "CL_TYPE_OOXML", 13) ||
 	    type_is(type, "MSEXE"))
 		return zip_unsupported(bytes, size);
+	if (is_text(type) && has_yenc(bytes, size))
+		return "yEnc";
 	return lha_unsupported(bytes, size);
 }
 
@@ -252,6 +277,8 @@ static bool is_office_encrypted(const unsigned char *bytes, size_t size)
 
 const char *format_encrypted(const char *type, const unsigned char *bytes, size_t size)
 {
+	if (size >= 9 && !memcmp(bytes, "CRYPTED\x03\x07", 9)) /* Dovecot's mail-crypt plugin (istream-decrypt.c) */
+		return "mail-crypt";
 	if (type_is(type, "7Z"))
 		return is_7z_encrypted(bytes, size) ? "7Zip" : NULL;
 	if (type_is(type, "MSOLE2"))

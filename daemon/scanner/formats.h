@@ -15,8 +15,8 @@
 const char *format_unsupported(const char *type, const unsigned char *bytes, size_t size, bool rar);
 
 /* The same for encryption that libclamav passes over without a word: a 7z archive with its list encrypted, and
- * documents (Office, OpenDocument) under a password. PGP and S/MIME are not here: they are mail to a person, not to a
- * reader. */
+ * documents (Office, OpenDocument) under a password, and what Dovecot's mail-crypt plugin has encrypted. PGP and S/MIME
+ * are not here: they are mail to a person, not to a reader. */
 const char *format_encrypted(const char *type, const unsigned char *bytes, size_t size);
 
 /* What libclamav does with the members of a layer of this type. */

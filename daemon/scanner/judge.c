@@ -39,6 +39,85 @@ bool name_is_encrypted(const char *name)
 	return !strncmp(name, ENCRYPTED, strlen(ENCRYPTED));
 }
 
+/* heuristic: 1 << enum heuristic, or 0: a signature. */
+static void keep_name(struct findings *findings, const char *name, uint8_t heuristic)
+{
+	char text[SIGNATURE_SIZE];
+
+	text_printable(text, sizeof(text), name);
+	for (uint8_t i = 0; i < findings->name_count; i++)
+		if (!strcmp(findings->names[i], text))
+			return;
+	if (findings->name_count == SCAN_NAMES || !text[0]) {
+		findings->names_more = true;
+		return;
+	}
+	findings->name_heuristics[findings->name_count] = heuristic;
+	memcpy(findings->names[findings->name_count++], text, sizeof(text));
+}
+
+/* Longest first where one begins another. Of libclamav's own names alone: those of a database end in .UNOFFICIAL, or
+ * begin otherwise. A zip whose members overlap, and an xz that wants too much memory, are not opened. */
+static const struct kind {
+	const char *prefix;
+	enum { AS_LIMIT, AS_HEURISTIC, AS_SIGNATURE } as;
+	enum heuristic heuristic;
+} kinds[] = {
+	{"Heuristics.OLE2.ContainsMacros", AS_HEURISTIC, HEURISTIC_MACRO},
+	{"Heuristics.Broken", AS_HEURISTIC, HEURISTIC_BROKEN},
+	{"Heuristics.Phishing", AS_HEURISTIC, HEURISTIC_PHISHING},
+	{"Heuristics.Safebrowsing", AS_HEURISTIC, HEURISTIC_PHISHING},
+	{"Heuristics.Zip.OverlappingFiles", AS_LIMIT, HEURISTICS},
+	{"Heuristics.XZ.DicSizeLimit", AS_LIMIT, HEURISTICS},
+	{"Heuristics.Exploit.", AS_SIGNATURE, HEURISTICS},
+	{"Heuristics.Trojan.", AS_SIGNATURE, HEURISTICS},
+	{"Heuristics.Worm.", AS_SIGNATURE, HEURISTICS},
+	{"Heuristics.W32.", AS_SIGNATURE, HEURISTICS},
+	{"Heuristics.", AS_HEURISTIC, HEURISTIC_OTHER},
+};
+
+static bool begins(const char *name, const char *prefix)
+{
+	return !strncmp(name, prefix, strlen(prefix));
+}
+
+static void note_heuristic(struct findings *findings, enum heuristic heuristic, const char *name)
+{
+	note(findings->heuristics[heuristic], FINDING_SIZE, name);
+	keep_name(findings, name, (uint8_t)(1 << heuristic));
+}
+
+static void note_kind(struct findings *findings, const char *name)
+{
+	static const char unofficial[] = ".UNOFFICIAL";
+	size_t length = strlen(name), end = sizeof(unofficial) - 1;
+	bool own = length < end || strcmp(name + length - end, unofficial) != 0;
+
+	if (begins(name, "PUA.")) {
+		note_heuristic(findings, HEURISTIC_UNWANTED, name);
+		return;
+	}
+	for (size_t i = 0; own && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (!begins(name, kinds[i].prefix))
+			continue;
+		if (kinds[i].as == AS_LIMIT)
+			note(findings->limit, sizeof(findings->limit), name);
+		if (kinds[i].as == AS_HEURISTIC)
+			note_heuristic(findings, kinds[i].heuristic, name);
+		if (kinds[i].as != AS_SIGNATURE)
+			return;
+		break;
+	}
+	note(findings->infected, sizeof(findings->infected), name);
+	keep_name(findings, name, 0);
+}
+
+void findings_type(struct findings *findings, const char *name, const char *detail)
+{
+	note_heuristic(findings, HEURISTIC_TYPE, name);
+	note(findings->content, sizeof(findings->content), detail);
+}
+
 void findings_unsupported(struct findings *findings, const char *what)
 {
 	note(findings->unsupported, sizeof(findings->unsupported), what);
@@ -51,12 +130,13 @@ void findings_encrypted(struct findings *findings, const char *what)
 
 void findings_name(struct findings *findings, const char *name)
 {
+	findings->named = true;
 	if (!strncmp(name, LIMITS, strlen(LIMITS)))
 		note(findings->limit, sizeof(findings->limit), rest(name, LIMITS));
 	else if (name_is_encrypted(name))
 		findings_encrypted(findings, rest(name, ENCRYPTED));
 	else
-		note(findings->infected, sizeof(findings->infected), name);
+		note_kind(findings, name);
 }
 
 void findings_error(struct findings *findings, enum verdict_reason reason, const char *text)
@@ -100,35 +180,90 @@ static enum verdict_reason limit_reason(const char *limit)
 	return REASON_TOO_LARGE;
 }
 
-static void unscanned(struct verdict *verdict, enum verdict_reason reason)
+/* Why something was not looked at; none: everything was. */
+static enum verdict_reason reason_of(const struct findings *findings)
 {
-	verdict->kind = VERDICT_UNSCANNED;
-	verdict->reason = (uint8_t)reason;
+	if (findings->limit[0])
+		return limit_reason(findings->limit);
+	if (findings->error[0])
+		return findings->error_reason;
+	if (findings->unsupported[0])
+		return REASON_UNSUPPORTED;
+	if (findings->encrypted[0])
+		return REASON_ENCRYPTED;
+	return findings->layers == 0 ? REASON_ENGINE_ERROR : REASON_NONE;
+}
+
+/* The strictest, as most policies have it, gives its name. */
+static void take_heuristics(const struct findings *findings, struct verdict *verdict)
+{
+	static const enum heuristic order[HEURISTICS] = {HEURISTIC_TYPE,   HEURISTIC_PHISHING, HEURISTIC_UNWANTED,
+							 HEURISTIC_BROKEN, HEURISTIC_MACRO,    HEURISTIC_OTHER};
+
+	for (int i = 0; i < HEURISTICS; i++) {
+		const char *name = findings->heuristics[order[i]];
+		if (!name[0])
+			continue;
+		if (!verdict->heuristics)
+			memcpy(verdict->signature, name, FINDING_SIZE);
+		verdict->heuristics |= (uint8_t)(1 << order[i]);
+	}
+}
+
+/* "libclamav: Heuristics.OLE2.ContainsMacros.VBA, encrypted: Zip; content: ..." */
+static void tell(const struct findings *findings, char *out, size_t size)
+{
+	const struct {
+		const char *word, *text;
+	} parts[] = {{"", findings->infected},
+		     {"", findings->heuristics[HEURISTIC_MACRO]},
+		     {"", findings->heuristics[HEURISTIC_BROKEN]},
+		     {"", findings->heuristics[HEURISTIC_PHISHING]},
+		     {"", findings->heuristics[HEURISTIC_UNWANTED]},
+		     {"", findings->heuristics[HEURISTIC_OTHER]},
+		     {"limit: ", findings->limit},
+		     {"", findings->error},
+		     {"cannot open: ", findings->unsupported},
+		     {"encrypted: ", findings->encrypted},
+		     {"", findings->layers ? "" : "it looked at nothing"}};
+	size_t used = (size_t)snprintf(out, size, "%s: ", findings->engine ? findings->engine : "libclamav"),
+	       before = used;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && used < size; i++)
+		if (parts[i].text[0])
+			used += (size_t)snprintf(out + used, size - used, "%s%s%s", used == before ? "" : ", ",
+						 parts[i].word, parts[i].text);
+	if (used == before)
+		used += (size_t)snprintf(out + used, size - used, "clean");
+	if (findings->content[0] && used < size)
+		snprintf(out + used, size - used, "; content: %s", findings->content);
 }
 
 void judge(const struct findings *findings, struct verdict *verdict, char *detail, size_t detail_size)
 {
+	enum verdict_reason reason = reason_of(findings);
+
 	memset(verdict, 0, sizeof(*verdict));
 	detail[0] = 0;
 	if (findings->infected[0]) {
 		verdict->kind = VERDICT_INFECTED;
 		memcpy(verdict->signature, findings->infected, sizeof(verdict->signature));
-	} else if (findings->limit[0]) {
-		unscanned(verdict, limit_reason(findings->limit));
-		snprintf(detail, detail_size, "limit: %s", findings->limit);
-	} else if (findings->error[0]) {
-		unscanned(verdict, findings->error_reason);
-		snprintf(detail, detail_size, "engine: %s", findings->error);
-	} else if (findings->unsupported[0]) {
-		unscanned(verdict, REASON_UNSUPPORTED);
-		snprintf(detail, detail_size, "cannot open: %s", findings->unsupported);
-	} else if (findings->encrypted[0]) {
-		unscanned(verdict, REASON_ENCRYPTED);
-		snprintf(detail, detail_size, "encrypted: %s", findings->encrypted);
-	} else if (findings->layers == 0) {
-		unscanned(verdict, REASON_ENGINE_ERROR);
-		snprintf(detail, detail_size, "engine: it looked at nothing");
 	} else {
-		verdict->kind = VERDICT_CLEAN;
+		take_heuristics(findings, verdict);
+		verdict->kind = verdict->heuristics ? VERDICT_INFECTED : reason ? VERDICT_UNSCANNED : VERDICT_CLEAN;
+		verdict->reason = (uint8_t)reason;
 	}
+	if (verdict->kind != VERDICT_CLEAN)
+		tell(findings, detail, detail_size);
+}
+
+void judge_names(const struct findings *findings, struct scan_reply *reply)
+{
+	if (reply->verdict.kind != VERDICT_INFECTED || findings->name_count == 0)
+		return;
+	reply->rest = (uint8_t)reason_of(findings);
+	reply->name_count = findings->name_count;
+	reply->names_more = findings->names_more;
+	memcpy(reply->name_heuristics, findings->name_heuristics, sizeof(reply->name_heuristics));
+	memcpy(reply->names, findings->names, sizeof(reply->names));
 }

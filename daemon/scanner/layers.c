@@ -4,8 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-void layers_open(struct layers *layers, struct findings *findings, bool rar)
+#include "mime.h"
+#include "wire.h"
+
+void layers_open(struct layers *layers, struct findings *findings, bool rar, uint32_t deny_types)
 {
+	claims_open(&layers->claims, deny_types);
 	layers->findings = findings;
 	layers->rar = rar;
 	layers->depth = 0;
@@ -53,7 +57,28 @@ static bool is_tiny(const char *type, const unsigned char *bytes, size_t size)
 	return false;
 }
 
-bool layers_begin(struct layers *layers, const char *type, const unsigned char *bytes, size_t size)
+static bool is_mail(const char *type)
+{
+	return !strcmp(type, "CL_TYPE_MAIL") || !strcmp(type, "CL_TYPE_MHTML");
+}
+
+/* The content rule looks at the bytes of a layer, and at its name: what the engine calls it, else the member of which
+ * it last told. The whole file is read as a mail where it looks like one, whatever the engine takes it for. */
+static void claims_take(struct layers *layers, const char *type, const unsigned char *bytes, size_t size,
+			const char *name)
+{
+	const char *member = layers->depth > 1 ? layers->levels[layers->depth - 2].member : "";
+
+	if (name && name[0])
+		claims_name(&layers->claims, name, strlen(name), false);
+	else
+		name = member[0] ? member : NULL;
+	claims_content(&layers->claims, bytes, size, name);
+	if (is_mail(type) || (layers->depth == 1 && mime_looks_so((const char *)bytes, size)))
+		claims_message(&layers->claims, bytes, size);
+}
+
+bool layers_begin(struct layers *layers, const char *type, const unsigned char *bytes, size_t size, const char *name)
 {
 	const char *kind = NULL, *encrypted = NULL;
 	struct level *level;
@@ -83,18 +108,22 @@ bool layers_begin(struct layers *layers, const char *type, const unsigned char *
 	level->encrypted = encrypted != NULL;
 	level->tiny = is_tiny(type, bytes, size);
 	text_printable(level->type, sizeof(level->type), type);
+	if (layers->claims.denied)
+		claims_take(layers, type, bytes, size, name);
 	return true;
 }
 
-void layers_member(struct layers *layers, const char *container, size_t size, bool encrypted)
+void layers_member(struct layers *layers, const char *container, const char *name, size_t size, bool encrypted)
 {
 	struct level *level;
 
+	claims_name(&layers->claims, name, strlen(name), true);
 	if (layers->depth == 0)
 		return;
 	if (encrypted && !strcmp(container, "CL_TYPE_ARJ")) /* of the others the engine says so itself */
 		findings_encrypted(layers->findings, "ARJ");
 	level = &layers->levels[layers->depth - 1];
+	text_printable(level->member, sizeof(level->member), name);
 	if (level->pending)
 		unopened(layers, level);
 	level->announced = true;
@@ -105,6 +134,8 @@ void layers_member(struct layers *layers, const char *container, size_t size, bo
 void layers_name(struct layers *layers, const char *name)
 {
 	findings_name(layers->findings, name);
+	if (!strncmp(name, "Heuristics.OLE2.ContainsMacros", 30))
+		claims_macro(&layers->claims, layers->depth > 1 ? layers->levels[layers->depth - 2].member : NULL);
 	if (layers->depth > 0 && name_is_encrypted(name))
 		layers->levels[layers->depth - 1].encrypted = true;
 }
@@ -117,6 +148,10 @@ void layers_end(struct layers *layers)
 
 void layers_close(struct layers *layers)
 {
+	char name[SIGNATURE_SIZE], detail[FINDING_SIZE];
+
 	while (layers->depth > 0)
 		layers_end(layers);
+	if (claims_tell(&layers->claims, name, sizeof(name), detail, sizeof(detail)))
+		findings_type(layers->findings, name, detail);
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "claims.h"
 #include "formats.h"
 #include "judge.h"
 
@@ -24,21 +25,25 @@ struct level {
 	bool expected;  /* one that is larger than 5 bytes was announced */
 	unsigned below; /* layers that came from it */
 	char type[40];
+	char member[64]; /* the latest announced, printable; or empty */
 };
 
 struct layers {
 	struct findings *findings;
-	bool rar;       /* the engine has its RAR library */
-	unsigned depth; /* levels in use */
+	struct claims claims; /* the content rule's */
+	bool rar;             /* the engine has its RAR library */
+	unsigned depth;       /* levels in use */
 	struct level levels[LEVELS_MAX];
 };
 
-void layers_open(struct layers *layers, struct findings *findings, bool rar); /* findings: borrowed */
-/* A layer is going to be looked at. type: libclamav's name or NULL; bytes: all of it, or NULL: it could not be read.
- * false: it is nested too deep to be followed, skip it (which is noted). */
-bool layers_begin(struct layers *layers, const char *type, const unsigned char *bytes, size_t size);
+/* findings: borrowed. deny_types: bits 1 << enum deny_type. */
+void layers_open(struct layers *layers, struct findings *findings, bool rar, uint32_t deny_types);
+/* A layer is going to be looked at. type: libclamav's name or NULL; bytes: all of it, or NULL: it could not be read;
+ * name: what it is called in what it came from, or NULL. false: it is nested too deep to be followed, skip it (which is
+ * noted). */
+bool layers_begin(struct layers *layers, const char *type, const unsigned char *bytes, size_t size, const char *name);
 /* The layer that began last, and has not ended, announces a member of `size` bytes. */
-void layers_member(struct layers *layers, const char *container, size_t size, bool encrypted);
+void layers_member(struct layers *layers, const char *container, const char *name, size_t size, bool encrypted);
 void layers_name(struct layers *layers, const char *name); /* found in it: a signature, a limit, encryption */
 void layers_end(struct layers *layers);                    /* it is done */
 void layers_close(struct layers *layers);                  /* the scan is over, whatever has not ended has */

@@ -121,6 +121,12 @@ static void report_ready(void *owner, uint32_t events)
 	(void)events;
 	if (result == -EAGAIN)
 		return;
+	if (result == 0 && report.ready == CHILD_WORD_ASK && fd >= 0 && child->state == CHILD_SERVING &&
+	    !child->is_hasher) {
+		nest->asked(nest->owner, child->report, report.number, fd);
+		close(fd);
+		return;
+	}
 	if (fd >= 0)
 		close(fd);
 	if (result < 0 || child->state != CHILD_STARTING) { /* it ended, or has nothing to say any more */
@@ -275,9 +281,20 @@ void nest_gate(struct nest *nest, int gate)
 	nest->old_ns = 0; /* nobody has a word of them any more */
 }
 
+static bool tell(struct nest *nest, enum nursery_kind kind, int32_t id, int fd)
+{
+	struct nursery_frame frame = {.version = WIRE_VERSION,
+				      .kind = kind,
+				      .id = id,
+				      .definitions = nest->definitions,
+				      .signatures = nest->signatures};
+
+	return frame_send(nest->gate, &frame, sizeof(frame), fd) == 0;
+}
+
 /* ---- the old and the new ---- */
 
-static unsigned old_count(const struct nest *nest)
+unsigned nest_old(const struct nest *nest)
 {
 	unsigned count = 0;
 
@@ -301,6 +318,7 @@ static void old_retire(struct nest *nest)
 			kill(child->pid, SIGKILL);
 		} else if (!child->retired_ns && child->report >= 0) {
 			child->retired_ns = now;
+			tell(nest, NURSERY_RETIRE, child->pid, -1);
 			frame_send(child->report, &word, sizeof(word), -1);
 		}
 	}
@@ -319,7 +337,7 @@ static bool new_serves(const struct nest *nest)
 /* May the gate be told of the definitions now? */
 static bool old_is_over(const struct nest *nest)
 {
-	return old_count(nest) == 0 && (nest->old_ns == 0 || now_ns() - nest->old_ns > GRACE_NS);
+	return nest_old(nest) == 0 && (nest->old_ns == 0 || now_ns() - nest->old_ns > GRACE_NS);
 }
 
 void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definitions, uint64_t signatures)
@@ -329,22 +347,11 @@ void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definit
 	nest->signatures = signatures;
 	nest->known = true;
 	nest->told = false;
-	if (old_count(nest) > 0)
+	if (nest_old(nest) > 0)
 		nest->old_ns = now_ns();
 }
 
 /* ---- the gate ---- */
-
-static bool tell(struct nest *nest, enum nursery_kind kind, int32_t id, int fd)
-{
-	struct nursery_frame frame = {.version = WIRE_VERSION,
-				      .kind = kind,
-				      .id = id,
-				      .definitions = nest->definitions,
-				      .signatures = nest->signatures};
-
-	return frame_send(nest->gate, &frame, sizeof(frame), fd) == 0;
-}
 
 static void send_ready(struct nest *nest)
 {
@@ -383,8 +390,8 @@ static bool fill(struct nest *nest, bool is_hasher, unsigned wanted)
 {
 	unsigned there = there_are(nest, is_hasher);
 
-	if (!is_hasher && wanted + old_count(nest) > WORKERS_MAX) /* the gate has room for so many */
-		wanted = WORKERS_MAX > old_count(nest) ? WORKERS_MAX - old_count(nest) : 0;
+	if (!is_hasher && wanted + nest_old(nest) > WORKERS_MAX) /* the gate has room for so many */
+		wanted = WORKERS_MAX > nest_old(nest) ? WORKERS_MAX - nest_old(nest) : 0;
 	if (nest->delay_ms[is_hasher] > DELAY_FIRST_MS && wanted > 1)
 		wanted = nest_serving(nest) + 1 < wanted ? nest_serving(nest) + 1 : wanted;
 	for (; there < wanted; there++) {

@@ -47,6 +47,8 @@ struct nest {
 	/* the loader's */
 	void (*serving)(void *owner, unsigned workers);  /* their number has changed */
 	void (*troubled)(void *owner, const char *text); /* a new trouble; text may be empty: one is over */
+	/* A worker wants fd put to clamd (worker.h); the answer goes to `report`, with the number. Both borrowed. */
+	void (*asked)(void *owner, int report, uint32_t number, int fd);
 	void *owner;
 };
 
@@ -67,5 +69,6 @@ void nest_reap(struct nest *nest);            /* after SIGCHLD */
 bool nest_kill(struct nest *nest, pid_t pid); /* false: no child of ours */
 void nest_end(struct nest *nest);             /* kills all; waits a second at most */
 unsigned nest_serving(const struct nest *nest);
+unsigned nest_old(const struct nest *nest); /* workers of definitions that are not in use any more */
 
 #endif

@@ -137,6 +137,11 @@ void cases_touch_all(struct cases *cases)
 		cases->all[at].touched = true;
 }
 
+enum rank cases_rank(const struct file_case *file_case)
+{
+	return file_case->first == NO_SLOT ? (enum rank)file_case->rank : RANK_READER;
+}
+
 /* Puts a case that is in no queue where it waits for its turn. */
 static void line_up(struct cases *cases, struct file_case *file_case, uint64_t now, uint64_t ripe_ns)
 {
@@ -146,13 +151,12 @@ static void line_up(struct cases *cases, struct file_case *file_case, uint64_t n
 		queue_add(&cases->ripening, &file_case->link, RANK_READER);
 	} else {
 		file_case->state = CASE_READY;
-		queue_add(&cases->ready[file_case->hashed], &file_case->link,
-			  file_case->first == NO_SLOT ? RANK_FRESH : RANK_READER);
+		queue_add(&cases->ready[file_case->hashed], &file_case->link, cases_rank(file_case));
 	}
 }
 
 struct file_case *cases_begin(struct cases *cases, const struct generation *generation, int fd, uint32_t watch,
-			      uint64_t now, uint64_t ripe_ns)
+			      uint64_t now, uint64_t ripe_ns, enum rank rank)
 {
 	struct file_case *begun;
 	uint32_t at = cases->free;
@@ -167,12 +171,24 @@ struct file_case *cases_begin(struct cases *cases, const struct generation *gene
 				    .first = NO_SLOT,
 				    .last = NO_SLOT,
 				    .watch = watch,
+				    .rank = (uint8_t)rank,
 				    .fd = fd};
 	cases->next_id += CASES_MAX;
 	chain(cases, begun);
 	line_up(cases, begun, now, ripe_ns);
 	cases->count++;
 	return begun;
+}
+
+void cases_raise(struct cases *cases, struct file_case *file_case, enum rank rank)
+{
+	if (rank >= cases_rank(file_case))
+		return;
+	file_case->rank = (uint8_t)rank;
+	if (file_case->state != CASE_READY)
+		return;
+	queue_remove(&file_case->link);
+	queue_add(&cases->ready[file_case->hashed], &file_case->link, rank);
 }
 
 static void heap_set(struct cases *cases, uint32_t at, uint32_t slot)
@@ -287,15 +303,16 @@ static struct file_case *case_of_link(struct queue_link *link)
 	return (struct file_case *)link; /* its first member */
 }
 
-struct file_case *cases_turn(struct cases *cases, uint64_t now, bool hashed)
+struct file_case *cases_turn(struct cases *cases, uint64_t now, bool hashed, bool background)
 {
 	struct queue_link *link;
 
-	while ((link = queue_first(&cases->ripening)) && case_of_link(link)->ripe_ns <= now) {
+	while ((link = queue_first(&cases->ripening, RANK_READER, RANK_READER)) && case_of_link(link)->ripe_ns <= now) {
 		queue_remove(link);
 		line_up(cases, case_of_link(link), now, now);
 	}
-	link = queue_first(&cases->ready[hashed]);
+	link = background ? queue_first(&cases->ready[hashed], RANK_RECHECK, RANK_SWEEP)
+			  : queue_first(&cases->ready[hashed], RANK_READER, RANK_FRESH);
 	return link ? case_of_link(link) : NULL;
 }
 
@@ -364,7 +381,7 @@ uint32_t cases_waiting(const struct cases *cases)
 
 uint64_t cases_due(const struct cases *cases)
 {
-	struct queue_link *link = queue_first(&cases->ripening);
+	struct queue_link *link = queue_first(&cases->ripening, RANK_READER, RANK_READER);
 	uint64_t due = cases->waiting ? heap_key(cases, 0) : UINT64_MAX;
 
 	if (link && case_of_link(link)->ripe_ns < due)

@@ -11,6 +11,9 @@
  *   CASE_SCANNING    join      -            -                 ended        1st READY, 2nd       READY, if one waits
  *                                                                          ended: crashed
  *
+ * CASE_PARTING: judged; the file is being moved away, and who waits is answered after that. It is joined like the
+ * others, and ended by cases_end() alone.
+ *
  * A case outlives its waiters: a scan that is past somebody's deadline goes on. RIPENING lasts until the file's change
  * time is older than the clock's tick, so that a later change must show.
  */
@@ -27,7 +30,7 @@
 #define SLOTS_MAX 65536 /* accesses are told apart by their descriptor number */
 #define NO_SLOT UINT32_MAX
 
-enum case_state { CASE_FREE = 0, CASE_RIPENING, CASE_READY, CASE_HASHING, CASE_SCANNING };
+enum case_state { CASE_FREE = 0, CASE_RIPENING, CASE_READY, CASE_HASHING, CASE_SCANNING, CASE_PARTING };
 
 struct file_case {
 	struct queue_link link; /* first: the queue's handle on the case */
@@ -42,12 +45,14 @@ struct file_case {
 	int fd;               /* the file, the case's own */
 	uint8_t state;        /* enum case_state */
 	uint8_t lost;         /* workers lost over it */
+	uint8_t rank;         /* enum rank, while nobody waits for it; who waits makes it RANK_READER */
 	bool hashed;          /* digest is known, or will not be */
 	bool has_digest;
 	bool writer; /* somebody may be writing: the verdict counts for its waiters only, and nobody joins any more */
 	bool unsettled;   /* the change time is not older than the clock: as with a writer */
 	bool touched;     /* a writer has closed the file since the case's turn came */
 	bool confirming;  /* a verdict is there; only the digest is taken again, to see that it is still that content */
+	bool anew;        /* the caller's: what is known of its content does not count */
 	uint16_t pending; /* the caller's place for that verdict */
 	uint16_t rounds;  /* how often it began anew */
 	uint8_t digest[32];
@@ -62,10 +67,12 @@ void cases_close(struct cases **cases);
  * change time may be later: a rename. The verdict is confirmed before it counts.) */
 struct file_case *cases_find(struct cases *cases, const struct generation *generation);
 
-/* A new case, RIPENING until ripe_ns (READY at once where that is not later than now). It owns fd from now on: take it
- * back before cases_end(). NULL: no room. */
+/* A new case, RIPENING until ripe_ns (READY at once where that is not later than now), in line by its rank. It owns fd
+ * from now on: take it back before cases_end(). NULL: no room. */
 struct file_case *cases_begin(struct cases *cases, const struct generation *generation, int fd, uint32_t watch,
-			      uint64_t now, uint64_t ripe_ns);
+			      uint64_t now, uint64_t ripe_ns, enum rank rank);
+/* Somebody asks for it with this rank: it moves up, never down. */
+void cases_raise(struct cases *cases, struct file_case *file_case, enum rank rank);
 
 /* An access (a free slot below SLOTS_MAX) waits for the case until deadline_ns. */
 void cases_join(struct cases *cases, struct file_case *file_case, uint32_t slot, uint64_t deadline_ns);
@@ -77,9 +84,11 @@ uint32_t cases_leave(struct cases *cases, struct file_case *file_case);
 /* Takes this access from the case it waits for. false: it waits for none. */
 bool cases_forget(struct cases *cases, uint32_t slot);
 
-/* Which case's turn it is (READY) to be hashed or, where `hashed`, to be scanned; NULL: none. It stays where it is
- * until cases_start(). */
-struct file_case *cases_turn(struct cases *cases, uint64_t now, bool hashed);
+/* Which case's turn it is (READY) to be hashed or, where `hashed`, to be scanned, of those that somebody waits for or
+ * soon will, or of the `background` ones; NULL: none. It stays where it is until cases_start(). */
+struct file_case *cases_turn(struct cases *cases, uint64_t now, bool hashed, bool background);
+/* As it stands in line: RANK_READER where somebody waits. */
+enum rank cases_rank(const struct file_case *file_case);
 void cases_start(struct cases *cases, struct file_case *file_case, enum case_state state, uint64_t now);
 /* A writer has closed this file (handle alone will do). */
 void cases_touch(struct cases *cases, const struct generation *file);

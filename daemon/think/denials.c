@@ -34,7 +34,7 @@ bool record_is_sound(const void *bytes, size_t size)
 		sum += record->sizes[i];
 	}
 	return sum == size && record->access < ACCESS_KINDS && record->answer < ANSWERS && record->phase < PHASES &&
-	       record->verdict < VERDICT_KINDS && record->reason < REASONS;
+	       record->verdict < VERDICT_KINDS && record->reason < REASONS && record->heuristics < 1 << HEURISTICS;
 }
 
 const char *record_text(const struct record *record, enum record_text text, size_t *size_out)
@@ -88,6 +88,15 @@ static uint64_t fingerprint(const struct record *record)
 	return hash | 1; /* 0 is that of a gap */
 }
 
+/* Two messages of one mailbox that is only reported of; a record that names none may be of either. */
+static bool messages_differ(const struct record *a, const struct record *b)
+{
+	size_t size_a, size_b;
+	const char *id_a = record_text(a, TEXT_MESSAGE_ID, &size_a), *id_b = record_text(b, TEXT_MESSAGE_ID, &size_b);
+
+	return a->would && size_a && size_b && (size_a != size_b || memcmp(id_a, id_b, size_a) != 0);
+}
+
 static bool records_equal(const struct record *a, const struct record *b)
 {
 	enum record_text texts[SAME_TEXTS];
@@ -95,7 +104,7 @@ static bool records_equal(const struct record *a, const struct record *b)
 
 	if (a->dev != b->dev || a->ino != b->ino || a->uid != b->uid || a->watch_index != b->watch_index ||
 	    a->access != b->access || a->answer != b->answer || a->would != b->would || a->verdict != b->verdict ||
-	    a->reason != b->reason)
+	    a->reason != b->reason || messages_differ(a, b))
 		return false;
 	for (int i = 0; i < count; i++) {
 		size_t size_a, size_b;
@@ -241,6 +250,7 @@ void record_to_frame(const struct record *record, struct row_frame *frame)
 	frame->phase = record->phase;
 	frame->verdict.kind = record->verdict;
 	frame->verdict.reason = record->reason;
+	frame->verdict.heuristics = record->heuristics;
 	copy_text(record, TEXT_SIGNATURE, frame->verdict.signature, sizeof(frame->verdict.signature));
 	copy_text(record, TEXT_WATCH, frame->watch, sizeof(frame->watch));
 	copy_text(record, TEXT_POLICY, frame->policy, sizeof(frame->policy));
@@ -285,7 +295,10 @@ bool row_is_wanted(const struct recorder_request *request, const struct denial_r
 		return true;
 	if (request->uid != UINT32_MAX && frame->uid != request->uid)
 		return false;
-	if (request->reason == RECORDER_REASON_INFECTED && frame->verdict.kind != VERDICT_INFECTED)
+	if (request->reason == RECORDER_REASON_INFECTED &&
+	    (frame->verdict.kind != VERDICT_INFECTED || frame->verdict.heuristics))
+		return false;
+	if (request->reason == RECORDER_REASON_HEURISTIC && frame->verdict.heuristics == 0)
 		return false;
 	if (request->reason == RECORDER_REASON_EXEC_NEVER && frame->verdict.reason != REASON_EXEC_NEVER)
 		return false;

@@ -58,9 +58,10 @@ const char *record_text(const struct record *record, enum record_text text, size
 /* Does the history keep it: a denial, or what would have been one? */
 bool record_is_denial(const struct record *record);
 
-/* Adds `count` accesses of one sound record: to the row of an equal denial (same watch, inode, verdict, program, user,
- * access and answer) that began less than a minute before, else as a new row. The row, or NULL for want of memory
- * (counted in forgotten). The oldest row makes room; where it was never saved, that is counted too. */
+/* Adds `count` accesses of one sound record: to the row of an equal denial (same watch, inode, verdict, program, user
+ * and, where both name one, Message-ID, access and answer) that began less than a minute before, else as a new row. The
+ * row, or NULL for want of memory (counted in forgotten). The oldest row makes room; where it was never saved, that is
+ * counted too. */
 struct denial *denials_add(struct denials *denials, const struct record *record, size_t size, uint64_t count);
 /* Counts `count` lost records in a row that says so: the one of the last minute, or a new one. */
 struct denial *denials_add_gap(struct denials *denials, int64_t time_ns, uint64_t count);

@@ -46,7 +46,10 @@ static bool place_is_sound(const struct policy *policy, struct policy_place plac
 static bool scanner_is_sound(const struct scanner_settings *scanner)
 {
 	return scanner->max_file_size > 0 && scanner->max_scan_size > 0 && scanner->max_files > 0 &&
-	       scanner->max_depth > 0 && scanner->scan_time_ms > 0 && scanner->workers > 0;
+	       scanner->max_depth > 0 && scanner->scan_time_ms > 0 && scanner->workers > 0 &&
+	       scanner->engine < SCAN_ENGINES && scanner->clamd_socket[CLAMD_PATH_SIZE - 1] == 0 &&
+	       (scanner->engine != ENGINE_CLAMD || scanner->clamd_socket[0] == '/') &&
+	       scanner->deny_types < 1u << DENY_TYPES;
 }
 
 static bool watch_is_sound(const struct policy *policy, const struct policy_watch *watch)
@@ -58,6 +61,8 @@ static bool watch_is_sound(const struct policy *policy, const struct policy_watc
 	if (watch->origin_mail > 1 ||
 	    (watch->origin_mail && (policy->mail_software_count == 0 || !place_is_sound(policy, watch->origin_place))))
 		return false;
+	if (watch->recheck >= RECHECKS || (watch->recheck && !place_is_sound(policy, watch->recheck_place)))
+		return false;
 	if (watch->exec_never > 1 ||
 	    (watch->exec_never && (!store_may_hold(watch->store) || !place_is_sound(policy, watch->exec_place))))
 		return false;
@@ -66,7 +71,8 @@ static bool watch_is_sound(const struct policy *policy, const struct policy_watc
 	for (int i = 0; i < POLICY_CASES; i++) {
 		const struct policy_action *action = &watch->actions[i];
 		if ((action->answer != ANSWER_ALLOW && action->answer != ANSWER_DENY) || action->is_default > 1 ||
-		    !place_is_sound(policy, action->place))
+		    action->quarantine > (action->answer == ANSWER_DENY) ||
+		    action->report > (action->answer == ANSWER_ALLOW) || !place_is_sound(policy, action->place))
 			return false;
 	}
 	return true;
@@ -83,12 +89,35 @@ static bool mail_software_is_sound(const struct policy *policy, const struct pol
 	return true;
 }
 
+static bool schedule_is_sound(const struct policy *policy)
+{
+	const struct policy_schedule *schedule = &policy->schedule;
+
+	if (schedule->sweep >= SCHEDULE_SWEEPS || schedule->minute >= 24 * 60 ||
+	    schedule->path_count > SCHEDULE_PATHS_MAX ||
+	    (schedule->place.line && !place_is_sound(policy, schedule->place)))
+		return false;
+	for (uint32_t i = 0; i < schedule->path_count; i++)
+		if (schedule->paths[i][0] != '/' || !text_is_sound(schedule->paths[i], sizeof(schedule->paths[i])))
+			return false;
+	return true;
+}
+
+static bool notify_is_sound(const struct policy_notify *notify)
+{
+	if (notify->on > 1 || notify->owner > 1 || !memchr(notify->postmaster, 0, sizeof(notify->postmaster)) ||
+	    !memchr(notify->command, 0, sizeof(notify->command)))
+		return false;
+	return !notify->on || (notify->every_s > 0 && notify->command[0] == '/' && notify->postmaster[0] != 0);
+}
+
 bool policy_is_sound(const struct policy *policy)
 {
 	if (policy->magic != POLICY_MAGIC || policy->size != sizeof(*policy) || policy->file_count == 0 ||
 	    policy->file_count > POLICY_FILES_MAX || policy->watch_count > WATCHES_MAX ||
 	    policy->mail_software_count > MAIL_SOFTWARE_MAX || policy->allow_root_filesystem > 1 ||
-	    policy->release_on_stop > 1 || !scanner_is_sound(&policy->scanner))
+	    policy->release_on_stop > 1 || policy->max_definitions_age_s == 0 || !scanner_is_sound(&policy->scanner) ||
+	    !notify_is_sound(&policy->notify))
 		return false;
 	for (uint32_t i = 0; i < policy->file_count; i++)
 		if (!text_is_sound(policy->files[i], sizeof(policy->files[i])))
@@ -103,7 +132,7 @@ bool policy_is_sound(const struct policy *policy)
 	for (uint32_t i = 0; i < policy->mail_software_count; i++)
 		if (!mail_software_is_sound(policy, &policy->mail_software[i]))
 			return false;
-	return true;
+	return schedule_is_sound(policy);
 }
 
 /* ---- which watch? ---- */
@@ -139,12 +168,12 @@ int policy_match(const struct policy *policy, const char *path)
  * denies. */
 static unsigned watch_strictness(const struct policy_watch *watch)
 {
-	unsigned strictness = watch->mode == MODE_OFF ? 0 : 100;
+	unsigned strictness = watch->mode == MODE_OFF ? 0 : 200;
 
 	if (watch->mode == MODE_ENFORCE && store_may_hold(watch->store))
 		strictness += 1000;
 	if (!watch->origin_mail)
-		strictness += 60;
+		strictness += 80;
 	if (watch->exec_never)
 		strictness += 2;
 	for (int i = 0; i < POLICY_CASES; i++)
@@ -211,25 +240,55 @@ enum policy_case policy_case_of(const struct verdict *verdict)
 	return CASE_ERROR;
 }
 
-enum answer policy_answer(const struct policy_watch *watch, const struct verdict *verdict,
-			  struct policy_place *place_out, bool *would_out)
+static int action_strictness(const struct policy_action *action)
 {
-	const struct policy_action *action = &watch->actions[policy_case_of(verdict)];
+	return action->quarantine ? 3 : action->answer == ANSWER_DENY ? 2 : action->report ? 1 : 0;
+}
 
-	*would_out = watch->mode != MODE_ENFORCE || !store_may_hold(watch->store);
-	*place_out = watch->place;
+/* The case that counts in this watch. */
+static enum policy_case strictest_case(const struct policy_watch *watch, const struct verdict *verdict)
+{
+	int strictest = -1;
+	enum policy_case found = CASE_ERROR, each;
+
+	if (verdict->kind != VERDICT_INFECTED || verdict->heuristics == 0)
+		return policy_case_of(verdict);
+	for (int i = HEURISTICS; i-- > 0;) {
+		each = (enum policy_case)(CASE_MACRO + i);
+		if (!(verdict->heuristics >> i & 1) || action_strictness(&watch->actions[each]) <= strictest)
+			continue;
+		found = each;
+		strictest = action_strictness(&watch->actions[each]);
+	}
+	each = case_of_reason(verdict->reason);
+	if (verdict->reason != REASON_NONE && action_strictness(&watch->actions[each]) > strictest)
+		found = each;
+	return found;
+}
+
+void policy_decide(const struct policy_watch *watch, const struct verdict *verdict, struct policy_decision *out)
+{
+	enum policy_case which = strictest_case(watch, verdict);
+	const struct policy_action *action = &watch->actions[which];
+	bool held = watch->mode == MODE_ENFORCE && store_may_hold(watch->store);
+
+	*out = (struct policy_decision){.answer = ANSWER_ALLOW, .would = !held, .place = watch->place, .which = which};
 	if (verdict->reason == REASON_EXEC_NEVER) {
-		*place_out = watch->exec_place;
-		return ANSWER_DENY;
+		out->place = watch->exec_place;
+		out->answer = ANSWER_DENY;
+		return;
 	}
 	if (verdict->kind == VERDICT_CLEAN || watch->mode == MODE_OFF)
-		return ANSWER_ALLOW;
-	*place_out = action->place;
-	if (verdict->kind == VERDICT_INFECTED && action->answer == ANSWER_ALLOW) {
-		*would_out = true; /* on-infected = report: let go, and told */
-		return ANSWER_DENY;
+		return;
+	out->place = action->place;
+	out->answer = action->answer;
+	out->quarantine = held && action->quarantine;
+	out->empty = watch->mode == MODE_ENFORCE && store_may_empty(watch->store) && action->quarantine &&
+		     verdict->kind == VERDICT_INFECTED;
+	if (action->report || (which == CASE_INFECTED && action->answer == ANSWER_ALLOW)) {
+		out->would = true; /* let go, and told */
+		out->answer = ANSWER_DENY;
 	}
-	return action->answer;
 }
 
 enum answer policy_answer_down(const struct policy_watch *watch)

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "log.h"
+#include "policy_notify.h"
+#include "policy_schedule.h"
 #include "policy_values.h"
 #include "policy_watch.h"
 #include "policy_words.h"
@@ -48,7 +50,9 @@ void complain(struct complaints *complaints, bool warning, const char *file, uns
 struct parse {
 	struct policy *policy;
 	struct policy_reading at;
-	struct policy_place scanner, allow_root_filesystem, on_stop, workers, max_scan_size; /* line 0: not said */
+	struct policy_place notify, attachments, scanner, allow_root_filesystem, on_stop, workers,
+		max_scan_size;                   /* line 0: not said */
+	struct policy_place max_definitions_age; /* the same */
 };
 
 /* Every word as a list, so that no value of a repeated one is lost. The first entry cannot be written in a policy; it
@@ -111,6 +115,27 @@ static void take_error(cfg_t *block, const char *format, va_list arguments)
 
 /* ---- scanner ---- */
 
+#define CLAMD_SOCKET "/run/clamav/clamd.ctl" /* Debian's */
+
+static void take_engine(struct parse *parse, cfg_t *block)
+{
+	static const struct policy_choice engines[] = {
+		{"libclamav", ENGINE_LIBCLAMAV, NULL}, {"clamd", ENGINE_CLAMD, NULL}, {0}};
+	struct scanner_settings *scanner = &parse->policy->scanner;
+	struct policy_word word;
+	uint8_t engine;
+
+	if (policy_one_value(&parse->at, block, "engine", &word) &&
+	    policy_choose(&parse->at, "engine", word, engines, &engine))
+		scanner->engine = engine;
+	if (!policy_one_value(&parse->at, block, "clamd-socket", &word))
+		return;
+	policy_path(&parse->at, word, "the path of clamd's socket", scanner->clamd_socket,
+		    sizeof(scanner->clamd_socket));
+	if (scanner->engine != ENGINE_CLAMD)
+		doubt(&parse->at, word.line, "clamd-socket says nothing without engine = clamd");
+}
+
 static void take_scanner(struct parse *parse, cfg_t *block)
 {
 	static const struct policy_range workers = {policy_no_units, "", "4", 1, WORKERS_MAX, "1", "64"};
@@ -138,7 +163,8 @@ static void take_scanner(struct parse *parse, cfg_t *block)
 	parse->scanner = policy_place_at(&parse->at, title.line);
 	if (policy_number(&parse->at, block, "workers", &workers, &number, &parse->workers))
 		scanner->workers = (uint32_t)number;
-	policy_number(&parse->at, block, "max-file-size", &file_size, &scanner->max_file_size, NULL);
+	policy_number(&parse->at, block, "max-file-size", &file_size, &scanner->max_file_size,
+		      &parse->policy->file_size_place);
 	policy_number(&parse->at, block, "max-scan-size", &scan_size, &scanner->max_scan_size, &parse->max_scan_size);
 	if (policy_number(&parse->at, block, "max-files", &files, &number, NULL))
 		scanner->max_files = (uint32_t)number;
@@ -146,10 +172,38 @@ static void take_scanner(struct parse *parse, cfg_t *block)
 		scanner->max_depth = (uint32_t)number;
 	if (policy_number(&parse->at, block, "scan-time", &scan_time, &number, NULL))
 		scanner->scan_time_ms = (uint32_t)number;
+	take_engine(parse, block);
 	if (scanner->max_scan_size < scanner->max_file_size)
 		doubt(&parse->at, title.line,
 		      "max-scan-size is below max-file-size: files between the two are unscanned (too-large); raise "
 		      "max-scan-size or lower max-file-size");
+}
+
+/* ---- quarantine ---- */
+
+static void take_quarantine(struct parse *parse, cfg_t *block)
+{
+	static const struct policy_range age = {policy_time_units,  "ms s min h d", "90d",  86400000ull,
+						3650ull * 86400000, "1d",           "3650d"};
+	static const struct policy_range size = {policy_size_units, "k M G", "10G",     1 << 20,
+						 1ull << 50,        "1M",    "1048576G"};
+	struct policy_word title = policy_word_of(cfg_title(block));
+	struct policy_quarantine *quarantine = &parse->policy->quarantine;
+	char first[POLICY_FILE_SIZE + 16];
+	uint64_t number;
+
+	if (title.text[0])
+		refuse(&parse->at, title.line, "quarantine has no title: write quarantine { ... }");
+	if (quarantine->place.line) {
+		policy_place_text(parse->policy, quarantine->place, first, sizeof(first));
+		refuse(&parse->at, title.line,
+		       "the block quarantine is repeated (first in %s): make one block of the two", first);
+		return;
+	}
+	quarantine->place = policy_place_at(&parse->at, title.line);
+	if (policy_number(&parse->at, block, "max-age", &age, &number, NULL))
+		quarantine->max_age_ns = number * 1000000;
+	policy_number(&parse->at, block, "max-size", &size, &quarantine->max_size, NULL);
 }
 
 static void check_memory(struct parse *parse, uint64_t memory_bytes)
@@ -171,6 +225,58 @@ static void check_memory(struct parse *parse, uint64_t memory_bytes)
 		 "scanner: %u workers x max-scan-size %" PRIu64 "M is more than half of the memory (%" PRIu64
 		 "M): lower workers or max-scan-size",
 		 scanner->workers, scanner->max_scan_size >> 20, memory_bytes >> 20);
+}
+
+/* ---- attachments ---- */
+
+static void take_deny_type(struct parse *parse, struct policy_word word)
+{
+	static const char *const names[DENY_TYPES] = DENY_TYPE_NAMES;
+	uint32_t *types = &parse->policy->scanner.deny_types;
+	char known[160] = "";
+	size_t used = 0;
+
+	for (int i = 0; i < DENY_TYPES; i++) {
+		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", names[i]);
+		if (strcmp(names[i], word.text) != 0)
+			continue;
+		if (*types >> i & 1)
+			refuse(&parse->at, word.line, "deny-types names %s twice: keep one", word.text);
+		*types |= 1u << i;
+		return;
+	}
+	refuse(&parse->at, word.line, "'%s' is no value for deny-types: use some of %s", word.text, known);
+}
+
+static void take_attachments(struct parse *parse, cfg_t *block)
+{
+	struct policy_word title = policy_word_of(cfg_title(block)), first, word;
+	unsigned count = cfg_size(block, "deny-types");
+	char place[POLICY_FILE_SIZE + 16];
+
+	if (title.text[0])
+		refuse(&parse->at, title.line, "attachments has no title: write attachments { ... }");
+	if (parse->attachments.line) {
+		policy_place_text(parse->policy, parse->attachments, place, sizeof(place));
+		refuse(&parse->at, title.line,
+		       "the block attachments is repeated (first in %s): make one block of the two", place);
+		return;
+	}
+	parse->attachments = policy_place_at(&parse->at, title.line);
+	if (count == 0 && cfg_getopt(block, "deny-types")->flags & CFGF_MODIFIED)
+		refuse(&parse->at, title.line, "'deny-types' has an empty list: name a kind, or leave it out");
+	for (unsigned i = 0; i < count; i++) {
+		word = policy_word_of(cfg_getnstr(block, "deny-types", i));
+		first = i ? first : word;
+		if (word.assignment != first.assignment) {
+			refuse(&parse->at, word.line,
+			       "'deny-types' is repeated (first in %s:%u): keep one list, deny-types = { executable, "
+			       "script }",
+			       parse->at.file, first.line);
+			return;
+		}
+		take_deny_type(parse, word);
+	}
 }
 
 /* ---- mail-software ---- */
@@ -274,13 +380,44 @@ static void take_top_word(struct parse *parse, cfg_t *tree, const char *name, co
 	policy_choose(&parse->at, name, word, choices, value_out);
 }
 
+/* As take_top_word(), for a time. */
+static void take_max_age(struct parse *parse, cfg_t *tree)
+{
+	static const struct policy_range range = {policy_time_units,  "ms s min h d", "7d",   3600000,
+						  86400000ull * 3650, "1h",           "3650d"};
+	struct policy_place *place = &parse->max_definitions_age;
+	char first[POLICY_FILE_SIZE + 16];
+	struct policy_word word;
+	uint64_t ms;
+
+	if (!policy_one_value(&parse->at, tree, "max-definitions-age", &word))
+		return;
+	if (place->line) {
+		policy_place_text(parse->policy, *place, first, sizeof(first));
+		refuse(&parse->at, word.line,
+		       "'max-definitions-age' is repeated (first in %s): keep one of the two lines", first);
+		return;
+	}
+	if (policy_number(&parse->at, tree, "max-definitions-age", &range, &ms, place))
+		parse->policy->max_definitions_age_s = ms / 1000;
+}
+
 static void take_tree(struct parse *parse, cfg_t *tree)
 {
 	take_top_word(parse, tree, "allow-root-filesystem", yes_choices, &parse->allow_root_filesystem,
 		      &parse->policy->allow_root_filesystem);
 	take_top_word(parse, tree, "on-stop", stop_choices, &parse->on_stop, &parse->policy->release_on_stop);
+	take_max_age(parse, tree);
 	for (unsigned i = 0; i < cfg_size(tree, "scanner"); i++)
 		take_scanner(parse, cfg_getnsec(tree, "scanner", i));
+	for (unsigned i = 0; i < cfg_size(tree, "schedule"); i++)
+		policy_take_schedule(&parse->at, parse->policy, cfg_getnsec(tree, "schedule", i));
+	for (unsigned i = 0; i < cfg_size(tree, "notify"); i++)
+		policy_take_notify(&parse->at, parse->policy, cfg_getnsec(tree, "notify", i), &parse->notify);
+	for (unsigned i = 0; i < cfg_size(tree, "attachments"); i++)
+		take_attachments(parse, cfg_getnsec(tree, "attachments", i));
+	for (unsigned i = 0; i < cfg_size(tree, "quarantine"); i++)
+		take_quarantine(parse, cfg_getnsec(tree, "quarantine", i));
 	for (unsigned i = 0; i < cfg_size(tree, "mail-software"); i++)
 		take_mail_software(parse, cfg_getnsec(tree, "mail-software", i));
 	for (unsigned i = 0; i < cfg_size(tree, "watch"); i++)
@@ -292,16 +429,34 @@ static void take_source(struct parse *parse, const char *source_text, size_t siz
 {
 	const struct policy_source source = {.name = parse->at.file, .text = source_text, .size = size};
 	char *text = policy_words_literal(&source, parse->at.complaints);
-	cfg_opt_t watch[] = {
-		PARSE_POINTER(parse), WORD("store"),       WORD("mode"),       WORD("origin"),   WORD("exec"),
-		WORD("deadline"),     WORD("on-infected"), WORD("on-timeout"), WORD("on-limit"), WORD("on-encrypted"),
-		WORD("on-error"),     WORD("on-down"),     WORD("marks"),      CFG_END()};
+	cfg_opt_t watch[] = {PARSE_POINTER(parse), WORD("store"),       WORD("mode"),
+			     WORD("origin"),       WORD("exec"),        WORD("deadline"),
+			     WORD("on-infected"),  WORD("on-timeout"),  WORD("on-limit"),
+			     WORD("on-encrypted"), WORD("on-error"),    WORD("on-down"),
+			     WORD("on-heuristic"), WORD("on-macro"),    WORD("on-broken"),
+			     WORD("on-phishing"),  WORD("on-unwanted"), WORD("on-type"),
+			     WORD("marks"),        WORD("recheck"),     CFG_END()};
 	cfg_opt_t scanner[] = {PARSE_POINTER(parse), WORD("workers"),   WORD("max-file-size"), WORD("max-scan-size"),
-			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     CFG_END()};
+			       WORD("max-files"),    WORD("max-depth"), WORD("scan-time"),     WORD("engine"),
+			       WORD("clamd-socket"), CFG_END()};
+	cfg_opt_t attachments[] = {PARSE_POINTER(parse), WORD("deny-types"), CFG_END()};
 	cfg_opt_t software[] = {PARSE_POINTER(parse), WORD("roots"), CFG_END()};
-	cfg_opt_t top[] = {
-		PARSE_POINTER(parse),      WORD("allow-root-filesystem"),    WORD("on-stop"), BLOCK("watch", watch),
-		BLOCK("scanner", scanner), BLOCK("mail-software", software), CFG_END()};
+	cfg_opt_t schedule[] = {PARSE_POINTER(parse), WORD("sweep"), WORD("paths"), CFG_END()};
+	cfg_opt_t notify[] = {PARSE_POINTER(parse), WORD("postmaster"), WORD("owner"),
+			      WORD("every"),        WORD("command"),    CFG_END()};
+	cfg_opt_t quarantine[] = {PARSE_POINTER(parse), WORD("max-age"), WORD("max-size"), CFG_END()};
+	cfg_opt_t top[] = {PARSE_POINTER(parse),
+			   WORD("allow-root-filesystem"),
+			   WORD("on-stop"),
+			   BLOCK("watch", watch),
+			   BLOCK("scanner", scanner),
+			   BLOCK("mail-software", software),
+			   BLOCK("attachments", attachments),
+			   BLOCK("notify", notify),
+			   BLOCK("quarantine", quarantine),
+			   WORD("max-definitions-age"),
+			   BLOCK("schedule", schedule),
+			   CFG_END()};
 	cfg_t *tree;
 
 	if (!text)
@@ -336,6 +491,10 @@ static void set_defaults(struct policy *policy, unsigned processors)
 	memset(policy, 0, sizeof(*policy));
 	policy->magic = POLICY_MAGIC;
 	policy->size = sizeof(*policy);
+	policy->quarantine =
+		(struct policy_quarantine){.max_age_ns = 90ull * 86400 * 1000000000, .max_size = 10ull << 30};
+	policy->max_definitions_age_s = 7 * 86400ull;
+	policy->schedule.minute = SCHEDULE_DEFAULT_MINUTE;
 	policy->scanner = (struct scanner_settings){
 		.max_file_size = 100 << 20,
 		.max_scan_size = 200 << 20,
@@ -345,6 +504,7 @@ static void set_defaults(struct policy *policy, unsigned processors)
 		.workers = processors < 4             ? 4
 			   : processors > WORKERS_MAX ? WORKERS_MAX
 						      : processors,
+		.clamd_socket = CLAMD_SOCKET,
 	};
 }
 

@@ -33,9 +33,9 @@ bool queue_holds(const struct queue_link *link)
 	return link->after != NULL;
 }
 
-struct queue_link *queue_first(const struct queue *queue)
+struct queue_link *queue_first(const struct queue *queue, enum rank from, enum rank last)
 {
-	for (int rank = 0; rank < RANKS; rank++)
+	for (enum rank rank = from; rank <= last; rank++)
 		if (queue->ranks[rank].after != &queue->ranks[rank])
 			return queue->ranks[rank].after;
 	return NULL;

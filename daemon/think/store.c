@@ -25,6 +25,23 @@ bool store_may_hold(enum store store)
 	return false;
 }
 
+bool store_may_empty(enum store store)
+{
+	return store == STORE_POSTFIX_QUEUE;
+}
+
+bool store_may_wait(enum store store, const char *exe, size_t size)
+{
+	static const char *const agents[] = {"/local", "/virtual", "/lmtp", "/smtp", "/pipe", "/bounce", NULL};
+
+	for (size_t i = 0; store_may_empty(store) && agents[i]; i++) {
+		size_t length = strlen(agents[i]);
+		if (size > length && memcmp(exe + size - length, agents[i], length) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool store_forbids_lease(enum store store)
 {
 	switch (store) {
@@ -39,6 +56,28 @@ bool store_forbids_lease(enum store store)
 		return true;
 	}
 	return true;
+}
+
+bool store_is_transient(enum store store, const char *path)
+{
+	const char *base = strrchr(path, '/');
+	size_t folder = base ? (size_t)(base - path) : 0;
+
+	if (!base)
+		return false;
+	switch (store) {
+	case STORE_MAILDIR:
+		return folder >= 4 && memcmp(path + folder - 4, "/tmp", 4) == 0;
+	case STORE_SDBOX:
+		return strncmp(base + 1, ".temp.", 6) == 0;
+	case STORE_FILES:
+	case STORE_MBOX:
+	case STORE_MDBOX:
+	case STORE_POSTFIX_QUEUE:
+	case STORES:
+		break;
+	}
+	return false;
 }
 
 /* ---- names ---- */
@@ -118,6 +157,33 @@ static bool name_is_of_user(struct name name)
 
 /* ---- stores ---- */
 
+/* Files that Courier keeps in a Maildir and Cyrus in a folder of mail (maildir(7), cyrus.* of its file layout); written
+ * down from their manuals, not seen at work. Cyrus has its messages, `N.`, beside them. */
+static bool name_is_of_other_servers(struct name name)
+{
+	static const char *const names[] = {"courierimapuiddb",
+					    "courierimapsubscribed",
+					    "courierpop3dsizelist",
+					    "courierimapacl",
+					    "maildirfilter",
+					    "maildirfilterconfig",
+					    "shared-maildirs",
+					    "cyrus.header",
+					    "cyrus.header.NEW",
+					    "cyrus.index",
+					    "cyrus.index.NEW",
+					    "cyrus.cache",
+					    "cyrus.cache.NEW",
+					    "cyrus.annotations",
+					    "cyrus.annotations.NEW",
+					    "cyrus.squat",
+					    "cyrus.squat.NEW",
+					    "cyrus.expunge",
+					    NULL};
+
+	return name_is_any(name, names);
+}
+
 /* Maildir++: messages lie in cur, new and tmp of a folder; everything else beside these three. A folder other than the
  * inbox has a name that begins with a dot. */
 static bool maildir_is_control(struct name name, struct name folder)
@@ -130,7 +196,7 @@ static bool maildir_is_control(struct name name, struct name folder)
 
 	if (name_is_any(folder, message_folders))
 		return false;
-	if (name_is_index(name, "dovecot.index") || name_is_any(name, names))
+	if (name_is_index(name, "dovecot.index") || name_is_any(name, names) || name_is_of_other_servers(name))
 		return true;
 	if (in_subfolder)
 		return name_is(name, "maildirfolder");
@@ -158,11 +224,12 @@ static bool mbox_is_control(struct name name, const char *path)
 	return (strncmp(path, ".imap/", 6) == 0 || strstr(path, "/.imap/")) && name_is_index(name, "dovecot.index");
 }
 
-/* Folders of the queue that hold no messages: sockets, locks, logs of deliveries. Relative to queue_directory. */
+/* Folders of the queue that hold no messages: sockets, locks, logs of deliveries; and maildrop, which pickup alone
+ * reads and where it hands each message to cleanup, whose new file is looked at. Relative to queue_directory. */
 static bool queue_is_control(const char *path)
 {
-	static const char *const folders[] = {"pid",   "private", "public", "defer", "bounce",
-					      "trace", "flush",   "saved",  NULL};
+	static const char *const folders[] = {"pid",   "private", "public", "defer",    "bounce",
+					      "trace", "flush",   "saved",  "maildrop", NULL};
 	const char *slash = strchr(path, '/');
 
 	return slash && name_is_any((struct name){path, (size_t)(slash - path)}, folders);

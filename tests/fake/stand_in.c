@@ -147,7 +147,15 @@ static void reply_lie(int sock, const char *kind, struct scan_reply *reply)
 		reply->verdict.kind = VERDICT_UNSCANNED, reply->verdict.reason = 99;
 	else if (!strcmp(kind, "clean-with-reason"))
 		reply->verdict.reason = REASON_TOO_LARGE;
-	else if (!strcmp(kind, "endless-signature"))
+	else if (!strcmp(kind, "clean-with-heuristics"))
+		reply->verdict.heuristics = 1 << HEURISTIC_MACRO;
+	else if (!strcmp(kind, "unknown-heuristics")) {
+		reply->verdict.kind = VERDICT_INFECTED, reply->verdict.heuristics = 0x80;
+		snprintf(reply->verdict.signature, SIGNATURE_SIZE, "Heuristics.Unknown");
+	} else if (!strcmp(kind, "signature-with-reason")) {
+		reply->verdict.kind = VERDICT_INFECTED, reply->verdict.reason = REASON_ENCRYPTED;
+		snprintf(reply->verdict.signature, SIGNATURE_SIZE, "Unsure");
+	} else if (!strcmp(kind, "endless-signature"))
 		reply->verdict.kind = VERDICT_INFECTED, memset(reply->verdict.signature, 'A', SIGNATURE_SIZE);
 	else if (!strcmp(kind, "hostile-text")) {
 		reply->verdict.kind = VERDICT_INFECTED;

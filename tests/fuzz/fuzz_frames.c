@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	loop_turn(&loop, 0);
 	while (workers_next(workers, 0, 1000, 1000, &event, &timed_out))
 		;
-	workers_scan(workers, 77, FRAMING_NONE, 0, 0);
+	workers_scan(workers, 77, FRAMING_NONE, 0, false, 0);
 	while (size >= 2) {
 		uint8_t frame[sizeof(struct scan_reply) + 1] = {0};
 		size_t most = data[0] & 1 ? sizeof(struct scan_reply) : sizeof(struct nursery_frame);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c
+// objects: daemon/think/policy_notify.c daemon/think/policy_schedule.c
 // objects: daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
 // libs: libconfuse
 /*

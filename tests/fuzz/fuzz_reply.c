@@ -20,7 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (reply.verdict.kind == VERDICT_NONE || reply.verdict.kind >= VERDICT_KINDS ||
 	    reply.verdict.reason >= REASONS || strnlen(reply.verdict.signature, SIGNATURE_SIZE) == SIGNATURE_SIZE ||
 	    (reply.verdict.kind == VERDICT_INFECTED) != (reply.verdict.signature[0] != 0) ||
-	    (reply.verdict.kind == VERDICT_UNSCANNED) != (reply.verdict.reason != REASON_NONE))
+	    (reply.verdict.kind == VERDICT_UNSCANNED && reply.verdict.reason == REASON_NONE) ||
+	    (reply.verdict.kind == VERDICT_CLEAN && reply.verdict.reason != REASON_NONE) ||
+	    (reply.verdict.kind == VERDICT_INFECTED && reply.verdict.reason && !reply.verdict.heuristics) ||
+	    (reply.verdict.kind != VERDICT_INFECTED && reply.verdict.heuristics) ||
+	    reply.verdict.heuristics >= 1 << HEURISTICS)
 		abort();
 	for (const char *at = reply.verdict.signature; *at; at++)
 		if (*at < 0x20 || *at > 0x7e)

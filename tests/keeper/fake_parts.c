@@ -31,6 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "allowed.h"
 #include "attach.h"
 #include "frame.h"
 #include "gate.h"
@@ -43,6 +44,7 @@
 #include "rights.h"
 #include "selftest.h"
 #include "shared.h"
+#include "steward_process.h"
 #include "wire.h"
 
 static struct policy table;
@@ -157,6 +159,7 @@ static void table_fill(void)
 	table.magic = POLICY_MAGIC;
 	table.size = sizeof(table);
 	table.file_count = table.watch_count = 1;
+	table.max_definitions_age_s = 1;
 	table.scanner = (struct scanner_settings){.workers = text ? (unsigned)atoi(text) : 4,
 						  .max_file_size = 1 << 20,
 						  .max_scan_size = 1 << 20,
@@ -331,7 +334,7 @@ static void gate_read(struct gate_fake *gate)
 			close(event->fd);
 			continue;
 		}
-		if (event->fd % 2 == 0)
+		if (gate->page->gate.waiting % 2 == 0) /* not by its number: some between are taken */
 			gate->notes->notes[event->fd] = (struct gate_note){.pid = event->pid, .answer = NOTE_ALLOW};
 		gate->page->gate.waiting++;
 	}
@@ -404,5 +407,36 @@ int recorder_run(void)
 		}
 		if (!has_word(words, "silent"))
 			tell(LEASH_BEAT, 0, "", -1);
+	}
+}
+
+/* ---- steward ---- */
+
+int steward_run(void)
+{
+	static const struct allowed_table nothing = {
+		.magic = ALLOWED_MAGIC, .number = 1, .size = sizeof(struct allowed_table)};
+	struct leash_frame frame;
+
+	if (rights_steward() < 0) {
+		tell(LEASH_LOG, 0, rights_why(), -1);
+		return 4;
+	}
+	tell(LEASH_READY, 0, "", -1);
+	tell(LEASH_ALLOWED, 0, "", pages_sealed_copy("allow list", &nothing, sizeof(nothing)));
+	for (;;) {
+		struct pollfd leash = {.fd = FD_LEASH, .events = POLLIN};
+		if (poll(&leash, 1, 200) > 0) {
+			int fd = -1;
+			if (frame_receive(FD_LEASH, &frame, sizeof(frame), &fd))
+				return 0;
+			if (fd >= 0)
+				close(fd);
+			if (frame.kind == LEASH_STOP)
+				return 0;
+			if (frame.kind == LEASH_POLICY_END)
+				tell(LEASH_LOG, 0, "has the policy in force", -1);
+		}
+		tell(LEASH_BEAT, 0, "", -1);
 	}
 }

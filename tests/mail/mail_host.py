@@ -16,6 +16,8 @@ Where mail for each domain goes:
     NAME@lmtp.test      Postfix lmtp -> Dovecot LMTP -> STORE/lmtp/NAME      (maildir of the virtual user NAME)
     NAME@virtual.test   Postfix virtual              -> STORE/virtual/NAME   (the same; IMAP user NAME.v)
     mia@lmtp.test       the same                     -> STORE/mbox/mia/inbox (mbox)
+    moe@lmtp.test       the same                     -> STORE/mdbox/moe      (mdbox)
+    sue@lmtp.test       the same                     -> STORE/sdbox/sue      (sdbox)
     NAME@local.test     Postfix local                -> STORE/home/NAME/Maildir  (users of the private passwd; NAME.l)
 """
 
@@ -205,11 +207,11 @@ class MailHost:
     # ---- configuration ----
     def _folders(self):
         for path in (self.base, f"{self.base}/postfix", f"{self.base}/data", f"{self.base}/dovecot", self.store,
-                     self.queue, *(f"{self.store}/{kind}" for kind in ("mbox", "virtual", "lmtp", "home"))):
+                     self.queue, *(f"{self.store}/{kind}" for kind in ("mbox", "mdbox", "sdbox", "virtual", "lmtp", "home"))):
             os.makedirs(path, exist_ok=True)
             os.chmod(path, 0o755)
         shutil.chown(f"{self.base}/data", "postfix", "root")
-        for path in ("virtual", "lmtp", "mbox"):
+        for path in ("virtual", "lmtp", "mbox", "mdbox", "sdbox"):
             os.chown(f"{self.store}/{path}", VMAIL_UID, VMAIL_UID)
         for name, uid in LOCAL_UIDS.items():
             home = f"{self.store}/home/{name}"
@@ -239,7 +241,7 @@ class MailHost:
         _write(f"{self.base}/postfix/master.cf", MASTER_CF.format(**fields))
         _write(f"{self.base}/postfix/transports", f"lmtp.test lmtp:unix:{self.base}/dovecot/run/lmtp\n")
         _write(f"{self.base}/postfix/mailboxes",
-               "".join(f"{name}@virtual.test {name}/\n{name}@lmtp.test {name}/\n" for name in USERS + ("mia",)))
+               "".join(f"{name}@virtual.test {name}/\n{name}@lmtp.test {name}/\n" for name in USERS + ("mia", "moe", "sue")))
 
     def _dovecot_files(self):
         users = []
@@ -252,6 +254,10 @@ class MailHost:
         mail = f"userdb_mail=mbox:{self.store}/mbox/mia:INBOX={self.store}/mbox/mia/inbox"
         for name in ("mia", "mia@lmtp.test"):
             users.append(f"{name}:{PASSWORD}:{VMAIL_UID}:{VMAIL_UID}::{self.store}/mbox/mia::{mail}\n")
+        for name, kind in (("moe", "mdbox"), ("sue", "sdbox")):
+            for who in (name, f"{name}@lmtp.test"):
+                users.append(f"{who}:{PASSWORD}:{VMAIL_UID}:{VMAIL_UID}::{self.store}/{kind}/{name}::"
+                             f"userdb_mail={kind}:{self.store}/{kind}/{name}\n")
         _write(f"{self.base}/dovecot/users", "".join(users))
         _write(f"{self.base}/dovecot/dovecot.conf",
                DOVECOT_CONF.format(base=self.base, dovecot_log=self.dovecot_log, vmail=VMAIL_UID,

@@ -48,6 +48,13 @@ def clean_attachment(subject):
     return message
 
 
+def with_attachment(subject, name, content, text="Please see the attachment.\n"):
+    """A message with this file, of no particular kind, base64 in a MIME part."""
+    message = _message(subject, text)
+    message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    return message
+
+
 def infected(subject):
     """EICAR in a zip, the zip base64 in a MIME part: nothing of it stands in the message as such."""
     message = _message(subject, "Please see the invoice.\n")
@@ -56,15 +63,20 @@ def infected(subject):
     return message
 
 
-def is_infected(data):
-    """Does this message, as a reader got it, still carry the test file? Unpacks it as the reader would."""
+def carries(data, content):
+    """Does this message, as a reader got it, still carry that content? Unpacks it as the reader would."""
     import email
     for part in email.message_from_bytes(data).walk():
         payload = part.get_payload(decode=True) or b""
         if payload[:2] == b"PK":
             with zipfile.ZipFile(io.BytesIO(payload)) as archive:
-                if any(eicar() in archive.read(name) for name in archive.namelist()):
+                if any(content in archive.read(one) for one in archive.infolist() if not one.flag_bits & 1):
                     return True
-        if eicar() in payload:
+        if content in payload:
             return True
     return False
+
+
+def is_infected(data):
+    """Does this message still carry the test file?"""
+    return carries(data, eicar())

@@ -1,31 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Plays the keeper and the gate for the real mailward-scanner: the descriptors, frames and sockets of include/wire.h."""
-import array, fcntl, os, select, shutil, signal, socket, struct, tempfile, time
+import array, fcntl, os, re, select, shutil, signal, socket, struct, tempfile, time
 
 FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR, FD_START_END = 3, 14, 15, 17
-LEASH = struct.Struct("<IIQIIQQIIIIIIII24I1024sQII")
+LEASH = struct.Struct("<IIQIIQQIIIIIIIII108sII24I1024sQIIQQQQII64sQQQIIII112x")  # the end: struct sweep_shown
+LEASH_END = (0, 0, 0) + (0,) * 6 + (b"",) + (0,) * 7  # what follows the text
 NURSERY = struct.Struct("<IIiIQQ")
 REQUEST = struct.Struct("<IIQ")
-REPLY = struct.Struct("<IIQBB6s128s160s32s256s")
+REPLY = struct.Struct("<IIQBBB5s128s160s32s256sBBB5s8s1024s")
 HASHED = struct.Struct("<IIQ32s")
 (BEAT, READY, IN_FORCE, MISSING, LOADING, LOADED, SERVING, BEFORE, LOG) = range(1, 10)
 (START, PEER, STOP) = (15, 16, 17)
 WORKER, HASHER, DEFINITIONS, KILL = 1, 2, 3, 4
+
+
+def number_of(word):
+    """Of an enumerator of enum leash_kind, which grows at its end."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, "..", "..", "include", "wire.h")) as f:
+        kinds = re.sub(r"/\*.*?\*/", "", f.read().split("enum leash_kind {")[1].split("};")[0], flags=re.S)
+    return 1 + [w.split("=")[0].strip() for w in kinds.split(",")].index(word)
+
+
+DEFINITION, REFUSED = number_of("LEASH_DEFINITION"), number_of("LEASH_REFUSED")
 KINDS = ["none", "clean", "infected", "unscanned"]
 REASONS = ["", "timeout", "too-large", "too-deep", "encrypted", "unsupported", "io-error", "engine-error", "crashed",
            "no-definitions", "busy"]
+HEURISTICS = ["macro", "broken", "phishing", "unwanted", "other", "type"]
+TYPES = ["executable", "script", "shortcut", "disk-image", "macro-document"]
 LOADER_UID, WORKER_UID, LOADER_GID, WORKER_GID = 65282, 65283, 65292, 65293
 
 
 class Reply:
     def __init__(self, raw):
-        (self.version, self.last, self.case, kind, reason, _, signature, detail, queue, message) = REPLY.unpack(raw)
+        (self.version, self.last, self.case, kind, reason, heuristics, _, signature, detail, queue, message, *_) = REPLY.unpack(raw)
         text = lambda b: b.split(b"\0")[0].decode("ascii", "backslashreplace")
         self.kind, self.reason = KINDS[kind], REASONS[reason]
         self.signature, self.detail, self.queue_id, self.message_id = map(text, (signature, detail, queue, message))
+        self.heuristics = [name for bit, name in enumerate(HEURISTICS) if heuristics >> bit & 1]
         self.verdict = self.kind
         if self.kind == "infected":
-            self.verdict = "infected(%s)" % self.signature
+            self.verdict = "%s(%s)" % ("+".join(self.heuristics) or "infected", self.signature)
         if self.kind == "unscanned":
             self.verdict = "unscanned(%s)" % self.reason
 
@@ -86,8 +101,11 @@ class Worker:
 
 class Scanner:
     def __init__(self, binary, definitions, workers=2, max_file=100 << 20, max_scan=200 << 20, files=10000, depth=17,
-                 time_ms=30000, before_exec=None, stderr=None, own_mode=0o700, environment=None):
-        self.settings = (max_file, max_scan, files, depth, time_ms, workers, WORKER_UID, LOADER_UID, WORKER_GID, LOADER_GID)
+                 time_ms=30000, before_exec=None, stderr=None, own_mode=0o700, environment=None, path=b"",
+                 deny_types=(), clamd=None):
+        """clamd: the path of its socket, if the signatures are to be its."""
+        self.settings = (max_file, max_scan, files, depth, time_ms, workers, WORKER_UID, LOADER_UID, WORKER_GID, LOADER_GID,
+                         1 if clamd else 0, (clamd or "").encode(), sum(1 << TYPES.index(word) for word in deny_types), 0)
         self.own = tempfile.mkdtemp(prefix="mailward-loader-")
         os.chown(self.own, LOADER_UID, LOADER_UID)
         os.chmod(self.own, own_mode)
@@ -95,6 +113,7 @@ class Scanner:
         self.gate = None
         self.log, self.loaded, self.serving, self.beats, self.loading = [], None, [], [], 0
         self.definitions, self.workers, self.hasher, self.retired = None, [], None, []
+        self.files, self.refused = {}, (0, "")  # index: (name, size, version, signatures, verified); kind, why
         held = os.open(definitions, os.O_RDONLY | os.O_DIRECTORY) if definitions else None
         own = os.open(self.own, os.O_RDONLY | os.O_DIRECTORY)
         self.pid = os.fork()
@@ -120,7 +139,7 @@ class Scanner:
         for fd in (held, own):
             if fd is not None:
                 os.close(fd)
-        send(self.leash, LEASH.pack(1, START, 0, 0, 0, *self.settings, *([0] * 24), b"", 0, 0, 0))
+        send(self.leash, LEASH.pack(1, START, 0, 0, 0, *self.settings, *([0] * 24), path, *LEASH_END))
         self.new_gate()
 
     def new_gate(self):
@@ -131,7 +150,7 @@ class Scanner:
             worker.close()
         self.workers, self.hasher, self.definitions = [], None, None
         self.gate, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 10), *([0] * 24), b"", 0, 0, 0), far.fileno())
+        send(self.leash, LEASH.pack(1, PEER, 3, 0, 0, *([0] * 11), b"", 0, 0, *([0] * 24), b"", *LEASH_END), far.fileno())
         far.close()
 
     def turn(self, timeout=0.05):
@@ -142,15 +161,20 @@ class Scanner:
             if not data:
                 raise EOFError("the loader has ended")
             fields = LEASH.unpack(data)
-            kind, value, text = fields[1], fields[2], fields[-4].split(b"\0")[0].decode()
+            kind, value, text = fields[1], fields[2], fields[43].split(b"\0")[0].decode()
             if kind == BEAT:
                 self.beats.append(time.monotonic())
             elif kind == LOADING:
                 self.loading += 1
             elif kind == LOADED:
-                self.loaded = (value, text, fields[-3] / 1e9)
+                self.loaded = (value, text, fields[44] / 1e9)
             elif kind == SERVING:
                 self.serving.append(value)
+            elif kind == DEFINITION:
+                name, size, _, _, version, signatures, verified, _ = fields[53:]
+                self.files[value] = (name.split(b"\0")[0].decode(), size, version, signatures, verified)
+            elif kind == REFUSED:
+                self.refused = (value, text)
             elif kind == LOG:
                 self.log.append(text)
         if self.gate in ready:

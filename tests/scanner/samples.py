@@ -88,6 +88,37 @@ def lz4(content):
     return b"\x04\x22\x4d\x18\x60\x40\x82" + struct.pack("<I", len(content) | 1 << 31) + content + bytes(4)
 
 
+def zstd_zeros(size):
+    """`size` zero bytes in blocks of one repeated byte: 4 bytes for each 128 KiB."""
+    blocks, left = b"", size
+    while left:
+        part = min(left, 128 << 10)
+        left -= part
+        blocks += struct.pack("<I", part << 3 | 1 << 1 | (0 if left else 1))[:3] + b"\0"
+    return b"\x28\xb5\x2f\xfd\x00\x38" + blocks
+
+
+def dovecot_lz4(content, chunk=65536):
+    """As Dovecot's zlib plugin writes it; each chunk is one sequence of literals (LZ4 block format)."""
+    out = b"Dovecot-LZ4\x0d\x2a\x9b\xc5" + struct.pack(">I", chunk)
+    for at in range(0, len(content), chunk):
+        part = content[at:at + chunk]
+        if len(part) < 15:
+            block = bytes([len(part) << 4]) + part
+        else:
+            block = b"\xf0" + b"\xff" * ((len(part) - 15) // 255) + bytes([(len(part) - 15) % 255]) + part
+        out += struct.pack(">I", len(block)) + block
+    return out
+
+
+def dbox(*messages):
+    """A file of Dovecot's sdbox (one message) or mdbox."""
+    out = b"2 M1e C61d0c3f0\n"
+    for message in messages:
+        out += b"\1\2N" + b" " * 10 + b"%016x\n" % len(message) + message + b"\n\1\3\nR61d0c3f0\nV100\nG0a1b2c\nBINBOX\n\n"
+    return out
+
+
 def skippable(content):
     return b"\x50\x2a\x4d\x18" + struct.pack("<I", 7) + b"skipped" + content
 

@@ -76,6 +76,60 @@ static void equal_denials_are_counted_in_one_row_for_a_minute(void)
 	end();
 }
 
+/* The sample with a Message-ID, which stands right before the detail that is empty. */
+static struct sample *sample_of_message(int64_t time_ns, const char *message_id)
+{
+	struct sample *made = sample(time_ns, 1, 0, "/bin/cat");
+	size_t before = 0, size = strlen(message_id);
+
+	for (int i = 0; i < TEXT_MESSAGE_ID; i++)
+		before += made->record.sizes[i];
+	memmove(made->texts + before + size, made->texts + before, made->size - sizeof(made->record) - before);
+	memcpy(made->texts + before, message_id, size);
+	made->record.sizes[TEXT_MESSAGE_ID] = (uint16_t)size;
+	made->size += size;
+	return made;
+}
+
+/* Nobody was denied anything. */
+static struct sample *report_of_message(int64_t time_ns, const char *message_id)
+{
+	struct sample *made = sample_of_message(time_ns, message_id);
+
+	made->record.would = true;
+	return made;
+}
+
+static void denials_are_equal_whatever_message_lay_there(void)
+{
+	struct denial *first;
+
+	start();
+	first = add(sample_of_message(START, "<1@example>"));
+	CU_ASSERT_PTR_EQUAL(add(sample_of_message(START + 1, "<2@example>")), first);
+	CU_ASSERT_EQUAL(first->count, 2);
+	end();
+}
+
+static void two_messages_of_one_reported_file_are_two_rows(void)
+{
+	struct denial *first, *other;
+	struct sample *unnamed;
+
+	start();
+	first = add(report_of_message(START, "<1@example>"));
+	other = add(report_of_message(START + 1, "<2@example>"));
+	CU_ASSERT_PTR_NOT_EQUAL(first, other);
+	CU_ASSERT_PTR_EQUAL(add(report_of_message(START + 2, "<1@example>")), first);
+	/* One that names none is counted with either. */
+	unnamed = sample(START + 3, 1, 0, "/bin/cat");
+	unnamed->record.would = true;
+	add(unnamed);
+	CU_ASSERT_EQUAL(first->count + other->count, 4);
+	CU_ASSERT_EQUAL(denials.next_id, 102);
+	end();
+}
+
 static void the_longest_wait_of_a_row_is_kept(void)
 {
 	struct sample *made;
@@ -261,6 +315,8 @@ int main(void)
 	CU_initialize_registry();
 	suite = CU_add_suite("denials", NULL, NULL);
 	TEST(equal_denials_are_counted_in_one_row_for_a_minute);
+	TEST(denials_are_equal_whatever_message_lay_there);
+	TEST(two_messages_of_one_reported_file_are_two_rows);
 	TEST(the_longest_wait_of_a_row_is_kept);
 	TEST(another_file_user_program_verdict_or_answer_is_another_row);
 	TEST(the_oldest_row_makes_way_and_is_counted_if_it_was_never_saved);

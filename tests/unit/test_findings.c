@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: tools/findings.c daemon/think/store.c
+// objects: tools/findings.c tools/mail_limits.c tools/command.c daemon/think/store.c
 #include <CUnit/Basic.h>
 #include <signal.h>
 #include <string.h>
@@ -68,6 +68,32 @@ static void it_is_not_ready_without_marks_or_while_no_worker_has_passed_its_cana
 	page.keeper.definitions_known = 1;
 	CU_ASSERT_STRING_EQUAL(first_issue(), "no-definitions");
 	CU_ASSERT_TRUE(findings.ready);
+}
+
+static void definitions_older_than_the_policy_allows_are_an_issue(void)
+{
+	healthy();
+	page.keeper.definitions_max_age_s = 23ull * 3600;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "definitions-old");
+	page.keeper.definitions_max_age_s = 25ull * 3600;
+	CU_ASSERT_STRING_EQUAL(first_issue(), "");
+	page.keeper.definitions_built_ns = NOW - 26 * HOUR; /* copied later than they were made */
+	CU_ASSERT_STRING_EQUAL(first_issue(), "definitions-old");
+	CU_ASSERT_EQUAL(findings.definitions_age_s, 26 * 3600);
+}
+
+static void definitions_that_are_not_in_use_are_an_issue_with_a_remedy(void)
+{
+	static const char *const ids[] = {"", "definitions-broken", "definitions-no-room", "definitions-gone", "clamd"};
+
+	for (uint32_t i = 1; i < DEFINITIONS_REFUSALS; i++) {
+		healthy();
+		page.keeper.definitions_refused = i;
+		strcpy(page.keeper.definitions_refused_why, "because");
+		CU_ASSERT_STRING_EQUAL(first_issue(), ids[i]);
+		CU_ASSERT_PTR_NOT_NULL(strstr(findings.issues[0].text, "because"));
+		CU_ASSERT_TRUE(strlen(findings.issues[0].remedy) > 0);
+	}
 }
 
 static void workers_that_are_replaced_are_an_issue_only_where_none_comes(void)
@@ -279,6 +305,8 @@ int main(void)
 	suite = CU_add_suite("findings", NULL, NULL);
 	TEST(a_daemon_in_good_order_is_ready_and_has_no_issue);
 	TEST(it_is_not_ready_without_marks_or_while_no_worker_has_passed_its_canary);
+	TEST(definitions_older_than_the_policy_allows_are_an_issue);
+	TEST(definitions_that_are_not_in_use_are_an_issue_with_a_remedy);
 	TEST(workers_that_are_replaced_are_an_issue_only_where_none_comes);
 	TEST(it_is_not_ready_before_the_first_selftest_is_over_or_overdue);
 	TEST(a_canary_that_was_not_blocked_is_an_issue_at_any_time);

@@ -32,6 +32,7 @@ static void magic_at_its_place_alone_counts(void)
 	IS(BIN, "\x28\xb5\x2f\xfd....", "zstd");
 	IS(BIN, "\x04\x22\x4d\x18", "lz4");
 	IS(BIN, "LZIP\1", "lzip");
+	IS(BIN, "Dovecot-LZ4\r*\x9b\xc5....", "Dovecot's lz4");
 	IS(BIN, "1234567**ACE**", "ACE");
 	CU_ASSERT_PTR_NULL(KIND(BIN, ".\x28\xb5\x2f\xfd...."));
 	CU_ASSERT_PTR_NULL(KIND(BIN, "\x28\xb5\x2f"));
@@ -131,6 +132,9 @@ static void encryption_that_the_engine_passes_over_is_seen(void)
 	excel[512 + 20] = 0x42;
 	CU_ASSERT_PTR_NULL(encrypted("CL_TYPE_MSOLE2", excel, sizeof(excel)));
 	CU_ASSERT_PTR_NOT_NULL(encrypted("CL_TYPE_TEXT_UTF8", "<?xml?> <manifest:encryption-data>", 34));
+	CU_ASSERT_STRING_EQUAL(encrypted(BIN, "CRYPTED\3\7\2", 10), "mail-crypt");
+	CU_ASSERT_PTR_NULL(encrypted(BIN, "CRYPTED\3", 8));
+	CU_ASSERT_PTR_NULL(encrypted(BIN, ".CRYPTED\3\7", 10));
 	CU_ASSERT_PTR_NULL(encrypted("CL_TYPE_TEXT_UTF8", "a text on manifest:encryption-data", 34));
 	for (size_t size = 0; size < 32; size++) {
 		encrypted("CL_TYPE_7Z", seven, size);

@@ -18,7 +18,7 @@ static int fd;
 static int setup(void)
 {
 	fd = mkstemp(name);
-	return fd < 0 || write(fd, "hello", 5) != 5 || memory_open(&memory) < 0;
+	return fd < 0 || write(fd, "hello", 5) != 5 || memory_open(&memory, -1) < 0;
 }
 
 static int teardown(void)

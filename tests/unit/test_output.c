@@ -139,10 +139,10 @@ static void spaces_in_a_program_a_user_or_a_signature_forge_no_column(void)
 
 static void a_row_in_json_has_every_field_of_the_manual_and_no_other(void)
 {
-	static const char *const names[] = {"time",   "access", "answer",   "verdict",    "signature",
-					    "reason", "watch",  "policy",   "pid",        "uid",
-					    "user",   "exe",    "path",     "path_hex",   "wait_ms",
-					    "count",  "phase",  "queue_id", "message_id", "detail"};
+	static const char *const names[] = {"time",       "access",   "answer",    "verdict", "signature", "reason",
+					    "watch",      "policy",   "pid",       "uid",     "user",      "exe",
+					    "path",       "path_hex", "wait_ms",   "count",   "phase",     "queue_id",
+					    "message_id", "detail",   "heuristics"};
 	json_t *json = row_to_json(sample());
 
 	CU_ASSERT_EQUAL(json_object_size(json), sizeof(names) / sizeof(names[0]));

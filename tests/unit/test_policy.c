@@ -9,6 +9,18 @@
 
 static struct policy table; /* 550 kB: not on the stack */
 
+/* policy_decide() in parts. */
+static enum answer decide(const struct policy_watch *watch, const struct verdict *verdict, struct policy_place *place,
+			  bool *would)
+{
+	struct policy_decision decision;
+
+	policy_decide(watch, verdict, &decision);
+	*place = decision.place;
+	*would = decision.would;
+	return decision.answer;
+}
+
 static struct policy_watch *add_watch(const char *path, enum store store, enum watch_mode mode)
 {
 	struct policy_watch *watch = &table.watches[table.watch_count++];
@@ -32,6 +44,7 @@ static void begin(void)
 	table.magic = POLICY_MAGIC;
 	table.size = sizeof(table);
 	table.file_count = 1;
+	table.max_definitions_age_s = 86400;
 	strcpy(table.files[0], "/etc/mailward/mailward.conf");
 	table.scanner = (struct scanner_settings){.max_file_size = 1,
 						  .max_scan_size = 1,
@@ -95,6 +108,10 @@ static void a_table_with_one_wrong_field_is_not_sound(void)
 	SPOILT(table.scanner.max_files = 0);
 	SPOILT(table.scanner.max_depth = 0);
 	SPOILT(table.scanner.scan_time_ms = 0);
+	SPOILT(table.scanner.engine = SCAN_ENGINES);
+	SPOILT(table.scanner.engine = ENGINE_CLAMD);
+	SPOILT(memset(table.scanner.clamd_socket, '/', CLAMD_PATH_SIZE));
+	SPOILT(table.scanner.deny_types = 1u << DENY_TYPES);
 	SPOILT(memset(table.files[0], 'x', sizeof(table.files[0])));
 	SPOILT(strcpy(table.files[0], "a\nb"));
 	SPOILT(table.watches[0].store = STORES);
@@ -106,6 +123,9 @@ static void a_table_with_one_wrong_field_is_not_sound(void)
 	SPOILT(table.watches[0].origin_mail = 1; table.watches[0].origin_place.line = 3; table.mail_software_count = 0);
 	SPOILT(table.watches[0].exec_never = 2);
 	SPOILT(table.watches[0].exec_never = 1);
+	SPOILT(table.max_definitions_age_s = 0);
+	SPOILT(table.watches[0].recheck = RECHECKS);
+	SPOILT(table.watches[0].recheck = RECHECK_NEVER; table.watches[0].recheck_place.file = 9);
 	SPOILT(table.watches[0].exec_never = 1; table.watches[0].exec_place.line = 3;
 	       table.watches[0].exec_place.file = 9);
 	SPOILT(table.watches[0].exec_never = 1; table.watches[0].exec_place.line = 3;
@@ -118,6 +138,11 @@ static void a_table_with_one_wrong_field_is_not_sound(void)
 	SPOILT(table.watches[1].actions[CASE_LIMIT].answer = ANSWERS);
 	SPOILT(table.watches[1].actions[CASE_LIMIT].is_default = 2);
 	SPOILT(table.watches[1].actions[CASE_ERROR].place.file = 7);
+	SPOILT(table.watches[1].actions[CASE_TYPE].answer = ANSWER_NONE);
+	SPOILT(table.watches[1].actions[CASE_TYPE].quarantine = 2);
+	SPOILT(table.watches[1].actions[CASE_TYPE].report = 1); /* and denies */
+	SPOILT(table.watches[1].actions[CASE_TYPE].answer = ANSWER_ALLOW;
+	       table.watches[1].actions[CASE_TYPE].quarantine = 1);
 	SPOILT(strcpy(table.watches[1].path, table.watches[0].path));
 	SPOILT(table.mail_software[0].root_count = 0);
 	SPOILT(table.mail_software[0].root_count = MAIL_ROOTS_MAX + 1);
@@ -229,16 +254,47 @@ static void an_execution_that_is_never_allowed_is_denied_by_its_own_line(void)
 	watch = (struct policy_watch){.mode = MODE_ENFORCE, .store = STORE_FILES, .exec_never = 1};
 	watch.place.line = 3;
 	watch.exec_place.line = 7;
-	CU_ASSERT_EQUAL(policy_answer(&watch, &verdict, &place, &would), ANSWER_DENY);
+	CU_ASSERT_EQUAL(decide(&watch, &verdict, &place, &would), ANSWER_DENY);
 	CU_ASSERT_FALSE(would);
 	CU_ASSERT_EQUAL(place.line, 7);
 	watch.mode = MODE_OBSERVE;
-	CU_ASSERT_EQUAL(policy_answer(&watch, &verdict, &place, &would), ANSWER_DENY);
+	CU_ASSERT_EQUAL(decide(&watch, &verdict, &place, &would), ANSWER_DENY);
 	CU_ASSERT_TRUE(would);
 	watch.mode = MODE_ENFORCE;
 	watch.store = STORE_MBOX;
-	policy_answer(&watch, &verdict, &place, &would);
+	decide(&watch, &verdict, &place, &would);
 	CU_ASSERT_TRUE(would);
+}
+
+static void a_queue_gives_up_what_is_infected_and_denies_nobody(void)
+{
+	static struct policy_watch watch;
+	struct verdict infected = verdict_of(VERDICT_INFECTED, REASON_NONE),
+		       large = verdict_of(VERDICT_UNSCANNED, REASON_TOO_LARGE);
+	struct policy_decision decision;
+
+	watch = (struct policy_watch){.mode = MODE_ENFORCE, .store = STORE_POSTFIX_QUEUE};
+	for (int i = 0; i < POLICY_CASES; i++)
+		watch.actions[i] = (struct policy_action){.answer = ANSWER_DENY, .quarantine = 1};
+	policy_decide(&watch, &infected, &decision);
+	CU_ASSERT_TRUE(decision.empty);
+	CU_ASSERT_TRUE(decision.would);
+	CU_ASSERT_FALSE(decision.quarantine);
+	policy_decide(&watch, &large, &decision);
+	CU_ASSERT_FALSE(decision.empty);
+	watch.mode = MODE_OBSERVE;
+	policy_decide(&watch, &infected, &decision);
+	CU_ASSERT_FALSE(decision.empty);
+	watch.mode = MODE_ENFORCE;
+	watch.actions[CASE_INFECTED] = (struct policy_action){.answer = ANSWER_ALLOW, .report = 1};
+	policy_decide(&watch, &infected, &decision);
+	CU_ASSERT_FALSE(decision.empty);
+	for (int store = 0; store < STORES; store++) {
+		watch.store = (uint8_t)store;
+		watch.actions[CASE_INFECTED] = (struct policy_action){.answer = ANSWER_DENY, .quarantine = 1};
+		policy_decide(&watch, &infected, &decision);
+		CU_ASSERT_EQUAL(decision.empty, store == STORE_POSTFIX_QUEUE);
+	}
 }
 
 static void each_reason_has_its_case(void)
@@ -278,7 +334,7 @@ static void every_case_has_the_answer_and_the_line_of_its_own_word(void)
 		for (int asked = CASE_TIMEOUT; asked <= CASE_ERROR; asked++) {
 			struct policy_place place = {0};
 			bool would = true;
-			CU_ASSERT_EQUAL(policy_answer(watch, &verdicts[asked], &place, &would),
+			CU_ASSERT_EQUAL(decide(watch, &verdicts[asked], &place, &would),
 					asked == denied ? ANSWER_DENY : ANSWER_ALLOW);
 			CU_ASSERT_FALSE(would);
 			CU_ASSERT_EQUAL(place.line, watch->actions[asked].place.line);
@@ -294,7 +350,7 @@ static void clean_is_allowed_by_the_line_of_the_watch(void)
 
 	begin();
 	struct policy_watch *watch = add_watch("/v", STORE_FILES, MODE_ENFORCE);
-	CU_ASSERT_EQUAL(policy_answer(watch, &clean, &place, &would), ANSWER_ALLOW);
+	CU_ASSERT_EQUAL(decide(watch, &clean, &place, &would), ANSWER_ALLOW);
 	CU_ASSERT_EQUAL(place.line, watch->place.line);
 	CU_ASSERT_FALSE(would);
 }
@@ -307,8 +363,8 @@ static void no_verdict_is_never_clean(void)
 
 	begin();
 	struct policy_watch *watch = add_watch("/v", STORE_FILES, MODE_ENFORCE);
-	CU_ASSERT_EQUAL(policy_answer(watch, &none, &place, &would), ANSWER_DENY);
-	CU_ASSERT_EQUAL(policy_answer(watch, &wild, &place, &would), ANSWER_DENY);
+	CU_ASSERT_EQUAL(decide(watch, &none, &place, &would), ANSWER_DENY);
+	CU_ASSERT_EQUAL(decide(watch, &wild, &place, &would), ANSWER_DENY);
 	CU_ASSERT_EQUAL(policy_case_of(&wild), CASE_ERROR);
 }
 
@@ -321,9 +377,124 @@ static void report_lets_go_and_tells(void)
 	begin();
 	struct policy_watch *watch = add_watch("/v", STORE_FILES, MODE_ENFORCE);
 	watch->actions[CASE_INFECTED].answer = ANSWER_ALLOW;
-	CU_ASSERT_EQUAL(policy_answer(watch, &infected, &place, &would), ANSWER_DENY);
+	CU_ASSERT_EQUAL(decide(watch, &infected, &place, &would), ANSWER_DENY);
 	CU_ASSERT_TRUE(would);
 	CU_ASSERT_EQUAL(place.line, watch->actions[CASE_INFECTED].place.line);
+}
+
+static void quarantine_denies_and_says_so_where_the_watch_may(void)
+{
+	struct verdict infected = verdict_of(VERDICT_INFECTED, REASON_NONE);
+	struct policy_decision decision;
+
+	begin();
+	struct policy_watch *watch = add_watch("/v", STORE_MAILDIR, MODE_ENFORCE);
+	policy_decide(watch, &infected, &decision);
+	CU_ASSERT_EQUAL(decision.answer, ANSWER_DENY);
+	CU_ASSERT_FALSE(decision.quarantine);
+	watch->actions[CASE_INFECTED].quarantine = 1;
+	CU_ASSERT_TRUE(policy_is_sound(&table));
+	policy_decide(watch, &infected, &decision);
+	CU_ASSERT_EQUAL(decision.answer, ANSWER_DENY);
+	CU_ASSERT_TRUE(decision.quarantine);
+	CU_ASSERT_FALSE(decision.would);
+	CU_ASSERT_EQUAL(decision.which, CASE_INFECTED);
+	watch->mode = MODE_OBSERVE;
+	policy_decide(watch, &infected, &decision);
+	CU_ASSERT_FALSE(decision.quarantine);
+	CU_ASSERT_TRUE(decision.would);
+	watch->mode = MODE_ENFORCE;
+	watch->store = STORE_MDBOX;
+	policy_decide(watch, &infected, &decision);
+	CU_ASSERT_FALSE(decision.quarantine);
+	CU_ASSERT_TRUE(decision.would);
+}
+
+static void each_heuristic_has_its_own_action(void)
+{
+	for (int denied = 0; denied < HEURISTICS; denied++) {
+		begin();
+		struct policy_watch *watch = add_watch("/v", STORE_FILES, MODE_ENFORCE);
+		for (int i = 0; i < POLICY_CASES; i++)
+			watch->actions[i].answer = i == CASE_MACRO + denied ? ANSWER_DENY : ANSWER_ALLOW;
+		for (int asked = 0; asked < HEURISTICS; asked++) {
+			struct verdict verdict = {.kind = VERDICT_INFECTED, .heuristics = (uint8_t)(1 << asked)};
+			struct policy_decision decision;
+			policy_decide(watch, &verdict, &decision);
+			CU_ASSERT_EQUAL(decision.answer, asked == denied ? ANSWER_DENY : ANSWER_ALLOW);
+			CU_ASSERT_FALSE(decision.would);
+			CU_ASSERT_EQUAL(decision.which, CASE_MACRO + asked);
+			CU_ASSERT_EQUAL(decision.place.line, watch->actions[CASE_MACRO + asked].place.line);
+		}
+	}
+}
+
+static void a_signature_is_answered_by_on_infected_alone(void)
+{
+	struct verdict signature = verdict_of(VERDICT_INFECTED, REASON_NONE);
+	struct verdict macro = {.kind = VERDICT_INFECTED, .heuristics = 1 << HEURISTIC_MACRO};
+	struct policy_decision decision;
+
+	begin();
+	struct policy_watch *watch = add_watch("/v", STORE_FILES, MODE_ENFORCE);
+	watch->actions[CASE_MACRO].answer = ANSWER_ALLOW;
+	policy_decide(watch, &signature, &decision);
+	CU_ASSERT_EQUAL(decision.answer, ANSWER_DENY);
+	policy_decide(watch, &macro, &decision);
+	CU_ASSERT_EQUAL(decision.answer, ANSWER_ALLOW);
+	CU_ASSERT_FALSE(decision.would); /* allow: not even told as what would be denied */
+	watch->actions[CASE_MACRO].report = 1;
+	policy_decide(watch, &macro, &decision);
+	CU_ASSERT_EQUAL(decision.answer, ANSWER_DENY);
+	CU_ASSERT_TRUE(decision.would);
+}
+
+static void of_several_the_strictest_action_counts(void)
+{
+	struct verdict both = {.kind = VERDICT_INFECTED,
+			       .heuristics = 1 << HEURISTIC_MACRO | 1 << HEURISTIC_PHISHING | 1 << HEURISTIC_TYPE};
+	struct policy_decision decision;
+
+	begin();
+	struct policy_watch *watch = add_watch("/v", STORE_MAILDIR, MODE_ENFORCE);
+	for (int i = 0; i < POLICY_CASES; i++)
+		watch->actions[i].answer = ANSWER_ALLOW;
+	policy_decide(watch, &both, &decision);
+	CU_ASSERT_EQUAL(decision.answer, ANSWER_ALLOW);
+	watch->actions[CASE_PHISHING].report = 1;
+	policy_decide(watch, &both, &decision);
+	CU_ASSERT_EQUAL(decision.which, CASE_PHISHING);
+	CU_ASSERT_TRUE(decision.would);
+	watch->actions[CASE_MACRO].answer = ANSWER_DENY;
+	policy_decide(watch, &both, &decision);
+	CU_ASSERT_EQUAL(decision.which, CASE_MACRO);
+	CU_ASSERT_EQUAL(decision.answer, ANSWER_DENY);
+	CU_ASSERT_FALSE(decision.would);
+	watch->actions[CASE_TYPE].answer = ANSWER_DENY;
+	watch->actions[CASE_TYPE].quarantine = 1;
+	policy_decide(watch, &both, &decision);
+	CU_ASSERT_EQUAL(decision.which, CASE_TYPE);
+	CU_ASSERT_TRUE(decision.quarantine);
+}
+
+static void what_was_not_looked_at_beside_a_heuristic_counts_too(void)
+{
+	struct verdict beside = {
+		.kind = VERDICT_INFECTED, .heuristics = 1 << HEURISTIC_MACRO, .reason = REASON_ENCRYPTED};
+	struct policy_decision decision;
+
+	begin();
+	struct policy_watch *watch = add_watch("/v", STORE_FILES, MODE_ENFORCE);
+	watch->actions[CASE_MACRO].answer = ANSWER_ALLOW;
+	watch->actions[CASE_MACRO].report = 1;
+	policy_decide(watch, &beside, &decision);
+	CU_ASSERT_EQUAL(decision.which, CASE_ENCRYPTED);
+	CU_ASSERT_EQUAL(decision.answer, ANSWER_DENY);
+	CU_ASSERT_FALSE(decision.would);
+	watch->actions[CASE_ENCRYPTED].answer = ANSWER_ALLOW;
+	policy_decide(watch, &beside, &decision);
+	CU_ASSERT_EQUAL(decision.which, CASE_MACRO);
+	CU_ASSERT_TRUE(decision.would);
 }
 
 static void what_cannot_be_held_or_does_not_enforce_would_only_be_denied(void)
@@ -336,7 +507,7 @@ static void what_cannot_be_held_or_does_not_enforce_would_only_be_denied(void)
 		for (int mode = 0; mode < MODES; mode++) {
 			begin();
 			struct policy_watch *watch = add_watch("/v", (enum store)store, (enum watch_mode)mode);
-			enum answer answer = policy_answer(watch, &infected, &place, &would);
+			enum answer answer = decide(watch, &infected, &place, &would);
 			bool held = mode == MODE_ENFORCE && store_may_hold((enum store)store);
 			CU_ASSERT_EQUAL(would, !held);
 			CU_ASSERT_EQUAL(answer, mode == MODE_OFF ? ANSWER_ALLOW : ANSWER_DENY);
@@ -372,11 +543,17 @@ int main(void)
 	CU_ADD_TEST(suite, a_policy_without_watches_matches_nothing);
 	CU_ADD_TEST(suite, the_strictest_candidate_answers_for_what_nobody_can_place);
 	CU_ADD_TEST(suite, an_execution_that_is_never_allowed_is_denied_by_its_own_line);
+	CU_ADD_TEST(suite, a_queue_gives_up_what_is_infected_and_denies_nobody);
 	CU_ADD_TEST(suite, each_reason_has_its_case);
 	CU_ADD_TEST(suite, every_case_has_the_answer_and_the_line_of_its_own_word);
 	CU_ADD_TEST(suite, clean_is_allowed_by_the_line_of_the_watch);
 	CU_ADD_TEST(suite, no_verdict_is_never_clean);
 	CU_ADD_TEST(suite, report_lets_go_and_tells);
+	CU_ADD_TEST(suite, quarantine_denies_and_says_so_where_the_watch_may);
+	CU_ADD_TEST(suite, each_heuristic_has_its_own_action);
+	CU_ADD_TEST(suite, a_signature_is_answered_by_on_infected_alone);
+	CU_ADD_TEST(suite, of_several_the_strictest_action_counts);
+	CU_ADD_TEST(suite, what_was_not_looked_at_beside_a_heuristic_counts_too);
 	CU_ADD_TEST(suite, what_cannot_be_held_or_does_not_enforce_would_only_be_denied);
 	CU_ADD_TEST(suite, a_place_reads_file_and_line);
 	CU_basic_set_mode(CU_BRM_NORMAL);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // objects: daemon/edge/policy_roots.c daemon/think/mounts.c
 // objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c
+// objects: daemon/think/policy_notify.c daemon/think/policy_schedule.c
 // objects: daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
 // libs: libconfuse
 /* Real folders under a temporary one, and made-up mounts on them. No root is needed. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // objects: daemon/think/policy_text.c daemon/think/policy_values.c daemon/think/policy_watch.c
+// objects: daemon/think/policy_notify.c daemon/think/policy_schedule.c
 // objects: daemon/think/policy_words.c daemon/think/policy.c daemon/think/store.c
 // libs: libconfuse
 #include <CUnit/Basic.h>
@@ -77,14 +78,20 @@ static void doubtful(unsigned line, const char *words, const char *text)
 
 /* ---- defaults ---- */
 
+static char letter(const struct policy_action *action)
+{
+	if (action->answer == ANSWER_DENY)
+		return action->quarantine ? 'q' : 'd';
+	return action->report ? 'r' : 'a';
+}
+
 static void answers_are(const char *text, const char *expected)
 {
-	static const char letters[] = {'?', 'a', 'd'};
 	char got[POLICY_CASES + 1] = "";
 
 	good(text);
 	for (int i = 0; i < POLICY_CASES; i++)
-		got[i] = letters[table.watches[0].actions[i].answer];
+		got[i] = letter(&table.watches[0].actions[i]);
 	CU_ASSERT_STRING_EQUAL(got, expected);
 }
 
@@ -107,18 +114,22 @@ static void a_watch_with_nothing_but_a_path_is_strict(void)
 	CU_ASSERT_EQUAL(table.scanner.max_scan_size, 200u << 20);
 	CU_ASSERT_EQUAL(table.scanner.scan_time_ms, 30000);
 	CU_ASSERT_EQUAL(table.scanner.workers, 4); /* two processors: at least four */
+	CU_ASSERT_EQUAL(table.scanner.engine, ENGINE_LIBCLAMAV);
+	CU_ASSERT_STRING_EQUAL(table.scanner.clamd_socket, "/run/clamav/clamd.ctl");
 }
 
-/* order: infected timeout limit encrypted error down */
+/* order: infected timeout limit encrypted error down macro broken phishing unwanted other type */
 static void each_store_has_its_own_defaults(void)
 {
-	answers_are("watch /v { }", "dddddd");
-	answers_are("watch /v { store = files }", "dddddd");
-	answers_are("watch /v { store = maildir }", "dddaad");
-	answers_are("watch /v { store = sdbox }", "dddaad");
-	answers_are("watch /v { store = mbox }", "aaaaaa");
-	answers_are("watch /v { store = mdbox }", "aaaaaa");
-	answers_are("watch /v { store = postfix-queue }", "aaaaaa");
+	answers_are("watch /v { }", "ddddddrrdrrd");
+	answers_are("watch /v { store = files }", "ddddddrrdrrd");
+	answers_are("watch /v { store = maildir }", "qdqaadrrqrrq");
+	answers_are("watch /v { store = sdbox }", "qdqaadrrqrrq");
+	answers_are("watch /v { store = mbox }", "raaaaarrrrrr");
+	answers_are("watch /v { store = mdbox }", "raaaaarrrrrr");
+	answers_are("watch /v { store = postfix-queue }", "qaaaaarrrrrr");
+	answers_are("watch /v { store = postfix-queue on-infected = report on-heuristic = quarantine }",
+		    "raaaaaqqqqqq");
 }
 
 static void every_word_is_taken_with_its_line(void)
@@ -126,10 +137,11 @@ static void every_word_is_taken_with_its_line(void)
 	good("allow-root-filesystem = yes\n"
 	     "mail-software postfix { roots = { \"/usr/lib/postfix/sbin/master\", '/a b/c' } }\n"
 	     "scanner {\n workers = 3\n max-file-size = 10M max-scan-size = 2G\n max-files = 7 max-depth = 5\n"
-	     " scan-time = 1min\n}\n"
+	     " scan-time = 1min engine = clamd clamd-socket = '/run/a b/clamd.ctl'\n}\n"
 	     "watch \"/v\" {\n store = maildir\n mode = observe\n origin = any\n exec = scan\n deadline = 250ms\n"
 	     " on-infected = report\n on-timeout = allow\n on-limit = allow\n on-encrypted = allow\n"
-	     " on-error = allow\n on-down = allow\n marks = none\n}\n");
+	     " on-error = allow\n on-down = allow\n on-macro = allow\n on-broken = allow\n on-phishing = allow\n"
+	     " on-unwanted = allow\n on-heuristic = allow\n on-type = allow\n marks = none\n}\n");
 	CU_ASSERT_EQUAL(table.allow_root_filesystem, 1);
 	CU_ASSERT_EQUAL(table.mail_software_count, 1);
 	CU_ASSERT_STRING_EQUAL(table.mail_software[0].name, "postfix");
@@ -142,6 +154,8 @@ static void every_word_is_taken_with_its_line(void)
 	CU_ASSERT_EQUAL(table.scanner.max_files, 7);
 	CU_ASSERT_EQUAL(table.scanner.max_depth, 5);
 	CU_ASSERT_EQUAL(table.scanner.scan_time_ms, 60000);
+	CU_ASSERT_EQUAL(table.scanner.engine, ENGINE_CLAMD);
+	CU_ASSERT_STRING_EQUAL(table.scanner.clamd_socket, "/run/a b/clamd.ctl");
 	const struct policy_watch *watch = &table.watches[0];
 	CU_ASSERT_EQUAL(watch->place.line, 9);
 	CU_ASSERT_EQUAL(watch->mode, MODE_OBSERVE);
@@ -256,16 +270,35 @@ static void a_pattern_in_a_path_is_doubted(void)
 
 /* ---- mistakes ---- */
 
+static void the_engine_and_its_socket_are_checked(void)
+{
+	bad(2, "libclamav", "scanner {\n engine = kaspersky\n}\n");
+	bad(2, "is relative", "scanner { engine = clamd\n clamd-socket = 'clamd.ctl' }\n");
+	bad(1, "is too long",
+	    "scanner { engine = clamd clamd-socket = '/a0123456789012345678901234567890123456789012345678901234567890"
+	    "123456789012345678901234567890123456789012345678901' }\n");
+	doubtful(2, "says nothing without engine = clamd",
+		 "scanner {\n clamd-socket = /run/clamd.ctl }\nwatch /v { }\n");
+	good("scanner { engine = clamd }\nwatch /v { }\n");
+	CU_ASSERT_STRING_EQUAL(table.scanner.clamd_socket, "/run/clamav/clamd.ctl");
+}
+
 static void an_unknown_word_lists_the_words_known_there(void)
 {
-	bad(2, "unknown word 'colour'; known here: allow-root-filesystem, on-stop, watch, scanner, mail-software",
+	bad(2,
+	    "unknown word 'colour'; known here: allow-root-filesystem, on-stop, watch, scanner, mail-software, "
+	    "attachments, notify",
 	    "watch /v { }\ncolour = red\n");
 	bad(2,
 	    "unknown word 'on-virus' in a block watch; known here: store, mode, origin, exec, deadline, on-infected, "
-	    "on-timeout, on-limit, on-encrypted, on-error, on-down, marks",
+	    "on-timeout, on-limit, on-encrypted, on-error, on-down, on-heuristic, on-macro, on-broken, on-phishing, "
+	    "on-unwanted, on-type, marks",
 	    "watch /v {\n on-virus = deny }\n");
-	bad(3, "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time",
+	bad(3,
+	    "known here: workers, max-file-size, max-scan-size, max-files, max-depth, scan-time, engine, clamd-socket",
 	    "scanner {\n\n threads = 3\n}\n");
+	bad(2, "known here: max-age, max-size", "quarantine {\n size = 3G }\n");
+	bad(2, "known here: postmaster, owner, every, command", "notify {\n mailto = root }\n");
 	bad(1, "known here: roots", "mail-software exim { root = \"/usr/sbin/exim4\" }\n");
 	bad(1, "unknown word 'watches'", "watches \"/v\" { }");
 	bad(2, "unknown word 'watch' in a block watch", "watch /v {\nwatch /w { }\n}\n");
@@ -287,6 +320,7 @@ static void a_repeated_option_names_both_lines(void)
 {
 	bad(4, "'mode' is repeated (first in p.conf:2)", "watch /v {\n mode = off\n\n mode = enforce\n}\n");
 	bad(1, "'mode' is repeated (first in p.conf:1)", "watch /v { mode = off mode = off }\n");
+	bad(3, "'engine' is repeated (first in p.conf:2)", "scanner {\n engine = clamd\n engine = clamd\n}\n");
 	bad(3, "'workers' is repeated (first in p.conf:2)", "scanner {\n workers = 2\n workers = 2\n}\n");
 	bad(2, "'allow-root-filesystem' is repeated (first in p.conf:1)",
 	    "allow-root-filesystem = yes\nallow-root-filesystem = no\n");
@@ -354,7 +388,7 @@ static void an_unknown_value_lists_those_that_are_known(void)
 	    "watch /v { store = exim }");
 	bad(1, "use one of off, observe, enforce", "watch /v { mode = on }");
 	bad(1, "use one of off, observe, enforce", "watch /v { mode = Enforce }");
-	bad(1, "use one of deny, report", "watch /v { on-infected = allow }");
+	bad(1, "use one of deny, quarantine, report", "watch /v { on-infected = allow }");
 	bad(1, "use one of allow, deny", "watch /v { on-timeout = quarantine }");
 	bad(1, "use one of allow, deny", "watch /v { on-down = report }");
 	bad(1, "use one of none, cached", "watch /v { marks = all }");
@@ -362,12 +396,37 @@ static void an_unknown_value_lists_those_that_are_known(void)
 	bad(1, "use one of", "watch /v { mode = \"off \" }");
 }
 
-static void what_is_not_there_yet_is_refused_plainly(void)
+static void quarantine_is_taken_where_something_can_be_moved(void)
 {
-	bad(1, "not in this version yet: on-infected = quarantine; use deny", "watch /v { on-infected = quarantine }");
-	bad(1, "not in this version yet: on-limit = quarantine; use allow", "watch /v { on-limit = quarantine }");
-	bad(1, "not in this version yet: on-encrypted = quarantine", "watch /v { on-encrypted = quarantine }");
-	bad(1, "not in this version yet: on-error = quarantine", "watch /v { on-error = quarantine }");
+	static const char *const words[] = {"on-infected", "on-limit",    "on-encrypted", "on-error", "on-macro",
+					    "on-broken",   "on-phishing", "on-unwanted",  "on-type",  "on-heuristic"};
+	static const char *const stores[] = {"files", "maildir", "sdbox"};
+	char text[128];
+
+	for (size_t s = 0; s < 3; s++)
+		for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
+			unsigned moved = 0;
+			snprintf(text, sizeof(text), "watch /v { store = %s %s = quarantine }", stores[s], words[w]);
+			good(text);
+			for (int i = 0; i < POLICY_CASES; i++) {
+				const struct policy_action *action = &table.watches[0].actions[i];
+				moved += !action->is_default && action->quarantine && action->answer == ANSWER_DENY;
+			}
+			CU_ASSERT_EQUAL(moved, w == 9 ? HEURISTICS : 1);
+		}
+}
+
+static void a_word_of_one_heuristic_goes_before_the_word_of_all(void)
+{
+	answers_are("watch /v { on-heuristic = deny on-macro = report }", "ddddddrddddd");
+	answers_are("watch /v { on-macro = quarantine on-heuristic = allow }", "ddddddqaaaaa");
+	answers_are("watch /v { store = mbox on-heuristic = allow }", "raaaaaaaaaaa");
+	good("watch /v {\n on-heuristic = deny\n on-type = report\n}");
+	CU_ASSERT_EQUAL(table.watches[0].actions[CASE_OTHER].place.line, 2);
+	CU_ASSERT_EQUAL(table.watches[0].actions[CASE_TYPE].place.line, 3);
+	bad(1, "unknown word 'on-other'", "watch /v { on-other = deny }");
+	bad(2, "'on-macro' is repeated (first in p.conf:1)", "watch /v { on-macro = deny\n on-macro = deny }");
+	bad(1, "use one of allow, deny, report, quarantine", "watch /v { on-heuristic = block }");
 }
 
 #define SOFTWARE "mail-software a { roots = { \"/a\" } }\n"
@@ -421,6 +480,73 @@ static void exec_never_is_refused_where_nothing_is_ever_denied(void)
 	}
 }
 
+static void kinds_of_attachments_are_taken_from_one_block(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 0);
+	good("watch /v { }\nattachments { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 0);
+	good("attachments { deny-types = { executable, script, shortcut, disk-image, macro-document } }\nwatch /v { "
+	     "}\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, (1u << DENY_TYPES) - 1);
+	good("attachments { deny-types = shortcut }\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.scanner.deny_types, 1u << TYPE_SHORTCUT);
+	bad(2, "'exe' is no value for deny-types: use some of executable, script, shortcut, disk-image, macro-document",
+	    "attachments {\n deny-types = { script, exe } }\n");
+	bad(2, "names script twice", "attachments {\n deny-types = { script, script } }\n");
+	bad(3, "'deny-types' is repeated (first in p.conf:2)",
+	    "attachments {\n deny-types = { script }\n deny-types = { shortcut }\n}\n");
+	bad(2, "the block attachments is repeated (first in p.conf:1)", "attachments { }\nattachments { }\n");
+	bad(1, "empty list", "attachments { deny-types = { } }\n");
+	bad(1, "known here: deny-types", "attachments { allow-types = { script } }\n");
+	bad(1, "attachments has no title", "attachments x { }\n");
+}
+
+static void the_quarantine_is_bounded(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.quarantine.max_age_ns, 90 * 86400ull * 1000000000);
+	CU_ASSERT_EQUAL(table.quarantine.max_size, 10ull << 30);
+	good("quarantine { max-age = 30d\n max-size = 300M }\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.quarantine.max_age_ns, 30 * 86400ull * 1000000000);
+	CU_ASSERT_EQUAL(table.quarantine.max_size, 300ull << 20);
+	CU_ASSERT_EQUAL(table.quarantine.place.line, 1);
+	bad(1, "max-age", "quarantine { max-age = 23h }\n");
+	bad(1, "max-age", "quarantine { max-age = 4000d }\n");
+	bad(1, "max-size", "quarantine { max-size = 1k }\n");
+	bad(1, "max-size", "quarantine { max-size = 10 }\n");
+	bad(3, "'max-size' is repeated (first in p.conf:2)", "quarantine {\n max-size = 1G\n max-size = 2G\n}\n");
+	bad(2, "the block quarantine is repeated (first in p.conf:1)", "quarantine { }\nquarantine { }\n");
+	bad(1, "quarantine has no title", "quarantine x { }\n");
+}
+
+static void who_is_told_is_said_in_one_block(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.notify.on, 0);
+	good("watch /v { }\nnotify { }\n");
+	CU_ASSERT_EQUAL(table.notify.on, 1);
+	CU_ASSERT_EQUAL(table.notify.owner, 0);
+	CU_ASSERT_EQUAL(table.notify.every_s, 3600);
+	CU_ASSERT_STRING_EQUAL(table.notify.postmaster, "postmaster");
+	CU_ASSERT_STRING_EQUAL(table.notify.command, "/usr/sbin/sendmail");
+	good("notify {\n postmaster = \"mail-team@example.org\"\n owner = yes\n every = 15min\n"
+	     " command = \"/usr/lib/sendmail\"\n}\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.notify.owner, 1);
+	CU_ASSERT_EQUAL(table.notify.every_s, 900);
+	CU_ASSERT_STRING_EQUAL(table.notify.postmaster, "mail-team@example.org");
+	CU_ASSERT_STRING_EQUAL(table.notify.command, "/usr/lib/sendmail");
+	bad(2, "takes one address", "notify {\n postmaster = \"-oQ/tmp\"\n}\n");
+	bad(2, "takes one address", "notify {\n postmaster = \"a b\"\n}\n");
+	bad(2, "takes one address", "notify {\n postmaster = \"\"\n}\n");
+	bad(2, "is relative", "notify {\n command = \"sendmail\"\n}\n");
+	bad(2, "1s", "notify {\n every = 10ms\n}\n");
+	bad(2, "yes", "notify {\n owner = maybe\n}\n");
+	bad(3, "'every' is repeated", "notify {\n every = 1h\n every = 2h\n}\n");
+	bad(2, "the block notify is repeated (first in p.conf:1)", "notify { }\nnotify { }\n");
+	bad(1, "notify has no title", "notify x { }\n");
+}
+
 static void a_stop_holds_unless_the_policy_says_release(void)
 {
 	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\non-stop = release\n"},
@@ -442,15 +568,82 @@ static void a_stop_holds_unless_the_policy_says_release(void)
 			       "q.conf:2: 'on-stop' is repeated (first in p.conf:2): keep one of the two lines");
 }
 
+static void a_sweep_is_made_each_day_unless_the_policy_says_otherwise(void)
+{
+	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\nschedule { }\n"},
+					  {.name = "q.conf", .text = "\nschedule { sweep = never }\n"}};
+
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_DEFAULT);
+	CU_ASSERT_EQUAL(table.schedule.minute, 180);
+	CU_ASSERT_EQUAL(table.schedule.place.line, 0);
+	good("watch /v { }\nschedule { sweep = \"23:59\"\n paths = { \"/srv\", /opt/ } }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_AT);
+	CU_ASSERT_EQUAL(table.schedule.minute, 23 * 60 + 59);
+	CU_ASSERT_EQUAL(table.schedule.place.line, 2);
+	CU_ASSERT_EQUAL(table.schedule.path_count, 2);
+	CU_ASSERT_STRING_EQUAL(table.schedule.paths[1], "/opt");
+	doubtful(2, "never looked at again", "watch /v { }\nschedule { sweep = never }\n");
+	CU_ASSERT_EQUAL(table.schedule.sweep, SCHEDULE_NEVER);
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"24:00\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"3:00\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = \"03:60\" }\n");
+	bad(1, "write a local time of 24 hours", "schedule { sweep = daily }\n");
+	bad(2, "'sweep' is repeated (first in p.conf:1)", "schedule { sweep = \"03:00\"\nsweep = \"04:00\" }\n");
+	bad(2, "'paths' is repeated (first in p.conf:1)", "schedule { paths = { /a }\npaths = { /b } }\n");
+	bad(1, "is relative", "schedule { paths = { srv } }\n");
+	bad(1, "known here: sweep, paths", "schedule { time = \"03:00\" }\n");
+	bad(1, "schedule has no title", "schedule x { }\n");
+	for (size_t i = 0; i < 2; i++)
+		sources[i].size = strlen(sources[i].text);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
+	CU_ASSERT_PTR_NOT_NULL(strstr(complaints.list[0].text, "the block schedule is repeated (first in p.conf:2)"));
+}
+
+static void definitions_may_be_a_week_old_unless_the_policy_says_otherwise(void)
+{
+	struct policy_source sources[] = {{.name = "p.conf", .text = "watch /v { }\nmax-definitions-age = 2d\n"},
+					  {.name = "q.conf", .text = "\nmax-definitions-age = 3d\n"}};
+
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.max_definitions_age_s, 7 * 86400);
+	good("max-definitions-age = 36h\nwatch /v { }\n");
+	CU_ASSERT_EQUAL(table.max_definitions_age_s, 36 * 3600);
+	bad(1, "out of range: use 1h to 3650d", "max-definitions-age = 59min\n");
+	bad(1, "write a whole number and its unit", "max-definitions-age = 7\n");
+	bad(1, "unknown word 'max-definitions-age'", "watch /v { max-definitions-age = 7d }\n");
+	for (size_t i = 0; i < 2; i++)
+		sources[i].size = strlen(sources[i].text);
+	memset(&complaints, 0, sizeof(complaints));
+	CU_ASSERT_FALSE(policy_parse(&table, sources, 2, 2, 64 * GB, &complaints));
+	CU_ASSERT_STRING_EQUAL(
+		complaints.list[0].text,
+		"q.conf:2: 'max-definitions-age' is repeated (first in p.conf:2): keep one of the two lines");
+}
+
+static void a_watch_says_what_new_definitions_mean(void)
+{
+	good("watch /v { }\n");
+	CU_ASSERT_EQUAL(table.watches[0].recheck, RECHECK_ON_OPEN);
+	good("watch /v {\n recheck = background }\n");
+	CU_ASSERT_EQUAL(table.watches[0].recheck, RECHECK_BACKGROUND);
+	CU_ASSERT_EQUAL(table.watches[0].recheck_place.line, 2);
+	doubtful(2, "what was clean stays clean", "watch /v {\n recheck = never }\n");
+	CU_ASSERT_EQUAL(table.watches[0].recheck, RECHECK_NEVER);
+	bad(2, "use one of on-open, background, never", "watch /v {\n recheck = daily }\n");
+	bad(3, "'recheck' is repeated", "watch /v {\n recheck = never\n recheck = on-open }\n");
+}
+
 static void a_promise_that_a_store_cannot_keep_is_refused(void)
 {
 	static const char *const stores[] = {"mbox", "mdbox", "postfix-queue"};
-	static const char *const words[] = {"on-infected",  "on-timeout", "on-limit",
-					    "on-encrypted", "on-error",   "on-down"};
+	static const char *const words[] = {"on-infected", "on-timeout", "on-limit",     "on-encrypted",
+					    "on-error",    "on-down",    "on-heuristic", "on-type"};
 	char text[256], expected[256];
 
 	for (size_t s = 0; s < 3; s++)
-		for (size_t w = 0; w < 6; w++) {
+		for (size_t w = 0; w < 8; w++) {
 			snprintf(text, sizeof(text), "watch /v {\n store = %s\n %s = deny\n}\n", stores[s], words[w]);
 			snprintf(expected, sizeof(expected), "%s = deny cannot be kept in store = %s", words[w],
 				 stores[s]);
@@ -463,6 +656,10 @@ static void a_promise_that_a_store_cannot_keep_is_refused(void)
 			good(text);
 		}
 	bad(1, "cannot be kept", "watch /v { store = mbox on-infected = quarantine }");
+	bad(1, "use quarantine (which denies nobody) or report",
+	    "watch /v { store = postfix-queue on-infected = deny }");
+	bad(1, "use allow", "watch /v { store = postfix-queue on-limit = quarantine }");
+	good("watch /v { store = postfix-queue deadline = 2s on-infected = quarantine }");
 	doubtful(1, "a deadline has no effect here", "watch /v { store = mbox deadline = 5s }");
 }
 
@@ -471,6 +668,8 @@ static void a_lasting_deny_in_maildir_is_doubted(void)
 	doubtful(2, "on-error = deny in store = maildir", "watch /v { store = maildir\n on-error = deny }");
 	doubtful(1, "on-limit = deny in store = maildir", "watch /v { store = maildir on-limit = deny }");
 	doubtful(1, "on-encrypted = deny in store = sdbox", "watch /v { store = sdbox on-encrypted = deny }");
+	doubtful(1, "on-heuristic = deny in store = maildir", "watch /v { store = maildir on-heuristic = deny }");
+	doubtful(1, "use quarantine, or report", "watch /v { store = sdbox on-type = deny }");
 	good("watch /v { store = maildir on-timeout = deny on-down = deny on-infected = deny }");
 	good("watch /v { store = files on-error = deny on-limit = deny on-encrypted = deny }");
 }
@@ -676,6 +875,7 @@ int main(void)
 	CU_ADD_TEST(suite, a_wrong_path_is_refused_with_its_line);
 	CU_ADD_TEST(suite, a_path_may_be_as_long_as_linux_takes_it);
 	CU_ADD_TEST(suite, a_pattern_in_a_path_is_doubted);
+	CU_ADD_TEST(suite, the_engine_and_its_socket_are_checked);
 	CU_ADD_TEST(suite, an_unknown_word_lists_the_words_known_there);
 	CU_ADD_TEST(suite, a_word_in_the_wrong_place_is_refused);
 	CU_ADD_TEST(suite, a_repeated_option_names_both_lines);
@@ -684,11 +884,18 @@ int main(void)
 	CU_ADD_TEST(suite, units_are_required);
 	CU_ADD_TEST(suite, numbers_have_ranges);
 	CU_ADD_TEST(suite, an_unknown_value_lists_those_that_are_known);
-	CU_ADD_TEST(suite, what_is_not_there_yet_is_refused_plainly);
+	CU_ADD_TEST(suite, quarantine_is_taken_where_something_can_be_moved);
+	CU_ADD_TEST(suite, a_word_of_one_heuristic_goes_before_the_word_of_all);
 	CU_ADD_TEST(suite, origin_and_exec_are_taken_with_their_lines);
 	CU_ADD_TEST(suite, origin_mail_without_mail_software_is_refused);
 	CU_ADD_TEST(suite, exec_never_is_refused_where_nothing_is_ever_denied);
+	CU_ADD_TEST(suite, kinds_of_attachments_are_taken_from_one_block);
+	CU_ADD_TEST(suite, who_is_told_is_said_in_one_block);
 	CU_ADD_TEST(suite, a_stop_holds_unless_the_policy_says_release);
+	CU_ADD_TEST(suite, the_quarantine_is_bounded);
+	CU_ADD_TEST(suite, a_sweep_is_made_each_day_unless_the_policy_says_otherwise);
+	CU_ADD_TEST(suite, definitions_may_be_a_week_old_unless_the_policy_says_otherwise);
+	CU_ADD_TEST(suite, a_watch_says_what_new_definitions_mean);
 	CU_ADD_TEST(suite, a_promise_that_a_store_cannot_keep_is_refused);
 	CU_ADD_TEST(suite, a_lasting_deny_in_maildir_is_doubted);
 	CU_ADD_TEST(suite, memory_bounds_the_workers);

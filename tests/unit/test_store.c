@@ -2,6 +2,7 @@
 // objects: daemon/think/store.c
 #include <CUnit/Basic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store.h"
 
@@ -26,6 +27,35 @@ static void stores_whose_writers_do_not_block_forbid_a_lease(void)
 	CU_ASSERT_TRUE(store_forbids_lease(STORE_MDBOX));
 	CU_ASSERT_TRUE(store_forbids_lease(STORE_POSTFIX_QUEUE));
 	CU_ASSERT_TRUE(store_forbids_lease((enum store)99));
+}
+
+static void a_queue_gives_messages_up_and_no_other_store_does(void)
+{
+	CU_ASSERT_TRUE(store_may_empty(STORE_POSTFIX_QUEUE));
+	for (int store = 0; store <= STORES; store++)
+		if (store != STORE_POSTFIX_QUEUE)
+			CU_ASSERT_FALSE(store_may_empty((enum store)store));
+}
+
+static bool may_wait(enum store store, const char *exe)
+{
+	return store_may_wait(store, exe, strlen(exe));
+}
+
+static void delivery_agents_may_wait_and_qmgr_and_others_never_do(void)
+{
+	CU_ASSERT_TRUE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/local"));
+	CU_ASSERT_TRUE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/smtp"));
+	CU_ASSERT_TRUE(may_wait(STORE_POSTFIX_QUEUE, "/usr/libexec/postfix/bounce"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/qmgr"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/showq"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/usr/sbin/postcat"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/local/qmgr"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/usr/lib/postfix/sbin/xlocal"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, "/local"));
+	CU_ASSERT_FALSE(may_wait(STORE_POSTFIX_QUEUE, ""));
+	CU_ASSERT_FALSE(may_wait(STORE_MBOX, "/usr/lib/postfix/sbin/local"));
+	CU_ASSERT_FALSE(may_wait(STORE_MDBOX, "/usr/lib/dovecot/imap"));
 }
 
 static void all_are(bool expected, enum store store, const char *const *paths)
@@ -63,6 +93,21 @@ static void maildir_control_files_lie_beside_the_messages(void)
 				 "u/.mailfilter",
 				 "u/maildirsize",
 				 NULL});
+}
+
+static void control_files_of_courier_and_cyrus_lie_beside_the_messages_too(void)
+{
+	all_are(true, STORE_MAILDIR,
+		(const char *[]){"u/Maildir/courierimapuiddb", "u/Maildir/.Sent/courierimapuiddb",
+				 "u/courierimapsubscribed", "u/courierpop3dsizelist", "u/courierimapacl",
+				 "u/maildirfilter", "shared-maildirs", "u/user/anna/cyrus.index",
+				 "u/user/anna/cyrus.cache", "u/user/anna/cyrus.header.NEW", "x/cyrus.squat",
+				 "x/cyrus.annotations", "x/cyrus.expunge", NULL});
+	all_are(false, STORE_MAILDIR,
+		(const char *[]){"u/cur/courierimapuiddb", "u/new/cyrus.index", "u/tmp/cyrus.header",
+				 "u/courierimapuiddb.exe", "u/user/anna/1.", "u/user/anna/cyrus", "u/stage./1-2-3",
+				 "u/user/anna/cyrus.exe", "u/user/anna/cyrus.index.NEW.sh", NULL});
+	all_are(false, STORE_SDBOX, (const char *[]){"u/cyrus.index", "u/courierimapuiddb", NULL});
 }
 
 static void maildir_messages_are_never_control_files(void)
@@ -135,10 +180,10 @@ static void queue_folders_without_messages_are_control(void)
 {
 	all_are(true, STORE_POSTFIX_QUEUE,
 		(const char *[]){"pid/inet.smtp", "private/local", "public/qmgr", "defer/A/ABC", "bounce/A/ABC",
-				 "trace/A/ABC", "flush/example_org", "saved/ABC", NULL});
+				 "trace/A/ABC", "flush/example_org", "saved/ABC", "maildrop/ABC", NULL});
 	all_are(false, STORE_POSTFIX_QUEUE,
-		(const char *[]){"active/ABC", "incoming/ABC", "deferred/A/ABC", "hold/ABC", "maildrop/ABC",
-				 "corrupt/ABC", "deferred/pid/ABC", "pid", "pidx/a", "active/x.lock", NULL});
+		(const char *[]){"active/ABC", "incoming/ABC", "deferred/A/ABC", "hold/ABC", "corrupt/ABC",
+				 "deferred/pid/ABC", "pid", "pidx/a", "active/x.lock", NULL});
 }
 
 static void plain_files_have_no_control_files(void)
@@ -149,13 +194,32 @@ static void plain_files_have_no_control_files(void)
 	all_are(false, STORES, (const char *[]){"dovecot.index", NULL});
 }
 
+static void a_name_of_a_delivery_is_told_from_a_message(void)
+{
+	CU_ASSERT_TRUE(store_is_transient(STORE_MAILDIR, "/v/anna/tmp/1.M1P1.host"));
+	CU_ASSERT_TRUE(store_is_transient(STORE_MAILDIR, "/v/anna/.Sent/tmp/1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "/v/anna/new/1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "/v/anna/cur/tmp"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "/v/anna/xtmp/1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "/v/tmp/cur/1"));
+	CU_ASSERT_TRUE(store_is_transient(STORE_SDBOX, "/v/mailboxes/INBOX/dbox-Mails/.temp.1.P2Q3M4.host"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_SDBOX, "/v/mailboxes/INBOX/dbox-Mails/u.1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_SDBOX, "/v/tmp/u.1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_FILES, "/v/tmp/1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, "1"));
+	CU_ASSERT_FALSE(store_is_transient(STORE_MAILDIR, ""));
+}
+
 int main(void)
 {
 	CU_initialize_registry();
 	CU_pSuite suite = CU_add_suite("store", NULL, NULL);
 	CU_ADD_TEST(suite, only_stores_of_one_file_per_message_may_hold);
 	CU_ADD_TEST(suite, stores_whose_writers_do_not_block_forbid_a_lease);
+	CU_ADD_TEST(suite, a_queue_gives_messages_up_and_no_other_store_does);
+	CU_ADD_TEST(suite, delivery_agents_may_wait_and_qmgr_and_others_never_do);
 	CU_ADD_TEST(suite, maildir_control_files_lie_beside_the_messages);
+	CU_ADD_TEST(suite, control_files_of_courier_and_cyrus_lie_beside_the_messages_too);
 	CU_ADD_TEST(suite, maildir_messages_are_never_control_files);
 	CU_ADD_TEST(suite, a_name_like_a_control_file_is_a_file_like_any_other);
 	CU_ADD_TEST(suite, sdbox_control_files_lie_where_dovecot_keeps_them);
@@ -163,6 +227,7 @@ int main(void)
 	CU_ADD_TEST(suite, mbox_control_files_lie_where_the_store_keeps_them);
 	CU_ADD_TEST(suite, queue_folders_without_messages_are_control);
 	CU_ADD_TEST(suite, plain_files_have_no_control_files);
+	CU_ADD_TEST(suite, a_name_of_a_delivery_is_told_from_a_message);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();
 	unsigned failed = CU_get_number_of_failures();

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the tool asks of the quarantine. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "quarantine_state.h"
+
+#define ALLOW_PATIENCE_NS (5 * STEWARD_SECOND)
+
+static enum steward_next none_such(const struct steward_client *client, struct steward_row *row)
+{
+	return steward_end(row, -ENOENT, "there is no %s in the quarantine", client->ask.id);
+}
+
+static bool fill_item(struct steward *steward, const struct quarantine_entry *entry, struct steward_row *row,
+		      struct quarantine_names *names)
+{
+	int item = items_open(steward->quarantine, entry);
+	struct stat file;
+	int error = item < 0 ? item : about_read(item, &row->item, &file, names);
+
+	if (item >= 0)
+		close(item);
+	if (error)
+		return false;
+	row->item.moved = entry->entries;
+	row->item.links = entry->links;
+	row->item.state = entry->entries < entry->links ? QUARANTINE_INCOMPLETE : QUARANTINED;
+	return true;
+}
+
+static void fill_name(struct steward_row *row, const struct quarantine_names *names, uint32_t which)
+{
+	size_t size = which < names->count ? strlen(names->list[which].path) : 0;
+
+	row->path_size = (uint32_t)(size < sizeof(row->path) ? size : sizeof(row->path));
+	if (size)
+		memcpy(row->path, names->list[which].path, row->path_size);
+}
+
+enum steward_next quarantine_list(struct steward *steward, struct steward_client *client, struct steward_row *row)
+{
+	static struct quarantine_names names;
+	struct quarantine_entry *entry;
+
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	while ((entry = items_after(steward->quarantine, client->position))) {
+		client->position = entry->serial;
+		if (!fill_item(steward, entry, row, &names))
+			continue;
+		row->kind = STEWARD_ROW_ITEM;
+		row->more = 1;
+		fill_name(row, &names, 0);
+		names_clear(&names);
+		return STEWARD_NEXT_ROW;
+	}
+	return steward_end(row, 0, NULL);
+}
+
+/* The item, then its names. */
+enum steward_next quarantine_show(struct steward *steward, struct steward_client *client, struct steward_row *row)
+{
+	static struct quarantine_names names;
+	struct quarantine_entry *entry;
+	uint32_t which = (uint32_t)client->position;
+
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	entry = items_by_id(steward->quarantine, client->ask.id);
+	if (!entry || !fill_item(steward, entry, row, &names))
+		return which ? steward_end(row, 0, NULL) : none_such(client, row);
+	client->position++;
+	row->kind = which ? STEWARD_ROW_NAME : STEWARD_ROW_ITEM;
+	row->more = 1;
+	if (which > names.count)
+		steward_end(row, 0, NULL);
+	else if (which)
+		fill_name(row, &names, which - 1);
+	names_clear(&names);
+	return STEWARD_NEXT_ROW;
+}
+
+static enum steward_next restore(struct steward *steward, struct steward_client *client, struct steward_row *row,
+				 const char *done)
+{
+	struct quarantine_entry *entry = items_by_id(steward->quarantine, client->ask.id);
+	char why[512] = "";
+	int error = entry ? items_restore(steward, entry, why, sizeof(why)) : -ENOENT;
+
+	if (!entry)
+		return none_such(client, row);
+	if (error)
+		return steward_end(row, error, "%s", why[0] ? why : strerror(-error));
+	steward_log("%s was given back from the quarantine%s", client->ask.id, done);
+	return steward_end(row, 0, "%s is back under its names%s", client->ask.id, done);
+}
+
+enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row)
+{
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	return restore(steward, client, row, "; opens of it are denied as before");
+}
+
+/* Allowed first, and given back when the gate knows of it: it must not be denied in between. position: 1 from then on.
+ */
+enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row)
+{
+	struct quarantine_entry *entry;
+	static struct steward_row about;
+	char why[256] = "", reason[64];
+	uint32_t id;
+	int error;
+
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	entry = items_by_id(steward->quarantine, client->ask.id);
+	if (!entry)
+		return none_such(client, row);
+	if (!fill_item(steward, entry, &about, NULL))
+		return steward_end(row, -EIO, "what is known of %s can't be read", client->ask.id);
+	if (!about.item.has_digest)
+		return entry->has_digest ? steward_end(row, -EIO, "the content of %s can't be read", client->ask.id)
+					 : STEWARD_NEXT_LATER; /* it is being made */
+	if (client->position == 0) {
+		snprintf(reason, sizeof(reason), "released from the quarantine: %s", entry->id);
+		error = steward_allow_content(steward, about.item.digest, 0, reason, client->uid, &id, why);
+		if (error)
+			return steward_end(row, error, "its content could not be allowed, so it stays where it is: %s",
+					   why[0] ? why : strerror(-error));
+		client->position = 1;
+	}
+	if (!allow_in_force(steward) && now_ns() < client->begun_ns + ALLOW_PATIENCE_NS)
+		return STEWARD_NEXT_LATER;
+	return restore(steward, client, row, ", and its content is allowed");
+}
+
+enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row)
+{
+	struct quarantine_entry *entry;
+	int error;
+
+	if (!steward->policy)
+		return STEWARD_NEXT_LATER;
+	entry = items_by_id(steward->quarantine, client->ask.id);
+	if (!entry)
+		return none_such(client, row);
+	error = items_delete(steward, entry);
+	if (error)
+		return steward_end(row, error, "%s could not be deleted: %s", client->ask.id, strerror(-error));
+	steward_log("%s was deleted from the quarantine", client->ask.id);
+	return steward_end(row, 0, "%s is deleted", client->ask.id);
+}

@@ -1,0 +1,792 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The quarantine: what is moved away, what stays behind, and what comes back exactly as it was.
+
+invariants: nothing-lost, mail-keeps-flowing
+"""
+import errno
+import os
+import random
+import signal
+import stat
+import subprocess
+import time
+
+from harness import EICAR, MARKER, CLEAN, SLACK, Failure, Host, Suite, eventually
+
+suite = Suite("quarantine", limit=420)
+FOLDER = ".mailward-quarantine"
+
+
+def maildir(host, user="anna"):
+    folder = os.path.join(host.watched, user, "Maildir")
+    for name in ("cur", "new", "tmp"):
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    return folder
+
+
+def deliver(folder, name, content, where="cur"):
+    """As an agent does: written in tmp/, closed, renamed."""
+    temporary = os.path.join(folder, "tmp", name)
+    with open(temporary, "wb") as f:
+        f.write(content)
+    path = os.path.join(folder, where, name)
+    os.rename(temporary, path)
+    return path
+
+
+def policy(host, extra="", **words):
+    words.setdefault("store", "maildir")
+    host.policy(host.watch(**words), top=extra)
+
+
+def items(host):
+    return host.tool_json("quarantine", "list")
+
+
+def item(host, count=1):
+    rows = eventually(lambda: (lambda rows: rows if len(rows) == count else None)(items(host)), 10)
+    if not rows:
+        raise Failure("not %d objects in the quarantine: %s; log: %s" % (count, items(host), host.log()[-600:]))
+    return rows[0] if count == 1 else rows
+
+
+def gone(*paths):
+    return not any(os.path.lexists(p) for p in paths)
+
+
+def facts(path):
+    """All that is to come back: content, owner, mode, ACL and attributes, times, links."""
+    s = os.stat(path)
+    names = sorted(os.listxattr(path))
+    return {"ino": s.st_ino, "uid": s.st_uid, "gid": s.st_gid, "mode": s.st_mode, "size": s.st_size, "links": s.st_nlink,
+            "mtime": s.st_mtime_ns, "xattrs": {n: os.getxattr(path, n) for n in names}}
+
+
+@suite.test("an empty quarantine")
+def _(suite):
+    with Host(suite) as host:
+        host.start()
+        rc, text = host.tool("quarantine", "list", "--no-header")
+        suite.check("mailward quarantine list prints nothing", rc == 0 and text == "", (rc, text))
+        rc, text = host.tool("quarantine", "show", "nothing")
+        suite.check("what is not there is not shown", rc == 2 and "nothing" in text, (rc, text))
+        suite.check("status shows the steward", "steward" in host.pids(), host.pids())
+        suite.check("no folder where nothing is ever moved away", not os.path.exists(host.fs + "/" + FOLDER))
+
+
+@suite.test("moved away, then denied")
+def _(suite):
+    for file_system in ("tmpfs", "ext4"):
+        with Host(suite, file_system=file_system) as host:
+            policy(host)
+            folder = maildir(host)
+            path = os.path.join(folder, "cur", "1.M1P1.host:2,S")
+            with open(path, "wb") as f:
+                f.write(b"Subject: x\n\n" + EICAR)
+            clean = host.put("anna/Maildir/cur/2.M2P2.host:2,S", CLEAN)
+            suite.check("control: without the guard it is read", EICAR in open(path, "rb").read())
+            host.start()
+            result = host.probe("open", path)
+            suite.check("%s: the open that waited is denied" % file_system, result.rc == 1, result)
+            suite.check("%s: the message is gone from its folder" % file_system, gone(path))
+            suite.check("%s: a clean one beside it reads" % file_system, host.read(clean) == CLEAN)
+            row = item(host)
+            suite.check("%s: the list says what, where, how many names" % file_system,
+                        row["path"] == path and row["signature"] == "Mailward.Test.Eicar.UNOFFICIAL" and
+                        row["links"] == row["moved"] == 1 and row["verdict"] == "infected" and
+                        row["watch"] == host.watched and row["policy"].startswith(host.config), row)
+            blocked = host.wait("a record", lambda: [r for r in host.blocked() if r["path"] == path])
+            suite.check("%s: blocked shows the name that it had, and the id" % file_system,
+                        row["id"] in blocked[0].get("detail", "") and blocked[0]["answer"] == "deny", blocked)
+            shown = eventually(lambda: [i for i in host.tool_json("quarantine", "show", row["id"]) if i["sha256"]], 10)
+            import hashlib
+            suite.check("%s: show has its SHA-256 and its names" % file_system,
+                        shown and shown[0]["sha256"] == hashlib.sha256(b"Subject: x\n\n" + EICAR).hexdigest() and
+                        [n["path"] for n in shown[0]["names"]] == [path], shown)
+            suite.check("%s: status has no issue of it" % file_system,
+                        not [i for i in host.status()["issues"] if i["id"].startswith("quarantine")], host.status()["issues"])
+
+
+@suite.test("fresh mail is moved away before anybody opens it, and not while it is being delivered")
+def _(suite):
+    with Host(suite) as host:
+        policy(host)
+        folder = maildir(host)
+        host.start()
+        temporary = os.path.join(folder, "tmp", "1.M1P1.host")
+        with open(temporary, "wb") as f:
+            f.write(EICAR)
+        host.wait("it is judged", lambda: host.counter("scans") >= 1)
+        time.sleep(0.3)
+        suite.check("in tmp/ it stays: the agent will rename it", os.path.exists(temporary))
+        os.rename(temporary, os.path.join(folder, "new", "1.M1P1.host"))
+        suite.check("in new/ it is moved away by itself", eventually(lambda: not os.listdir(folder + "/new"), 10))
+        row = item(host)
+        suite.check("the list has its name in new/", row["path"] == os.path.join(folder, "new", "1.M1P1.host"), row)
+        # As Postfix' virtual(8) does: link, unlink.
+        temporary = os.path.join(folder, "tmp", "2.M2P2.host")
+        with open(temporary, "wb") as f:
+            f.write(MARKER)
+        os.link(temporary, os.path.join(folder, "new", "2.M2P2.host"))
+        os.unlink(temporary)
+        suite.check("linked to new/ and unlinked in tmp/: moved away", eventually(lambda: not os.listdir(folder + "/new"), 10))
+        rows = item(host, 2)
+        suite.check("1 of 1 names each", eventually(lambda: all(r["links"] == r["moved"] == 1 for r in items(host)), 5), rows)
+
+
+@suite.test("observe, deny and report move nothing; an unscanned message is moved where the policy says so")
+def _(suite):
+    for words in ({"mode": "observe"}, {"on_infected": "deny"}, {"on_infected": "report"}):
+        with Host(suite) as host:
+            policy(host, **words)
+            path = os.path.join(maildir(host), "cur", "1:2,S")
+            with open(path, "wb") as f:
+                f.write(EICAR)
+            host.start()
+            host.read(path)
+            time.sleep(0.5)
+            suite.check("%s: it stays" % words, os.path.exists(path) and items(host) == [])
+    with Host(suite) as host:
+        host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
+        folder = maildir(host)
+        path = os.path.join(folder, "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(CLEAN * 500)
+        host.start()
+        suite.check("too large: denied and moved", host.read(path) is None and gone(path))
+        row = item(host)
+        suite.check("the list says why", row["verdict"] == "unscanned" and row["reason"] == "too-large", row)
+    with Host(suite, definitions=False) as host:
+        policy(host, on_error="quarantine")
+        path = os.path.join(maildir(host), "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(CLEAN)
+        host.start()
+        suite.check("without definitions a mailbox is denied, but never emptied", host.read(path) is None and
+                    os.path.exists(path) and items(host) == [])
+
+
+@suite.test("new definitions: what lies there and is infected after all is moved without being opened")
+def _(suite):
+    with Host(suite) as host:
+        host.define({"Mailward.Test.Other": b"nothing like it"})
+        policy(host, recheck="background")
+        folder = maildir(host)
+        host.start()
+        path = deliver(folder, "1.M1", MARKER + CLEAN)
+        suite.check("control: it reads", host.read(path) == MARKER + CLEAN)
+        host.define({"Mailward.Test.Late": MARKER})
+        suite.check("it is moved away by itself", eventually(lambda: gone(path), 30), host.log()[-400:])
+        row = item(host)
+        suite.check("and the list says by which signature", row["signature"].startswith("Mailward.Test.Late"), row)
+
+
+@suite.test("two names: both are gone, and the record says so")
+def _(suite):
+    for file_system in ("tmpfs", "ext4"):
+        with Host(suite, file_system=file_system) as host:
+            policy(host)
+            first, second = maildir(host, "anna"), maildir(host, "berta")
+            one, two = os.path.join(first, "cur", "1:2,"), os.path.join(second, "cur", "2:2,S")
+            with open(one, "wb") as f:
+                f.write(EICAR)
+            os.link(one, two)
+            before = facts(one)
+            host.start()
+            suite.check("%s: denied" % file_system, host.read(one) is None)
+            suite.check("%s: its other name is found and moved too" % file_system, eventually(lambda: gone(one, two), 10))
+            row = host.wait("2 of 2", lambda: [r for r in items(host) if r["moved"] == r["links"] == 2])[0]
+            shown = host.tool_json("quarantine", "show", row["id"])[0]
+            suite.check("%s: show names both" % file_system, {n["path"] for n in shown["names"]} == {one, two}, shown)
+            rc, text = host.tool("quarantine", "restore", row["id"])
+            suite.check("%s: restored" % file_system, rc == 0, text)
+            suite.check("%s: both names are one inode again, and nothing else has changed" % file_system,
+                        facts(one) == before and os.stat(two).st_ino == before["ino"], (before, facts(one)))
+            suite.check("%s: the quarantine is empty" % file_system, items(host) == [])
+            suite.check("%s: opens of it are denied as before" % file_system,
+                        host.read(one) is None)
+            suite.check("%s: and it stays" % file_system, not gone(one) and not gone(two) and items(host) == [],
+                        os.listdir(first + "/cur"))
+            suite.check("%s: by its other name, too" % file_system, not gone(two) and host.read(two) is None)
+            host.stop()
+            host.start()
+            suite.check("%s: a new daemon leaves it, too" % file_system, host.read(one) is None and not gone(one))
+            host.stop()
+            with open(one, "ab") as f:
+                f.write(b"changed")
+            host.start()
+            suite.check("%s: once its content has changed it is moved again" % file_system,
+                        host.read(two) is None and eventually(lambda: gone(one, two), 10), os.listdir(first + "/cur"))
+
+
+@suite.test("owner, mode, ACL, attributes and times come back")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        policy(host)
+        folder = maildir(host)
+        path = os.path.join(folder, "cur", "1.M1P1.host:2,S")
+        with open(path, "wb") as f:
+            f.write(EICAR)
+        os.chown(path, 4711, 4712)
+        os.chmod(path, 0o2640)
+        os.setxattr(path, "user.note", b"\x00\xff hostile \n")
+        os.setxattr(path, "trusted.mailward.test", b"1")
+        acl = bytes.fromhex("02000000" "01000600ffffffff" "02000400" "e8030000" "04000400ffffffff" "10000400ffffffff"
+                            "20000000ffffffff")
+        os.setxattr(path, "system.posix_acl_access", acl)
+        os.utime(path, ns=(1_000_000_000_123_456_789, 1_100_000_000_987_654_321))
+        before = facts(path)
+        suite.check("control: it has an ACL and attributes", "system.posix_acl_access" in before["xattrs"] and
+                    len(before["xattrs"]) == 3, before)
+        host.start()
+        suite.check("denied and moved", host.read(path) is None and gone(path))
+        row = item(host)
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("restored", rc == 0, text)
+        suite.check("exactly as it was", facts(path) == before, (before, facts(path)))
+        host.stop()
+        suite.check("and its content", open(path, "rb").read() == EICAR)
+
+
+@suite.test("never over another file")
+def _(suite):
+    with Host(suite) as host:
+        policy(host)
+        one, two = (os.path.join(maildir(host, user), "cur", "1:2,S") for user in ("anna", "berta"))
+        with open(one, "wb") as f:
+            f.write(EICAR)
+        os.link(one, two)
+        host.start()
+        host.read(one)
+        row = host.wait("2 of 2", lambda: [r for r in items(host) if r["moved"] == 2])[0]
+        host.put("berta/Maildir/cur/1:2,S", CLEAN)
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("what is in the way is named", rc == 2 and two in text, (rc, text))
+        suite.check("nothing was given back, nothing overwritten",
+                    gone(one) and open(two, "rb").read() == CLEAN and item(host)["moved"] == 2)
+        os.unlink(two)
+        os.rename(os.path.dirname(two), os.path.dirname(two) + ".old")
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("a folder that is gone is named", rc == 2 and two in text and gone(one), (rc, text))
+        os.symlink(host.outside, os.path.dirname(two))
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("a link in its place is not followed", rc == 2 and gone(one) and not os.listdir(host.outside), (rc, text))
+        os.unlink(os.path.dirname(two))
+        os.rename(os.path.dirname(two) + ".old", os.path.dirname(two))
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("then it comes back", rc == 0 and os.stat(one).st_ino == os.stat(two).st_ino, (rc, text))
+
+
+@suite.test("names of hostile bytes")
+def _(suite):
+    with Host(suite) as host:
+        policy(host)
+        folder = os.fsencode(maildir(host))
+        names = [b"1:2,\xff\xfe\n\x1b[31m", b"2\"},{\"id\":\"x", b"3 -rf $(id)", b"4" + b"\xe2\x80\xae" + b"gpj.exe",
+                 b"5" + b"x" * 250, b"\\x41"]
+        paths = [folder + b"/cur/" + name for name in names]
+        for path in paths:
+            with open(path, "wb") as f:
+                f.write(EICAR)
+        host.start()
+        for path in paths:
+            try:
+                os.close(os.open(path, os.O_RDONLY))
+                suite.check("denied", False, path)
+            except PermissionError:
+                pass
+        rows = item(host, len(names))
+        suite.check("each has its bytes in path_hex", {bytes.fromhex(r["path_hex"]) for r in rows} == set(paths))
+        rc, text = host.tool("quarantine", "list")
+        suite.check("the list has one line each and no control character", len(text.splitlines()) == 1 + len(names) and
+                    not any(ord(c) < 32 for c in text.replace("\n", "")), text)
+        for row in rows:
+            rc, text = host.tool("quarantine", "restore", row["id"])
+            suite.check("restored: %r" % bytes.fromhex(row["path_hex"])[-20:], rc == 0, text)
+        suite.check("all are back", all(os.path.exists(p) for p in paths) and items(host) == [])
+
+
+@suite.test("delete is for good, and says what it takes")
+def _(suite):
+    with Host(suite) as host:
+        policy(host)
+        path = os.path.join(maildir(host), "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(EICAR)
+        host.start()
+        host.read(path)
+        row = item(host)
+        rc, text = host.tool("quarantine", "delete", row["id"])
+        suite.check("not without --yes", rc == 2 and "--yes" in text and len(items(host)) == 1, (rc, text))
+        rc, text = host.tool("quarantine", "delete", row["id"][:-1], "--yes")
+        suite.check("not by a part of the id", rc == 2 and len(items(host)) == 1, (rc, text))
+        rc, text = host.tool("quarantine", "delete", row["id"], "--yes")
+        suite.check("deleted", rc == 0 and items(host) == [] and gone(path), (rc, text))
+        left = [n for n in os.listdir(host.fs + "/" + FOLDER) if not n.startswith(".")]
+        suite.check("nothing is left on the disk", left == [], left)
+        for words in (("nonsense",), ("show",), ("restore", "../../etc"), ("delete", "--yes")):
+            suite.check("quarantine %s is a usage error" % " ".join(words), host.tool("quarantine", *words)[0] == 2)
+
+
+@suite.test("released: it is back, and its content is allowed from then on; restored is not allowed")
+def _(suite):
+    with Host(suite) as host:
+        policy(host)
+        folder = maildir(host)
+        path, other = os.path.join(folder, "cur", "1:2,S"), os.path.join(folder, "cur", "2:2,S")
+        for at, content in ((path, EICAR), (other, MARKER)):
+            with open(at, "wb") as f:
+                f.write(content)
+        host.start()
+        suite.check("control: both are denied and moved", host.read(path) is None and host.read(other) is None and
+                    gone(path, other))
+        ids = {r["path"]: r["id"] for r in item(host, 2)}
+        rc, text = host.tool("quarantine", "restore", ids[other])
+        suite.check("restored: still denied", rc == 0 and host.read(other) is None and not gone(other), text)
+        rc, text = host.tool("release", ids[path])
+        suite.check("released", rc == 0, text)
+        suite.check("it reads", host.read(path) == EICAR)
+        copy = deliver(folder, "3.M3", EICAR)
+        suite.check("another file of the same content too", eventually(lambda: host.read(copy) == EICAR, 5))
+        suite.check("the allow list names it", EICAR and len(host.tool_json("allow", "list")) == 1, host.tool_json("allow", "list"))
+        suite.check("the other one is denied as before", host.read(other) is None and not gone(other))
+
+
+@suite.test("nobody but root gets at it")
+def _(suite):
+    with Host(suite) as host:
+        policy(host)
+        path = os.path.join(maildir(host), "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(EICAR)
+        os.chown(path, 4711, 4711)
+        suite.check("control: its owner reads it before",
+                    suite.run(["setpriv", "--reuid", "4711", "--regid", "4711", "--clear-groups", "cat", path]).rc == 0)
+        host.start()
+        host.read(path)
+        row = item(host)
+        place = os.path.join(host.fs, FOLDER, row["id"])
+        user = ["setpriv", "--reuid", "4711", "--regid", "4711", "--clear-groups"]
+        suite.check("control: root sees it", os.path.exists(place + "/0"))
+        suite.check("its owner cannot read it there", suite.run(user + ["cat", place + "/0"]).rc != 0)
+        suite.check("nor list it", suite.run(user + ["ls", os.path.join(host.fs, FOLDER)]).rc != 0)
+        suite.check("the folder is root's, 0700", stat.S_IMODE(os.stat(os.path.join(host.fs, FOLDER)).st_mode) == 0o700)
+        scans = host.counter("scans")
+        for _ in range(3):
+            with open(place + "/0", "rb") as f:
+                suite.check("root, who looks into it there, is not asked about", f.read() == EICAR)
+        suite.check("and nothing is scanned for it", host.counter("scans") == scans and len(items(host)) == 1)
+        rc = suite.run(user + [os.path.join(host.programs, "mailward"), "--runtime-dir", host.runtime, "quarantine",
+                               "restore", row["id"]]).rc
+        suite.check("nor can he ask the daemon for it", rc != 0 and gone(path))
+
+
+def accounted(host, files):
+    """Every file is either where it was or in the quarantine, once. -> [what is wrong]"""
+    wrong, inodes = [], {}
+    for root, folders, names in os.walk(os.path.join(host.fs, FOLDER)):
+        for name in names:
+            if name.isdigit():
+                inodes.setdefault(os.stat(os.path.join(root, name)).st_ino, []).append(os.path.join(root, name))
+    listed = {r["id"]: r for r in items(host)}
+    for path, inode in files.items():
+        there = os.path.lexists(path) and os.lstat(path).st_ino == inode
+        kept = len(inodes.get(inode, []))
+        if there + kept != 1:
+            wrong.append("%s: %d here, %d there" % (path, there, kept))
+        for entry in inodes.get(inode, []):
+            if os.path.basename(os.path.dirname(entry)) not in listed:
+                wrong.append("%s is not listed" % entry)
+    return wrong
+
+
+@suite.test("kill -9 of the steward at any moment loses nothing and doubles nothing")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        policy(host, deadline="1s")
+        folder = maildir(host)
+        host.start()
+        random.seed(4711)
+        files, rounds, moved = {}, 0, 0
+        end = time.monotonic() + 25
+        while time.monotonic() < end:
+            rounds += 1
+            path = os.path.join(folder, "cur", "%d:2,S" % rounds)
+            other = os.path.join(folder, "new", "%d" % rounds)
+            pid = host.pid("steward")
+            with open(path + ".part", "wb") as f:
+                f.write(b"%d " % rounds + EICAR)
+            files[path] = os.stat(path + ".part").st_ino
+            os.rename(path + ".part", path)
+            killer = suite.popen(["/usr/bin/python3", "-S", "-c", "import os,time,sys; time.sleep(float(sys.argv[1]))\n"
+                                  "try: os.kill(int(sys.argv[2]), 9)\nexcept OSError: pass",
+                                  str(random.random() * 0.06), str(pid)])
+            started = time.monotonic()
+            got = host.read(path) if os.path.exists(path) else None
+            if got is not None:
+                suite.check("not a byte of it", False, path)
+            if time.monotonic() - started > 1 + SLACK:
+                suite.check("answered in time", False, time.monotonic() - started)
+            killer.wait()
+            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
+        suite.say("%d kills" % rounds)
+        host.wait("the list is answered", lambda: host.tool("quarantine", "list")[0] == 0)
+        for path in files:
+            if os.path.exists(path):
+                host.read(path)
+        suite.check("every message is in one place", eventually(lambda: not accounted(host, files), 10),
+                    accounted(host, files)[:5])
+        suite.check("all of them could be moved in the end", gone(*files), [p for p in files if os.path.exists(p)][:3])
+        rows = items(host)
+        suite.check("as many objects as messages", len(rows) == len(files), (len(rows), len(files)))
+        # The same while they are given back.
+        kills = 0
+        for row in rows:
+            pid = host.pid("steward")
+            killer = suite.popen(["/usr/bin/python3", "-S", "-c", "import os,time,sys; time.sleep(float(sys.argv[1]))\n"
+                                  "try: os.kill(int(sys.argv[2]), 9)\nexcept OSError: pass",
+                                  str(random.random() * 0.03), str(pid)])
+            host.tool("quarantine", "restore", row["id"])
+            killer.wait()
+            kills += 1
+            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
+            if kills == 25:
+                break
+        suite.check("restoring, killed %d times: every message is in one place" % kills,
+                    eventually(lambda: not accounted(host, files), 10), accounted(host, files)[:5])
+        for row in items(host):
+            host.tool("quarantine", "restore", row["id"])
+        suite.check("all come back in the end", items(host) == [] and not [p for p in files if not os.path.exists(p)])
+        left = [n for n in os.listdir(host.fs + "/" + FOLDER) if not n.startswith(".")]
+        suite.check("no rest in the folder", left == [], left)
+
+
+@suite.test("a steward that stands still: the open is denied at its deadline, the mail goes on")
+def _(suite):
+    with Host(suite) as host:
+        policy(host, deadline="1s")
+        folder = maildir(host)
+        path = os.path.join(folder, "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(EICAR)
+        clean = host.put("anna/Maildir/cur/2:2,S", CLEAN)
+        host.start()
+        pid = host.pid("steward")
+        os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
+        suite.check("denied", host.read(path) is None)
+        waited = time.monotonic() - started
+        suite.check("at its deadline", 0.5 < waited < 1 + SLACK, waited)
+        suite.check("a clean one reads meanwhile", host.read(clean) == CLEAN)
+        suite.check("nothing was moved", os.path.exists(path))
+        os.kill(pid, signal.SIGCONT)
+        suite.check("once it goes on it moves the file", eventually(lambda: gone(path), 10))
+        os.kill(pid, signal.SIGKILL)
+        host.wait("another one", lambda: host.pids().get("steward") not in (None, pid))
+        other = deliver(folder, "3.M3", MARKER)
+        suite.check("its successor goes on", eventually(lambda: gone(other), 10), host.log()[-300:])
+
+
+@suite.test("disk full: denied where it lies, nothing lost, and status says so")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        policy(host)
+        folder = maildir(host)
+        path = os.path.join(folder, "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(EICAR)
+        host.start()
+        with open(host.outside + "/filler", "wb", buffering=0) as f:
+            for size in (1 << 20, 4096, 512):
+                try:
+                    while True:
+                        f.write(b"x" * size)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+        suite.check("denied", host.read(path) is None)
+        suite.check("it lies where it was", os.path.exists(path) and items(host) == [])
+        issue = host.wait("an issue", lambda: [i for i in host.status()["issues"] if i["id"] == "quarantine"])[0]
+        suite.check("status says that there is no room", "room" in issue["text"] or "space" in issue["text"], issue)
+        left = [n for n in os.listdir(host.fs + "/" + FOLDER) if not n.startswith(".")]
+        suite.check("no half object", left == [], left)
+        os.unlink(host.outside + "/filler")
+        suite.check("with room again it is moved at the next open", host.read(path) is None and gone(path))
+        suite.check("the issue is over", eventually(lambda: not [i for i in host.status()["issues"] if
+                                                                 i["id"] == "quarantine"], 10), host.status()["issues"])
+
+
+def power_cut(path):
+    """EXT4_IOC_SHUTDOWN without a flush of the journal: what was not written to the device is gone."""
+    import fcntl
+    import struct
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, 0x8004587d, struct.pack("I", 2))
+    finally:
+        os.close(fd)
+
+
+@suite.test("power cut at any moment: each message is in one place, whole")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        policy(host, deadline="1s")
+        random.seed(1147)
+        contents, cuts = {}, 0
+
+        def places(below=host.fs):
+            """-> {content: [where]} of everything below the file system."""
+            found = {}
+            for root, _, names in os.walk(below):
+                for name in names:
+                    if FOLDER in root and not name.isdigit():
+                        continue
+                    with open(os.path.join(root, name), "rb") as f:
+                        found.setdefault(f.read(), []).append(os.path.join(root, name))
+            return found
+
+        def again():
+            host.kill()
+            for _ in range(50):
+                if subprocess.run(["umount", host.fs], stderr=subprocess.DEVNULL).returncode == 0:
+                    break
+                time.sleep(0.1)
+            else:
+                raise Failure("the file system can't be unmounted")
+            subprocess.run(["mount", "-o", "loop", host.base + "/image", host.fs], check=True)
+        folder = maildir(host)
+        for cut in range(6):
+            paths = []
+            for number in range(12):
+                path = os.path.join(folder, "cur", "%d-%d:2,S" % (cut, number))
+                with open(path, "wb") as f:
+                    f.write(b"%d-%d " % (cut, number) + EICAR)
+                contents[b"%d-%d " % (cut, number) + EICAR] = path
+                paths.append(path)
+            os.sync()
+            host.start()
+            readers = host.openers(12, *paths)
+            time.sleep(random.random() * 0.25)
+            moved = sum(not os.path.exists(p) for p in paths)
+            power_cut(host.fs)
+            cuts += 1
+            again()
+            found = places()
+            wrong = [(c[:8], found.get(c)) for c in contents if len(found.get(c, [])) != 1]
+            suite.check("cut %d: each is in one place, and whole" % cut, not wrong, wrong[:4])
+            here = sum(os.path.exists(p) for p in paths)
+            suite.say("cut %d: %d of 12 had been moved; %d are where they were" % (cut, moved, here))
+            host.start()
+            suite.check("cut %d: the daemon lists what lies there, and no rest" % cut, len(items(host)) == eventually(
+                lambda: (lambda n: n if n == len(items(host)) else None)(sum(
+                    len(where) for where in places(os.path.join(host.fs, FOLDER)).values())), 5), items(host)[:2])
+            for path in paths:
+                if os.path.exists(path):
+                    host.read(path)
+            suite.check("cut %d: what is left is moved now" % cut, eventually(lambda: gone(*paths), 10))
+            host.stop()
+        host.start()
+        # The same while they are given back.
+        ids = [r["id"] for r in items(host)]
+        suite.check("control: all of them are there", len(ids) == len(contents), (len(ids), len(contents)))
+        for cut in range(3):
+            os.sync()
+            back = suite.popen(["/usr/bin/python3", "-S", "-c", "import subprocess,sys\nfor i in sys.argv[3:]:\n subprocess.run("
+                                "[sys.argv[1],'--runtime-dir',sys.argv[2],'quarantine','restore',i],stdout=-3,stderr=-3)",
+                                os.path.join(host.programs, "mailward"), host.runtime] + ids)
+            time.sleep(0.05 + random.random() * 0.3)
+            power_cut(host.fs)
+            again()
+            back.kill()
+            found = places()
+            wrong = [(c[:8], found.get(c)) for c in contents if len(found.get(c, [])) != 1]
+            suite.check("cut while restoring %d: each is in one place, and whole" % cut, not wrong, wrong[:4])
+            host.start()
+        for row in items(host):
+            host.tool("quarantine", "restore", row["id"])
+        suite.check("all come back in the end", items(host) == [] and all(os.path.exists(p) for p in contents.values()),
+                    (items(host)[:1], [p for p in contents.values() if not os.path.exists(p)][:3]))
+        suite.say("%d power cuts" % (cuts + 3))
+
+
+def age(host, ident, days):
+    """Makes an object older. The daemon must not run."""
+    path = os.path.join(host.fs, FOLDER, ident, "about")
+    import json
+    with open(path) as f:
+        about = json.load(f)
+    about["time_ns"] -= int(days * 86400e9)
+    with open(path, "w") as f:
+        json.dump(about, f)
+
+
+@suite.test("bounds: by age and size, with a warning before it purges, never within a day")
+def _(suite):
+    with Host(suite, size="900M") as host:
+        policy(host, "quarantine { max-age = 10d  max-size = 3M }\n")
+        folder = maildir(host)
+        paths = [os.path.join(folder, "cur", "%d:2,S" % i) for i in range(6)]
+        for i, path in enumerate(paths[:2]):
+            with open(path, "wb") as f:
+                f.write(b"%d" % i + bytes(1000000) + EICAR)
+        host.start()
+        for path in paths[:2]:
+            host.read(path)
+        rows = item(host, 2)
+        suite.check("control: no warning yet", not [i for i in host.status()["issues"] if i["id"] == "quarantine-purge"])
+        for i, path in enumerate(paths[2:4]):
+            with open(path, "wb") as f:
+                f.write(b"%d" % i + bytes(1000000) + MARKER)
+            host.read(path)
+        suite.check("what is younger than a day is not purged: the next one is not taken", len(items(host)) == 3 and
+                    os.path.exists(paths[3]), (len(items(host)), os.listdir(folder + "/cur")))
+        suite.check("it is denied where it lies", host.read(paths[3]) is None)
+        issue = host.wait("an issue", lambda: [i for i in host.status()["issues"] if i["id"] == "quarantine"])[0]
+        suite.check("status says that it is full", "full" in issue["text"], issue)
+        host.stop()
+        age(host, rows[0]["id"], 2)
+        host.start()
+        suite.check("nearly full: a warning", host.wait("a warning", lambda: [
+            i for i in host.status()["issues"] if i["id"] == "quarantine-purge"]))
+        suite.check("the oldest, two days old, makes room", host.read(paths[3]) is None and
+                    eventually(lambda: gone(paths[3]), 10) and
+                    rows[0]["id"] not in [r["id"] for r in items(host)] and len(items(host)) == 3)
+        suite.check("the log says what was purged, and why", "purged %s from the quarantine: max-size" % rows[0]["id"] in host.log())
+        suite.check("and a file does", rows[0]["id"] in open(host.state + "/steward/purged.jsonl").read())
+        host.stop()
+        age(host, rows[1]["id"], 9.5)
+        host.start()
+        text = host.wait("a warning", lambda: [i["text"] for i in host.status()["issues"] if i["id"] == "quarantine-purge"])
+        suite.check("days before it goes by age it is said", text, text)
+        suite.check("it is still there", rows[1]["id"] in [r["id"] for r in items(host)])
+        host.stop()
+        age(host, rows[1]["id"], 1)
+        host.start()
+        suite.check("past max-age it is purged", eventually(lambda: rows[1]["id"] not in [r["id"] for r in items(host)], 10))
+
+
+def own_mount(host):
+    """The root of the mount is a mailbox itself: no folder can be made in it."""
+    for name in ("cur", "new", "tmp"):
+        os.mkdir(os.path.join(host.fs, name))
+
+
+@suite.test("a mailbox that is a mount of its own gets no folder: what is moved away is copied, exactly, and comes back")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        own_mount(host)
+        policy(host)
+        one, two = (os.path.join(maildir(host, user), "cur", "1:2,S") for user in ("anna", "berta"))
+        with open(one, "wb") as f:
+            f.write(EICAR + bytes(3 << 20))
+        os.link(one, two)
+        os.chown(one, 4711, 4712)
+        os.chmod(one, 0o640)
+        os.setxattr(one, "user.note", b"\x00\xff hostile \n")
+        os.setxattr(one, "trusted.mailward.test", b"1")
+        os.setxattr(one, "system.posix_acl_access", bytes.fromhex(
+            "02000000" "01000600ffffffff" "02000400" "e8030000" "04000400ffffffff" "10000400ffffffff" "20000000ffffffff"))
+        os.utime(one, ns=(1_000_000_000_123_456_789, 1_100_000_000_987_654_321))
+        before = facts(one)
+        host.start()
+        suite.check("denied", host.read(one) is None)
+        suite.check("both names are gone", eventually(lambda: gone(one, two), 10))
+        suite.check("no folder in the mailbox, nothing else left there", not os.path.exists(host.fs + "/" + FOLDER) and
+                    os.listdir(os.path.dirname(one)) == [] == os.listdir(os.path.dirname(two)))
+        row = host.wait("2 of 2", lambda: [r for r in items(host) if r["moved"] == r["links"] == 2])[0]
+        suite.check("it lies in the state folder", os.path.exists(host.state + "/steward/quarantine/" + row["id"] + "/0"))
+        suite.check("status has no issue of it", not [i for i in host.status()["issues"] if i["id"] == "quarantine"],
+                    host.status()["issues"])
+        host.stop()
+        host.start()
+        suite.check("a new daemon knows it", item(host)["id"] == row["id"])
+        host.put("berta/Maildir/cur/1:2,S", CLEAN)
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("never over another file", rc == 2 and two in text and gone(one) and open(two, "rb").read() == CLEAN, text)
+        os.unlink(two)
+        rc, text = host.tool("quarantine", "restore", row["id"])
+        suite.check("restored", rc == 0, text)
+        after = facts(one)
+        suite.check("all but the inode's number is as it was", {k: v for k, v in after.items() if k != "ino"} ==
+                    {k: v for k, v in before.items() if k != "ino"} and os.stat(two).st_ino == after["ino"], (before, after))
+        suite.check("still denied, and it stays", host.read(one) is None and not gone(one) and items(host) == [])
+        host.stop()
+        suite.check("its content", open(one, "rb").read() == EICAR + bytes(3 << 20))
+
+
+@suite.test("a folder of that name that is not ours is not used")
+def _(suite):
+    with Host(suite) as host:
+        os.mkdir(host.fs + "/" + FOLDER, 0o777)
+        policy(host)
+        path = os.path.join(maildir(host), "cur", "1:2,S")
+        with open(path, "wb") as f:
+            f.write(EICAR)
+        host.start()
+        suite.check("denied and moved", host.read(path) is None and gone(path) and len(items(host)) == 1)
+        suite.check("not into a folder that anybody can read", os.listdir(host.fs + "/" + FOLDER) == [])
+
+
+@suite.test("copies: kill -9 of the steward at any moment")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        own_mount(host)
+        policy(host, deadline="1s")
+        folder = maildir(host)
+        host.start()
+        random.seed(815)
+        contents, rounds = {}, 0
+        end = time.monotonic() + 15
+        pause = "import os,time,sys; time.sleep(float(sys.argv[1]))\ntry: os.kill(int(sys.argv[2]), 9)\nexcept OSError: pass"
+
+        def killing(pid, longest):
+            return suite.popen(["/usr/bin/python3", "-S", "-c", pause, str(random.random() * longest), str(pid)])
+
+        def whole():
+            """-> what is wrong: each content is at its name or in one listed object, once and whole."""
+            wrong, kept = [], {}
+            for r in items(host):
+                with open("%s/steward/quarantine/%s/0" % (host.state, r["id"]), "rb") as f:
+                    kept.setdefault(f.read(), []).append(r["id"])
+            for path, content in contents.items():
+                there = os.path.exists(path)
+                if there + len(kept.get(content, [])) != 1:
+                    wrong.append((path, there, kept.get(content)))
+            left = [n for n in os.listdir(folder + "/cur") if n.startswith(".")]
+            return wrong + left
+        while time.monotonic() < end:
+            rounds += 1
+            path = os.path.join(folder, "cur", "%d:2,S" % rounds)
+            pid = host.pid("steward")
+            contents[path] = b"%d " % rounds + EICAR + bytes(random.randrange(0, 4 << 20))
+            with open(path + ".part", "wb") as f:
+                f.write(contents[path])
+            os.rename(path + ".part", path)
+            killer = killing(pid, 0.12)
+            suite.check("not a byte of it", host.read(path) is None) if os.path.exists(path) else None
+            killer.wait()
+            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
+        suite.say("%d kills while moving" % rounds)
+        for path in contents:
+            if os.path.exists(path):
+                host.read(path)
+        suite.check("every message is in one place, whole", eventually(lambda: not whole(), 10), whole()[:4])
+        suite.check("as many objects as messages", len(items(host)) == len(contents), (len(items(host)), len(contents)))
+        for row in items(host)[:25]:
+            pid = host.pid("steward")
+            killer = killing(pid, 0.08)
+            host.tool("quarantine", "restore", row["id"])
+            killer.wait()
+            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
+        suite.check("killed while giving back: every message is in one place, whole", eventually(lambda: not whole(), 10), whole()[:4])
+        for row in items(host):
+            host.tool("quarantine", "restore", row["id"])
+        suite.check("all come back in the end", items(host) == [] and all(os.path.exists(p) for p in contents))
+        suite.check("no rest", os.listdir(host.state + "/steward/quarantine") in ([], [".try"]),
+                    os.listdir(host.state + "/steward/quarantine"))
+        host.stop()
+        suite.check("each is what it was", all(open(p, "rb").read() == c for p, c in contents.items()))
+
+
+suite.main()
