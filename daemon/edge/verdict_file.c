@@ -196,6 +196,7 @@ int verdict_file_save(int directory, bool (*next)(void *owner, struct kept_verdi
 	if (stream.fd < 0)
 		return -errno;
 	stream.used = 0;
+	stream.sum = 0;
 	result = put_all(&stream, next, alive, owner);
 	close(stream.fd);
 	if (result >= 0 && renameat(directory, NEW_NAME, directory, VERDICT_FILE) < 0)
