@@ -129,6 +129,8 @@ def _(suite):
         host.guard()
         suite.check("control: today they are clean", all(read(path) == LATER for path in paths.values()) and
                     all(read(path) == CLEAN for path in clean.values()))
+        judged = explain(host, paths["never"])["judged"]
+        suite.check("control: it is told when it was judged", bool(judged), judged)
         held = {word: os.open(path, os.O_RDONLY) for word, path in paths.items()}
         suite.at_end(lambda: [os.close(fd) for fd in held.values()])
         host.define({"Mailward.Test.Eicar": EICAR, "Mailward.Test.Marker": MARKER, "Mailward.Test.Later": LATER})
@@ -144,9 +146,9 @@ def _(suite):
             lambda: by_descriptor("background") == errno.EPERM, 30), (by_descriptor("background"), host.log()[-300:]))
         suite.check("on-open: shut at the next open", read(paths["on-open"]) is None)
         suite.check("and from then on for who has it open", by_descriptor("on-open") == errno.EPERM)
-        scans = host.counter("scans")
         suite.check("never: it goes on being read", read(paths["never"]) == LATER and by_descriptor("never") == LATER)
-        suite.check("without a scan", host.counter("scans") == scans, (scans, host.counter("scans")))
+        suite.check("by the verdict that it had", explain(host, paths["never"])["judged"] == judged, (judged, explain(
+            host, paths["never"])))
         suite.check("clean ones go on being read in each", all(read(path) == CLEAN for path in clean.values()))
         host.kill()
         suite.check("no daemon: what was found stays shut", read(paths["on-open"]) is None and
