@@ -5,6 +5,8 @@ and that nobody waits for them.
 
 invariants: never-two-valued, answered-in-time
 """
+import ctypes
+import io
 import json
 import os
 import re
@@ -15,8 +17,9 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 
-from harness import BUILD, CLEAN, EICAR, MARKER, SLACK, Host, Suite, eventually
+from harness import BUILD, CLEAN, EICAR, MARKER, SLACK, Host, Suite, eventually, session_members
 
 suite = Suite("sweep", limit=420)
 
@@ -410,6 +413,85 @@ def _(suite):
         suite.check("readers: each gets its answer within its deadline", max(during) < 5 + SLACK, max(during))
         suite.check("readers: none waits for more than one scan besides its own", statistics.median(during) <
                     statistics.median(alone) + 0.05 + 0.25, (statistics.median(alone), statistics.median(during)))
+
+
+def toil(pid):
+    """Seconds of processor time."""
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def command(pid):
+    with open("/proc/%d/cmdline" % pid) as f:
+        return f.read().split("\0")[:-1]
+
+
+def policies(host):
+    """{pid: SCHED_IDLE or not} of workers and hasher."""
+    out = {}
+    for pid in host.workers() + [host.hasher()]:
+        try:
+            out[pid] = os.sched_getscheduler(pid)
+        except (OSError, TypeError):
+            pass
+    return out
+
+
+def ioprio(pid):
+    return ctypes.CDLL(None).syscall({"x86_64": 252, "aarch64": 31}[os.uname().machine], 1, pid)  # ioprio_get(2)
+
+
+def idle(host):
+    return [pid for pid, policy in policies(host).items() if policy == os.SCHED_IDLE]
+
+
+@suite.test("idle priority")
+def _(suite):
+    """Every processor has something to do: a sweep's scan comes last, until a reader opens the very file, or has no other
+    worker."""
+    toilsome = io.BytesIO()
+    with zipfile.ZipFile(toilsome, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for i in range(60):
+            archive.writestr("%d.html" % i, b"<p>%d</p>" % i + b"<a href=x>a line of text</a> <b>and another</b>\n" * 6000)
+    toilsome = toilsome.getvalue()
+    with Host(suite, "ext4") as host:
+        host.policy(host.watch(deadline="40s", on_timeout="deny"), scanner={"workers": 1, "scan-time": "100s"})
+        busy = [sys.executable, "-c", "while True: pass"]
+        first, second = host.put("toil/1/first", toilsome), host.put("toil/2/second", toilsome + b"2")
+        other = host.put("other", CLEAN)
+        host.start(beside=[busy for _ in os.sched_getaffinity(0)])
+        hogs = [pid for pid in session_members(host.daemon.pid) if command(pid) == busy]
+        suite.check("idle: control: each processor has something to do", len(hogs) == len(os.sched_getaffinity(0)), hogs)
+        suite.check("idle: nobody has it while nothing is swept", not idle(host), policies(host))
+
+        def reading(what, swept, read):
+            """A sweep's scan of one file is under way; then the other one is opened."""
+            process = popen_scan(host, "--json", swept)
+            pid = host.wait("a scan at idle priority", lambda: [p for p in idle(host) if p in host.workers()], 20)[0]
+            before = toil(pid)
+            time.sleep(1.5)
+            spent = toil(pid) - before
+            suite.check("idle: %s: all others go first" % what, os.sched_getscheduler(pid) == os.SCHED_IDLE and spent < 0.6,
+                        spent)
+            suite.check("idle: %s: the disk's, too" % what, ioprio(pid) >> 13 == 3, ioprio(pid))
+            got, begun = [], time.monotonic()
+            thread = threading.Thread(target=lambda: got.append(host.read(read)))
+            thread.start()
+            raised = eventually(lambda: os.sched_getscheduler(pid) == os.SCHED_OTHER, 5, 0.005)
+            after = time.monotonic() - begun
+            thread.join()
+            waited = time.monotonic() - begun
+            suite.say("%s: at the priority of all others after %.0f ms, answered after %.1f s" % (what, after * 1000, waited))
+            suite.check("idle: %s: it is raised at once" % what, raised and after < 1, after)
+            suite.check("idle: %s: the reader is answered within his deadline" % what, got and got[0] and
+                        waited < 40 + SLACK, (waited, got and len(got[0] or b"")))
+            process.communicate(timeout=90)
+            suite.check("idle: %s: no deadline passed" % what, host.counter("deadlines_passed") == 0)
+        reading("a reader of that file", first, first)
+        reading("a reader of another one", second, other)
+        for pid in hogs:
+            os.kill(pid, signal.SIGKILL)
 
 
 def in_minutes(minutes):
