@@ -468,7 +468,10 @@ def _(suite):
         def reading(what, swept, read):
             """A sweep's scan of one file is under way; then the other one is opened."""
             process = popen_scan(host, "--json", swept)
-            pid = host.wait("a scan at idle priority", lambda: [p for p in idle(host) if p in host.workers()], 20)[0]
+            found = eventually(lambda: [p for p in idle(host) if p in host.workers()], 20)
+            if not suite.check("idle: %s: the sweep's scan has it" % what, found, policies(host)):
+                return
+            pid = found[0]
             before = toil(pid)
             time.sleep(1.5)
             spent = toil(pid) - before
