@@ -19,7 +19,7 @@ import threading
 import time
 import zipfile
 
-from harness import BUILD, CLEAN, EICAR, MARKER, SLACK, Host, Suite, eventually, session_members
+from harness import BUILD, CLEAN, EICAR, MARKER, SLACK, TESTS, Host, Suite, eventually, session_members
 
 suite = Suite("sweep", limit=420)
 
@@ -172,6 +172,53 @@ def _(suite):
         before = os.stat(bad).st_atime_ns
         scan(host, "--all", away)
         suite.check("a sweep leaves the time of access alone", os.stat(bad).st_atime_ns == before)
+
+
+class Silent:
+    """A file system of tests/fuse_server.py on `point`, with an infected file in it; .fall_silent()."""
+
+    def __init__(self, host, point):
+        os.makedirs(point, exist_ok=True)
+        self.word = host.base + "/silent"
+        with open(host.base + "/content", "wb") as f:
+            f.write(EICAR)
+        self.server = suite.popen(["/usr/bin/python3", os.path.join(TESTS, "fuse_server.py"), point, self.word],
+                                  stdin=open(host.base + "/content", "rb"), stdout=subprocess.PIPE)
+        suite.at_end(lambda: suite.run(["umount", "-l", point]))
+        suite.at_end(self.server.kill)
+        if self.server.stdout.readline() != b"ready\n":
+            raise RuntimeError("no file system of the tests' own")
+
+    def fall_silent(self):
+        with open(self.word, "w"):
+            pass
+
+
+@suite.test("a file system that falls silent")
+def _(suite):
+    """Whoever touches it waits without end; so no sweep does, and nobody waits for one that would."""
+    if not os.path.exists("/dev/fuse"):
+        suite.skip("a file system that falls silent", "there is no /dev/fuse")
+        return
+    with Host(suite, "ext4") as host:
+        tree, far = host.outside + "/tree", host.outside + "/tree/far"
+        bad = host.put("tree/near/bad", EICAR, host.outside)
+        silent = Silent(host, far)
+        suite.check("silent: control: it can be read", open(far + "/bad", "rb").read() == EICAR)
+        host.policy(host.watch(on_infected="quarantine"), 'schedule { sweep = never  paths = { "%s" } }' % far)
+        host.start()
+        pids = host.pids()
+        rc, found, summary = scan(host, far)
+        suite.check("silent: it is not scanned, and that is said, with 2", rc == 2 and "fuse" in summary["words"], (rc, summary))
+        silent.fall_silent()
+        started = time.monotonic()
+        rc, found, summary = scan(host, "--mounts", tree, timeout=20)
+        suite.check("silent: a sweep goes round it", rc == 1 and list(found) == [bad] and summary["mounts"] == 1 and
+                    time.monotonic() - started < 10, (rc, found, summary))
+        message = host.put("message", MARKER)
+        suite.check("silent: what is infected goes to the quarantine meanwhile",
+                    host.read(message) is None and eventually(lambda: not os.path.exists(message), 5))
+        suite.check("silent: nothing was started again", host.pids() == pids, (host.pids(), pids))
 
 
 @suite.test("files that change")
@@ -617,15 +664,21 @@ def _(suite):
         suite.check("schedule: without the block it is at 03:00, and up to an hour later", minute.tm_hour == 3 or
                     (minute.tm_hour == 4 and minute.tm_min == 0), planned)
         when = in_minutes(1 if time.localtime().tm_sec < 45 else 2)
-        host.policy(host.watch(), 'schedule { sweep = "%s"  paths = { "%s" } }' % (when, os.path.dirname(aside)))
+        silent = Silent(host, host.outside + "/silent") if os.path.exists("/dev/fuse") else None
+        host.policy(host.watch(), 'schedule { sweep = "%s"  paths = { "%s" "%s" } }' % (
+            when, host.outside + ("/silent" if silent else "/aside"), os.path.dirname(aside)))
         rc, text = host.tool("reload")
         suite.check("schedule: the policy is taken", rc == 0, text)
+        if silent:
+            silent.fall_silent()
         suite.check("schedule: control: nothing was swept before its time",
                     host.status()["sweeps"]["schedule"]["state"] == "never", host.status()["sweeps"])
         sweep = host.wait("the sweep has ended", lambda: host.status()["sweeps"]["schedule"]["state"] == "ended" and
                           host.status()["sweeps"]["schedule"], 140)
         suite.check("schedule: it begins at its minute", time.strftime("%H:%M", time.localtime(calendar.timegm(
             time.strptime(sweep["begun"], "%Y-%m-%dT%H:%M:%SZ")))) == when, (sweep, when))
+        suite.check("schedule: a path whose file system has fallen silent is left out, and the log says so", not silent or
+                    "silent is not swept: calls on its file system (fuse.tests) may never end" in host.log(), host.log()[-600:])
         suite.check("schedule: watches and paths were swept, nothing else", sweep["files"] == 3 and sweep["infected"] == 2, sweep)
         rows = host.wait("it is recorded", lambda: [r for r in host.blocked() if r.get("phase") == "sweep"])
         suite.check("schedule: what was found is in the history, with phase sweep",
