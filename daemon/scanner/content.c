@@ -101,8 +101,10 @@ static bool unpacked_note(struct content *content, enum packing packing, enum un
 	return false;
 }
 
-/* A file of its own with what `size` bytes at `at` hold; -1: it has been noted why there is nothing to look at. */
-static int take_out(struct content *content, enum packing packing, int fd, uint64_t at, uint64_t size)
+/* A file of its own with what `size` bytes at `at` hold, behind `before`; -1: it has been noted why there is nothing to
+ * look at. */
+static int take_out_behind(struct content *content, const char *before, enum packing packing, int fd, uint64_t at,
+			   uint64_t size)
 {
 	uint64_t limit = content->settings->max_file_size;
 	bool whole_room = content->room < limit;
@@ -110,8 +112,10 @@ static int take_out(struct content *content, enum packing packing, int fd, uint6
 	enum unpack_end end;
 	off_t came;
 
-	if (out < 0) {
+	if (out < 0 || write(out, before, strlen(before)) != (ssize_t)strlen(before)) {
 		findings_error(content->findings, REASON_IO_ERROR, "no room for a stored message");
+		if (out >= 0)
+			close(out);
 		return -1;
 	}
 	if (whole_room)
@@ -123,6 +127,11 @@ static int take_out(struct content *content, enum packing packing, int fd, uint6
 		return out;
 	close(out);
 	return -1;
+}
+
+static int take_out(struct content *content, enum packing packing, int fd, uint64_t at, uint64_t size)
+{
+	return take_out_behind(content, "", packing, fd, at, size);
 }
 
 /* Only files of our own are handed out: in full mode nobody else may read the one that is being judged, and nobody can
@@ -166,6 +175,20 @@ static void engine_look(struct content *content, int fd)
 		clamd_look(content, fd);
 }
 
+/* With a header before it that libclamav knows, it is taken for what it is. */
+static void disguised_look(struct content *content, int fd, uint64_t size)
+{
+	uint64_t start = content->findings->disguised_at;
+	int out = take_out_behind(content, "Delivered-To: mailward\n", PACKING_NONE, fd, start, size - start);
+
+	if (out < 0)
+		return;
+	engine_look(content, out);
+	close(out);
+	if (!content->findings->mail)
+		findings_unsupported(content->findings, "a message that does not begin as one");
+}
+
 /* The bytes of fd as they are. */
 static void file_look(struct content *content, int fd)
 {
@@ -177,7 +200,10 @@ static void file_look(struct content *content, int fd)
 	} else if (status.st_size == 0) { /* a stored message may be empty: there is nothing in it */
 		content->findings->layers++;
 	} else if (status.st_size >= TINY) {
+		content->findings->mail = content->findings->disguised = false;
 		engine_look(content, fd);
+		if (content->findings->disguised && !content->findings->error[0])
+			disguised_look(content, fd, (uint64_t)status.st_size);
 	} else {
 		small = padded(fd, (size_t)status.st_size);
 		if (small < 0) {
@@ -211,7 +237,7 @@ static void message_look(struct content *content, int fd, unsigned number, bool 
 	enum packing packing = packing_at(fd, at, size, &text);
 	int out;
 
-	if (only && text) {
+	if (only && text && content->findings->mail) {
 		headers_note(content, fd, at);
 		return;
 	}

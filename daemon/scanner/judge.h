@@ -26,6 +26,9 @@ struct findings {
 	char content[FINDING_SIZE];                /* what the content rule says, where HEURISTIC_TYPE has a name */
 	const char *engine;                        /* who looked, for the detail; NULL: libclamav */
 	bool named;                                /* the engine has reported a name */
+	bool mail;                                 /* the engine takes the whole for a message */
+	bool disguised;                            /* it does not, and it is one: from this byte on */
+	size_t disguised_at;
 	bool spoke;                          /* the engine had a message: its process should not be trusted with more */
 	uint8_t name_count;                  /* different names that make it infected, in the order they came */
 	bool names_more;                     /* there were others beyond these */
