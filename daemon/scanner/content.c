@@ -14,7 +14,8 @@
 #include "second.h"
 #include "unpack.h"
 
-#define TINY 6 /* libclamav does not look at files below this size */
+#define AGAIN_MAX 16 /* messages taken out of one look */
+#define TINY 6       /* libclamav does not look at files below this size */
 #define MAX_SCAN_TIME "Heuristics.Limits.Exceeded.MaxScanTime"
 #define MAX_FILE_SIZE "Heuristics.Limits.Exceeded.MaxFileSize"
 #define MAX_SCAN_SIZE "Heuristics.Limits.Exceeded.MaxScanSize"
@@ -25,9 +26,11 @@ struct content {
 	const struct scanner_settings *settings;
 	struct findings *findings;
 	struct scan_reply *reply;
-	uint64_t until_ns;            /* when all of it must be done */
-	uint64_t room;                /* bytes that may still be taken out of the file */
-	int given;                    /* the descriptor that the gate sent; every other one is of a file of our own */
+	uint64_t until_ns;    /* when all of it must be done */
+	uint64_t room;        /* bytes that may still be taken out of the file */
+	int given;            /* the descriptor that the gate sent; every other one is of a file of our own */
+	int again[AGAIN_MAX]; /* files of our own, to be looked at */
+	unsigned again_count;
 	char clamd_said[SECOND_SAID]; /* empty: it was not asked */
 };
 
@@ -101,10 +104,8 @@ static bool unpacked_note(struct content *content, enum packing packing, enum un
 	return false;
 }
 
-/* A file of its own with what `size` bytes at `at` hold, behind `before`; -1: it has been noted why there is nothing to
- * look at. */
-static int take_out_behind(struct content *content, const char *before, enum packing packing, int fd, uint64_t at,
-			   uint64_t size)
+/* A file of its own with what `size` bytes at `at` hold; -1: it has been noted why there is nothing to look at. */
+static int take_out(struct content *content, enum packing packing, int fd, uint64_t at, uint64_t size)
 {
 	uint64_t limit = content->settings->max_file_size;
 	bool whole_room = content->room < limit;
@@ -112,10 +113,8 @@ static int take_out_behind(struct content *content, const char *before, enum pac
 	enum unpack_end end;
 	off_t came;
 
-	if (out < 0 || write(out, before, strlen(before)) != (ssize_t)strlen(before)) {
+	if (out < 0) {
 		findings_error(content->findings, REASON_IO_ERROR, "no room for a stored message");
-		if (out >= 0)
-			close(out);
 		return -1;
 	}
 	if (whole_room)
@@ -127,11 +126,6 @@ static int take_out_behind(struct content *content, const char *before, enum pac
 		return out;
 	close(out);
 	return -1;
-}
-
-static int take_out(struct content *content, enum packing packing, int fd, uint64_t at, uint64_t size)
-{
-	return take_out_behind(content, "", packing, fd, at, size);
 }
 
 /* Only files of our own are handed out: in full mode nobody else may read the one that is being judged, and nobody can
@@ -175,18 +169,38 @@ static void engine_look(struct content *content, int fd)
 		clamd_look(content, fd);
 }
 
-/* With a header before it that libclamav knows, it is taken for what it is. */
-static void disguised_look(struct content *content, int fd, uint64_t size)
+/* libclamav knows a message by the names of its first headers, which its sender may choose. With another one before
+ * them it takes the copy for what it is. */
+static bool again_take(void *owner, const unsigned char *bytes, size_t size)
 {
-	uint64_t start = content->findings->disguised_at;
-	int out = take_out_behind(content, "Delivered-To: mailward\n", PACKING_NONE, fd, start, size - start);
+	static const char first[] = "Delivered-To: mailward\n";
+	struct content *content = owner;
+	int out;
 
+	if (content->again_count == AGAIN_MAX || size > content->room)
+		return false;
+	out = content_file();
 	if (out < 0)
-		return;
-	engine_look(content, out);
-	close(out);
-	if (!content->findings->mail)
-		findings_unsupported(content->findings, "a message that does not begin as one");
+		return false;
+	if (write(out, first, sizeof(first) - 1) != sizeof(first) - 1 || write(out, bytes, size) != (ssize_t)size) {
+		close(out);
+		return false;
+	}
+	content->room -= size;
+	content->again[content->again_count++] = out;
+	return true;
+}
+
+/* What was taken in a look; a look at that may take more, as long as there is room. */
+static void again_look(struct content *content)
+{
+	content->findings->copy = true;
+	while (content->again_count > 0) {
+		int fd = content->again[--content->again_count];
+		engine_look(content, fd);
+		close(fd);
+	}
+	content->findings->copy = false;
 }
 
 /* The bytes of fd as they are. */
@@ -200,10 +214,8 @@ static void file_look(struct content *content, int fd)
 	} else if (status.st_size == 0) { /* a stored message may be empty: there is nothing in it */
 		content->findings->layers++;
 	} else if (status.st_size >= TINY) {
-		content->findings->mail = content->findings->disguised = false;
 		engine_look(content, fd);
-		if (content->findings->disguised && !content->findings->error[0])
-			disguised_look(content, fd, (uint64_t)status.st_size);
+		again_look(content);
 	} else {
 		small = padded(fd, (size_t)status.st_size);
 		if (small < 0) {
@@ -294,7 +306,7 @@ static bool messages_look(struct content *content, int fd)
 /* Looks at one message of a file of many by itself. true: it is the one; its head and its place are noted. */
 static bool message_is_it(struct content *content, int fd, unsigned number, uint64_t at, uint64_t start, uint64_t size)
 {
-	struct findings *before = content->findings, own = {0};
+	struct findings *before = content->findings, own = {.again = again_take, .owner = content};
 	bool text;
 	int out;
 
@@ -373,7 +385,7 @@ static void clamd_tell(const struct content *content)
 
 void content_scan(struct engine *engine, const struct scanner_settings *settings, int fd, struct scan_reply *reply)
 {
-	struct findings findings = {0};
+	struct findings findings = {.again = again_take};
 	struct content content = {.engine = engine,
 				  .settings = settings,
 				  .findings = &findings,
@@ -385,6 +397,7 @@ void content_scan(struct engine *engine, const struct scanner_settings *settings
 	size_t used;
 	struct stat status;
 
+	findings.owner = &content;
 	if (fstat(fd, &status) < 0) {
 		content_unscanned(reply, REASON_IO_ERROR, "fstat failed");
 		return;

@@ -249,6 +249,21 @@ static bool is_odd_tar(const unsigned char *bytes, size_t size)
 	return false;
 }
 
+static bool has(const unsigned char *bytes, size_t size, const char *word)
+{
+	return memmem(bytes, size, word, strlen(word)) != NULL;
+}
+
+/* Word opens these as any document of its own: what is binary lies in them in base64. libclamav loses it. */
+static bool is_flat_office(const unsigned char *bytes, size_t size)
+{
+	if (size < 5 || (memcmp(bytes, "<?xml", 5) != 0 && memcmp(bytes, "\xef\xbb\xbf<?", 5) != 0))
+		return false;
+	return (has(bytes, size, "binData") && has(bytes, size, ".mso")) ||
+	       (has(bytes, size, "binaryData") &&
+		(has(bytes, size, "vbaProject.bin") || has(bytes, size, "/embeddings/")));
+}
+
 /* A file in the text itself (RFC 5545 3.8.1.1), as "ATTACH;VALUE=BINARY;ENCODING=BASE64:..." */
 static bool is_calendar_with_file(const unsigned char *bytes, size_t size)
 {
@@ -303,6 +318,8 @@ const char *format_unsupported(const char *type, const unsigned char *bytes, siz
 		return "bzip2 of several streams";
 	if ((type_is(type, "POSIX_TAR") || type_is(type, "OLD_TAR")) && is_odd_tar(bytes, size))
 		return "tar of an odd form";
+	if (is_flat_office(bytes, size))
+		return "an office document in one XML";
 	if (is_calendar_with_file(bytes, size))
 		return "a file in a calendar entry";
 	if (file_system(bytes, size))

@@ -82,8 +82,9 @@ static void claims_take(struct layers *layers, const char *type, const unsigned 
 }
 
 /* What libclamav does with a message, and does not. */
-static void message_check(struct layers *layers, const char *type, const char *text, size_t size)
+static void message_check(struct layers *layers, const char *type, const unsigned char *bytes, size_t size)
 {
+	const char *text = (const char *)bytes;
 	struct findings *findings = layers->findings;
 	const char *left_out = NULL;
 	size_t start;
@@ -95,9 +96,9 @@ static void message_check(struct layers *layers, const char *type, const char *t
 	} else if (is_mail(type)) {
 		left_out = message_left_out(text, size);
 	} else if (message_begins(text, size, &start)) {
-		findings->disguised = layers->depth == 1;
-		findings->disguised_at = start;
-		left_out = layers->depth == 1 ? NULL : "a message that does not begin as one";
+		if ((layers->depth == 1 && findings->copy) || !findings->again ||
+		    !findings->again(findings->owner, bytes + start, size - start))
+			left_out = "a message that does not begin as one";
 	}
 	if (left_out)
 		findings_unsupported(findings, left_out);
@@ -130,7 +131,7 @@ bool layers_begin(struct layers *layers, const char *type, const unsigned char *
 	encrypted = format_encrypted(type, bytes, size);
 	if (encrypted)
 		findings_encrypted(layers->findings, encrypted);
-	message_check(layers, type, (const char *)bytes, size);
+	message_check(layers, type, bytes, size);
 	level->zip_behind = format_zip_behind(type, bytes, size);
 	level->members = format_members(type);
 	level->encrypted = encrypted != NULL;

@@ -24,13 +24,13 @@ struct boundary {
 
 struct walk {
 	struct span rest;
-	enum coding coding;      /* by the head that was read last, as the rest here */
-	bool multipart, message; /* what its part is */
-	bool signature;
-	bool fields;            /* there were any */
-	bool begun;             /* a line of its body has come that is not empty */
-	bool ended;             /* base64 has come to its padding */
-	struct span last_begin; /* a line that begins an encoding, if it was the last one */
+	enum coding coding;       /* by the head that was read last, as the rest here */
+	bool multipart, message;  /* what its part is */
+	bool signature, misnamed; /* it says that it is one; what its name says */
+	bool fields;              /* there were any */
+	bool begun;               /* a line of its body has come that is not empty */
+	bool ended;               /* base64 has come to its padding */
+	struct span last_begin;   /* a line that begins an encoding, if it was the last one */
 	struct boundary boundaries[BOUNDARIES_MAX];
 	unsigned boundary_count;
 	const char *found;
@@ -110,8 +110,8 @@ static bool field_has(struct span field, const char *word)
 	return false;
 }
 
-/* Behind "boundary" and its equals sign; false: it is written in a way of which there are many. */
-static bool boundary_value(struct span from, struct span *value)
+/* Behind the word and its equals sign, where there is one; false: it is written in a way of which there are many. */
+static bool parameter_value(struct span from, struct span *value)
 {
 	bool quoted;
 
@@ -140,7 +140,7 @@ static void add_boundaries(struct walk *walk, struct span field)
 		if (!begins(field, word))
 			continue;
 		from.at += sizeof(word) - 1;
-		if (!boundary_value(from, &value) || walk->boundary_count == BOUNDARIES_MAX)
+		if (!parameter_value(from, &value) || walk->boundary_count == BOUNDARIES_MAX)
 			walk->found = "boundaries of an odd form";
 		else if (value.at < value.end)
 			walk->boundaries[walk->boundary_count++] =
@@ -151,18 +151,45 @@ static void add_boundaries(struct walk *walk, struct span field)
 	}
 }
 
+/* Nothing else is started by the name of a signature. */
+static bool is_named_as_signature(struct span field)
+{
+	static const char *const ends[] = {".asc", ".sig", ".pgp", ".p7s"};
+	static const char word[] = "name";
+	bool fits;
+
+	for (; field.at < field.end; field.at++) {
+		struct span from = field, value = {NULL, NULL};
+		if (!begins(field, word))
+			continue;
+		from.at += sizeof(word) - 1;
+		if (!parameter_value(from, &value))
+			return false;
+		fits = !value.at;
+		for (size_t i = 0; value.at && i < sizeof(ends) / sizeof(ends[0]); i++)
+			fits = fits ||
+			       (value.end - value.at >= 4 && begins((struct span){value.end - 4, value.end}, ends[i]));
+		if (!fits)
+			return false;
+	}
+	return true;
+}
+
 static void read_field(struct walk *walk, struct span field)
 {
 	if (field_is(&field, "Content-Type")) {
 		walk->multipart = begins(field, "multipart/");
-		walk->signature = begins(field, "application/pgp-signature") ||
-				  begins(field, "application/pkcs7-signature") ||
-				  begins(field, "application/x-pkcs7-signature");
+		walk->signature =
+			(begins(field, "application/pgp-signature") || begins(field, "application/pkcs7-signature") ||
+			 begins(field, "application/x-pkcs7-signature")) &&
+			is_named_as_signature(field);
 		walk->message = begins(field, "message/");
 		if (walk->multipart)
 			add_boundaries(walk, field);
 		if (begins(field, "multipart/parallel"))
 			walk->found = "multipart/parallel";
+	} else if (field_is(&field, "Content-Disposition")) {
+		walk->misnamed = !is_named_as_signature(field);
 	} else if (field_is(&field, "Content-Transfer-Encoding")) {
 		if (field_has(field, "base64"))
 			walk->coding = CODING_BASE64;
@@ -171,16 +198,44 @@ static void read_field(struct walk *walk, struct span field)
 	}
 }
 
-/* A head, to the empty line behind it. */
+/* The boundary that a line is, or its last one; the longest, where one begins another. *last: what is behind it says
+ * so. */
+static struct boundary *boundary_at(struct walk *walk, struct span line, bool *last)
+{
+	struct span text = {line.at + 2, line.end};
+	struct boundary *longest = NULL;
+
+	if (!begins(line, "--"))
+		return NULL;
+	for (unsigned i = 0; i < walk->boundary_count; i++) {
+		struct boundary *one = &walk->boundaries[i];
+		size_t length = (size_t)(one->text.end - one->text.at);
+		if ((size_t)(text.end - text.at) >= length && !memcmp(text.at, one->text.at, length) &&
+		    (!longest || length > (size_t)(longest->text.end - longest->text.at)))
+			longest = one;
+	}
+	if (longest)
+		text.at += longest->text.end - longest->text.at;
+	*last = longest && begins(text, "--");
+	return longest;
+}
+
+/* A head, to the empty line behind it, or to the boundary of the next. */
 static void read_head(struct walk *walk)
 {
 	struct span line, field;
+	bool last;
 
 	walk->coding = CODING_OTHER;
-	walk->multipart = walk->message = walk->signature = walk->fields = walk->begun = walk->ended = false;
+	walk->multipart = walk->message = walk->signature = walk->misnamed = walk->fields = walk->begun = walk->ended =
+		false;
 	while (take_line(&walk->rest, &line)) {
 		if (line.at == line.end)
 			return;
+		if (boundary_at(walk, line, &last)) {
+			walk->rest.at = line.at;
+			return;
+		}
 		field = line;
 		while (walk->rest.at < walk->rest.end && (*walk->rest.at == ' ' || *walk->rest.at == '\t')) {
 			take_line(&walk->rest, &line);
@@ -280,30 +335,21 @@ static void body_line(struct walk *walk, struct span line)
 	walk->begun = true;
 }
 
-/* Is it the boundary of a multipart? libclamav looks at the text of a multipart/signed alone; of two parts the second
- * is the signature. */
-static bool part_begins(struct walk *walk, struct span line)
+/* libclamav looks at the text of a multipart/signed alone; of two parts the second is the signature. */
+static void part_begins(struct walk *walk, struct boundary *boundary, bool last)
 {
-	struct span text = {line.at + 2, line.end};
-	struct boundary *longest = NULL;
-
-	for (unsigned i = 0; i < walk->boundary_count; i++) {
-		struct boundary *one = &walk->boundaries[i];
-		size_t length = (size_t)(one->text.end - one->text.at);
-		if ((size_t)(text.end - text.at) >= length && !memcmp(text.at, one->text.at, length) &&
-		    (!longest || length > (size_t)(longest->text.end - longest->text.at)))
-			longest = one;
+	if (last) {
+		walk->coding = CODING_OTHER;
+		walk->multipart = false;
+		walk->begun = true;
+		return;
 	}
-	if (!longest)
-		return false;
-	text.at += longest->text.end - longest->text.at;
 	read_head(walk);
-	if (!longest->is_signed || begins(text, "--"))
-		return true;
-	longest->parts++;
-	if (longest->parts > 2 || (longest->parts == 2 && !walk->signature))
+	if (!boundary->is_signed)
+		return;
+	boundary->parts++;
+	if (boundary->parts > 2 || (boundary->parts == 2 && (!walk->signature || walk->misnamed)))
 		walk->found = "multipart/signed with more than a signature";
-	return true;
 }
 
 /* Does a head stand where a body should? Of a message in a message, in a digest without a type for it. */
@@ -315,7 +361,8 @@ static bool message_follows(const struct walk *walk, struct span line)
 const char *message_left_out(const char *text, size_t size)
 {
 	static struct walk walk; /* one at a time */
-	bool empty = false;
+	bool empty = false, is_last;
+	struct boundary *boundary;
 	struct span line;
 
 	walk.rest = (struct span){text, text + size};
@@ -334,8 +381,12 @@ const char *message_left_out(const char *text, size_t size)
 		} else if (message_follows(&walk, line)) {
 			walk.rest.at = line.at;
 			read_head(&walk);
-		} else if (!begins(line, "--") || !part_begins(&walk, line)) {
-			body_line(&walk, line);
+		} else {
+			boundary = boundary_at(&walk, line, &is_last);
+			if (boundary)
+				part_begins(&walk, boundary, is_last);
+			else
+				body_line(&walk, line);
 		}
 		empty = false;
 	}

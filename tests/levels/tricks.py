@@ -87,6 +87,7 @@ def beginnings(payload):
     yield "begins as an mbox, X-Spam", b"From a@example.org Sat Jan  1 00:00:00 2022\nX-Spam: no\n" + whole
     yield "the type alone", MIXED + b"\n--xx\n" + ATTACHED + b"Content-Transfer-Encoding: base64\n\n" + coded(payload) + b"--xx--\n"
     yield "Received, twenty times", b"Received: from a by b;\n Sat, 1 Jan 2022 00:00:00 +0000\n" * 20 + whole
+    yield from begun(payload)
     yield "an attached mail that begins with X-Spam", message(("a.eml", b"X-Spam: no\n" + whole))
     yield "message/rfc822 that begins with X-Spam", parts(payload, part=b"Content-Type: message/rfc822\n", body=b"X-Spam: no\n" + whole.replace(b"xx", b"yy"))
 
@@ -135,7 +136,6 @@ def boundaries(payload):
     yield "mbox, no empty lines between", b"".join(b"From a@example.org Sat Jan  1 00:00:00 2022\n" + m for m in (message(), whole))
     yield "a From line in the part", parts(payload, part=b"From a@example.org Sat Jan  1 00:00:00 2022\n" + ATTACHED + b"Content-Transfer-Encoding: base64\n")
     yield "a From line before the part", parts(payload, before=b"\nFrom a@example.org Sat Jan  1 00:00:00 2022\n\n--xx\n")
-    yield "a From line in the base64", parts(payload, body=coded(payload)[:20] + b"\n\nFrom a b\n" + coded(payload)[20:])
 
 
 def lines(payload):
@@ -154,7 +154,7 @@ def lines(payload):
                        ("no padding", text.rstrip(b"=")), ("too much padding", text + b"===="), ("padding in the middle", base64.b64encode(payload[:10]) + base64.b64encode(payload[10:])),
                        ("padding in each line", b"\n".join(base64.b64encode(payload[n:n + 10]) for n in range(0, len(payload), 10))),
                        ("padding first", b"====\n" + text), ("an empty line first", b"\n\n\n" + text), ("an empty line inside", text[:24] + b"\n\n\n" + text[24:]),
-                       ("words before it", b"This is it:\n" + text), ("words behind it", text + b"\nThat was it.\n"), ("a comment in brackets", text[:24] + b"(words)" + text[24:]),
+                       ("words before it", b"This is it:\n" + text), ("words behind it", text + b"\nThat was it.\n"),
                        ("base64url", text.replace(b"+", b"-").replace(b"/", b"_")), ("tabs first", b"\n".join(b"\t" + text[n:n + 60] for n in range(0, len(text), 60))),
                        ("lines of 61", b"\n".join(text[n:n + 61] for n in range(0, len(text), 61))), ("a line of 10,000 blanks", b" " * 10000 + text),
                        ("a quoted mail", b"\n".join(b"> " + text[n:n + 60] for n in range(0, len(text), 60)))):
@@ -175,7 +175,6 @@ def lines(payload):
     yield "uuencode without its end", uuencoded(payload)[:-6]
     yield "uuencode with blanks", uuencoded(payload).replace(b"`", b" ")
     yield "uuencode, mode 0644", uuencoded(payload).replace(b"begin 644", b"begin 0644")
-    yield "uuencode, mode 7", uuencoded(payload).replace(b"begin 644", b"begin 7")
     yield "uuencode, the second", uuencoded(b"hello") + uu
     yield "begin-base64", FROM + b"\nwords\n\nbegin-base64 644 a.bin\n" + coded(payload) + b"====\n"
     yield "begin-base64 in a part", parts(payload, part=b"Content-Type: text/plain\n", body=b"begin-base64 644 a.bin\n" + coded(payload) + b"====\n")
@@ -205,6 +204,95 @@ def binhex(content, name=b"a.bin"):
     text = bytes(digits[bits >> (total - 6 * (n + 1)) & 63] for n in range(count))
     text = b":" + text + b":"
     return b"(This file must be converted with BinHex 4.0)\n\n" + b"\n".join(text[n:n + 64] for n in range(0, len(text), 64)) + b"\n"
+
+
+def types(payload):
+    """libclamav goes by the type of a part, mail programs by the name that stands there."""
+    encoded = b"Content-Transfer-Encoding: base64\n"
+    for kind in (b"text/html", b"text/enriched", b"text/x-vcard", b"text/calendar", b"text", b"text/rfc822", b"video/mp4", b"audio/wav", b"model/x", b"font/ttf",
+                 b"x-foo/bar", b"*/*", b"application/x-foo", b"application/pkcs7-mime", b"application/pgp", b"application/pgp-signature", b"application/pgp-encrypted",
+                 b"application/ms-tnef", b"application/x-pkcs7-signature", b"text/plain; charset=utf-16", b"text/html; charset=utf-7", b"message/foo",
+                 b"message/http", b"message/delivery-status", b"message/disposition-notification", b"message/external-body; access-type=local-file; name=x"):
+        named = b"Content-Type: " + kind + b"\n"
+        yield "inline: " + kind.decode(), parts(payload, part=named + encoded)
+        yield "attached: " + kind.decode(), parts(payload, part=named + b"Content-Disposition: attachment; filename=a.zip\n" + encoded)
+        if not kind.startswith(b"message/"):
+            yield "the whole: " + kind.decode(), FROM + named + encoded + b"\n" + coded(payload)
+    yield "message/rfc822, the whole", FROM + b"Content-Type: message/rfc822\n\n" + parts(payload)
+    whole = parts(payload)
+    for how in (b"mUltiPart/MiXed", b"multipart / mixed", b"multipart", b"\"multipart/mixed\"", b"(words) multipart/mixed", b"multipart(words)/mixed", b"multipart/\n mixed",
+                b"\n multipart/mixed"):
+        yield "type: %r" % how.decode(), whole.replace(b"multipart/mixed", how)
+    yield "type: no semicolon", whole.replace(b"multipart/mixed;", b"multipart/mixed")
+
+
+def multiparts(payload):
+    """libclamav takes some parts of some kinds for other forms of the same text."""
+    part = ATTACHED + b"Content-Transfer-Encoding: base64\n\n" + coded(payload)
+    page = b"Content-Type: text/html\n\n<html>hello</html>\n"
+    rows = [("before the text", [part, WORDS]), ("between texts", [WORDS, part, WORDS]), ("behind text and page", [WORDS, page, part]),
+            ("behind an attachment", [b"Content-Type: application/x\n\nwords\n", part]), ("behind a page", [page, part]), ("before a page", [part, page]),
+            ("behind a mail", [b"Content-Type: message/rfc822\n\n" + FROM + WORDS, part]),
+            ("behind a multipart", [b"Content-Type: multipart/alternative; boundary=zz\n\n--zz\n" + WORDS + b"--zz--\n", part]),
+            ("in a related part", [WORDS, b"Content-Type: multipart/related; boundary=zz\n\n--zz\n" + page + b"--zz\n" + part + b"--zz--\n"])]
+    for kind in (b"mixed", b"alternative", b"related", b"report", b"digest", b"appledouble", b"form-data", b"encrypted", b"signed", b"unknown"):
+        for what, inside in rows:
+            yield "%s: %s" % (kind.decode(), what), FROM + b"Content-Type: multipart/%s; boundary=xx\n\n" % kind + b"".join(b"--xx\n" + one for one in inside) + b"--xx--\n"
+    signed = FROM + b"Content-Type: multipart/signed; protocol=\"application/pgp-signature\"; boundary=ss\n\n--ss\n"
+    signature = b"--ss\nContent-Type: application/pgp-signature\n\n-----BEGIN PGP SIGNATURE-----\n--ss--\n"
+    yield "signed, as it should be", signed + parts(payload)[len(FROM):] + signature
+    yield "signed, a part alone", signed + part + signature
+    yield "signed, the signature first", signed + b"Content-Type: application/pgp-signature\n\nwords\n--ss\n" + part + b"--ss--\n"
+    yield "signed, behind the signature", signed + WORDS + signature[:-7] + b"--ss\n" + part + b"--ss--\n"
+    yield "signed, it says that it is the signature", signed + WORDS + b"--ss\n" + part.replace(b"application/octet-stream", b"application/pgp-signature") + b"--ss--\n"
+    yield "signed, a signature by another name", signed + WORDS + b"--ss\n" + part.replace(ATTACHED, b"Content-Disposition: attachment; filename=\"a.zip\"\n"
+                                                                                        b"Content-Type: application/pgp-signature\n") + b"--ss--\n"
+    yield "signed, with a boundary in pieces", (signed + WORDS + b"--ss\n" + part + b"--ss--\n").replace(b"boundary=ss", b"boundary*0=s; boundary*1=s")
+
+
+def begun(payload):
+    """A message whose first headers libclamav does not know, wherever it lies."""
+    body = MIXED + b"\n--xx\n" + WORDS + b"--xx\n" + ATTACHED + b"Content-Transfer-Encoding: base64\n\n" + coded(payload) + b"--xx--\n"
+    for head in (b"X-Spam: no\nSubject: a\n", b"X-Spam: no\n" * 200 + b"From: a@b\n", b"X-Spam: " + b"no " * 1000 + b"\nFrom: a@b\n", b"Content-Disposition: inline\n",
+                 b"X-Spam: no\nTo: a\nDate: b\nSubject: c\n", b"\xef\xbb\xbfX-Spam: no\n", b"\n\nX-Spam: no\n", b"X-Spam: no\n.no header\n"):
+        whole, what = head + body, "begins %r, " % head[:40].decode("latin-1")
+        yield what + "the whole", whole
+        yield what + "attached", message(("a.eml", whole))
+        yield what + "in a zip", message(("a.zip", zip_of({"a.eml": whole})))
+        yield what + "message/rfc822", parts(payload, part=b"Content-Type: message/rfc822\n", body=whole.replace(b"xx", b"yy"))
+        yield what + "message/rfc822 in base64", parts(payload, part=b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n", body=coded(whole))
+        yield what + "dbox", samples.dbox(whole)
+        yield what + "mdbox", samples.dbox(message(), whole)
+        yield what + "zstd", pack("zstd -q", whole)
+        yield what + "gzip", gzip.compress(whole)
+        if head[:1] != b"\n":
+            yield what + "mbox", b"From a@example.org Sat Jan  1 00:00:00 2022\n" + whole
+
+
+def odd_tars(payload):
+    small = zip_of({"a.bin": payload})
+    tar = tar_of({"a.zip": small})
+
+    def changed(at, value):
+        out = bytearray(tar)
+        out[at:at + len(value)] = value
+        out[148:156] = b"        "
+        out[148:156] = b"%06o\0 " % sum(out[:512])
+        return bytes(out)
+    record = b"%d size=%d\n" % (len(b" size=%d\n" % len(small)) + 2, len(small))
+    for what, content in (("a size in base 256", changed(124, b"\x80" + bytes(7) + struct.pack(">I", len(small)))), ("a size with blanks", changed(124, b"%11o " % len(small))),
+                          ("an unknown type", changed(156, b"A")), ("contiguous", changed(156, b"7")), ("an old type", changed(156, b"\0")),
+                          ("a size in a pax header", tar_typed(tar_of({"PaxHeader": record}), b"x")[:1024] + changed(124, b"00000000000\0"))):
+        yield "tar, " + what, content
+        yield "tar, %s, gzip'd" % what, gzip.compress(content)
+
+
+def tar_typed(tar, kind):
+    out = bytearray(tar)
+    out[156:157] = kind
+    out[148:156] = b"        "
+    out[148:156] = b"%06o\0 " % sum(out[:512])
+    return bytes(out)
 
 
 # ---- archives and streams ----
@@ -294,10 +382,8 @@ def zips(payload):
     yield "a RAR with a zip behind it", samples.rar4(b"clean") + plain
     yield "a tar with a zip behind it", tar_of({"b.txt": b"clean"}) + plain
     yield "a zip with a RAR behind it", zip_of({"b.txt": b"clean"}) + samples.rar4(payload)
-    yield "a zip with a 7z behind it", zip_of({"b.txt": b"clean"}) + seven_zip({"a.bin": payload})
     yield "a 7z behind 100 bytes", os.urandom(100) + seven_zip({"a.bin": payload})
     yield "a 7z behind text", b"hello\n" * 40 + seven_zip({"a.bin": payload})
-    yield "a gzip behind 100 bytes", bytes(100) + gzip.compress(payload)
     yield "a PDF behind 900 bytes", b"junk " * 180 + mails.pdf(payload)
 
 
@@ -382,15 +468,9 @@ def streams(payload):
     v7[148:156] = b"%06o\0 " % sum(v7[:512])
     yield "tar, version 7", bytes(v7)
     yield "tar, version 7, gzip'd", gzip.compress(bytes(v7))
-    yield "tar, a wrong checksum", gzip.compress(tar[:148] + b"0000000\0" + tar[156:])
-    yield "tar, zeros first", gzip.compress(bytes(1024) + tar)
     yield "tar, two of them", gzip.compress(tar_of({"b.txt": b"clean"}) + tar)
     yield "tar, cut off", gzip.compress(tar[:512 + len(payload)])
-    sizes = bytearray(tar)
-    sizes[124:136] = b"\x80" + bytes(7) + struct.pack(">I", len(payload))
-    sizes[148:156] = b"        "
-    sizes[148:156] = b"%06o\0 " % sum(sizes[:512])
-    yield "tar, a size in base 256", gzip.compress(bytes(sizes))
+    yield from odd_tars(payload)
     for form in ("odc", "newc", "bin", "crc"):
         try:
             yield "cpio, " + form, gzip.compress(by_tool(["sh", "-c", "echo a.bin | cpio -o -H %s >out 2>/dev/null" % form], {"a.bin": payload}, "out"))
@@ -455,8 +535,11 @@ def documents(payload):
     yield "a visiting card with a picture", b"BEGIN:VCARD\nPHOTO;ENCODING=b;TYPE=JPEG:" + base64.b64encode(plain) + b"\nEND:VCARD\n"
     yield "a flat OpenDocument", b"<?xml version=\"1.0\"?><office:document><office:binary-data>" + base64.b64encode(plain) + b"</office:binary-data></office:document>"
     yield "Word's XML of 2003", b"<?xml version=\"1.0\"?><w:wordDocument xmlns:w=\"http://schemas.microsoft.com/office/word/2003/wordml\"><w:binData w:name=\"editdata.mso\">" + \
-        base64.b64encode(plain) + b"</w:binData></w:wordDocument>"
-    yield "ActiveMime", b"ActiveMime\0\0\1\xf0\4\0\0\0\xff\xff\xff\xff\0\0\7\xf0" + bytes(26) + zlib.compress(plain)
+        base64.b64encode(active_mime(plain)) + b"</w:binData></w:wordDocument>"
+    yield "Office's package in one XML", b"<?xml version=\"1.0\" standalone=\"yes\"?><?mso-application progid=\"Word.Document\"?>" \
+        b"<pkg:package xmlns:pkg=\"http://schemas.microsoft.com/office/2006/xmlPackage\"><pkg:part pkg:name=\"/word/vbaProject.bin\"><pkg:binaryData>" + \
+        base64.b64encode(mails.vba_project(payload)) + b"</pkg:binaryData></pkg:part></pkg:package>"
+    yield "ActiveMime", active_mime(plain)
     yield "OneNote", onenote(plain)
     yield "TNEF with a zip", mails.winmail("a.zip", plain)
     yield "TNEF, a wrong checksum", mails.winmail("a.zip", plain)[:-2] + b"\0\0"
@@ -466,6 +549,11 @@ def documents(payload):
     yield "AppleDouble", b"\0\5\x16\7\0\2\0\0" + bytes(16) + struct.pack(">HIII", 1, 1, 38, len(plain)) + plain
     yield "MacBinary", b"\0\5a.bin".ljust(65, b"\0") + b"BINAhDmp" + bytes(10) + struct.pack(">II", len(plain), 0) + bytes(37) + plain
     yield "Flash, compressed", b"CWS\6" + struct.pack("<I", len(plain) + 8) + zlib.compress(plain)
+
+
+def active_mime(content):
+    head = b"ActiveMime\0\0\1\xf0\4\0\0\0\xff\xff\xff\xff\0\0\7\xf0"
+    return head.ljust(50, b"\0") + zlib.compress(content)
 
 
 def fat(content):
