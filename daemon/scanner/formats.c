@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define PARAMETERS_MAX 1000 /* of an attachment in a calendar entry: more are odd enough */
+
 struct magic {
 	const char *name;
 	size_t offset, length;
@@ -267,18 +269,20 @@ static bool is_flat_office(const unsigned char *bytes, size_t size)
 /* A file in the text itself (RFC 5545 3.8.1.1), as "ATTACH;VALUE=BINARY;ENCODING=BASE64:..." */
 static bool is_calendar_with_file(const unsigned char *bytes, size_t size)
 {
-	static const char start[] = "BEGIN:VCALENDAR", word[] = "\nATTACH";
-	const unsigned char *at = bytes, *end = bytes + size, *colon;
+	static const char start[] = "BEGIN:VCALENDAR", word[] = "ATTACH";
+	const unsigned char *at = bytes, *end = bytes + size;
 
 	if (size < sizeof(start) || strncasecmp((const char *)bytes, start, sizeof(start) - 1) != 0)
 		return false;
 	while ((at = memchr(at, '\n', (size_t)(end - at)))) {
-		at++;
-		if ((size_t)(end - at) < sizeof(word) || strncasecmp((const char *)at, word + 1, sizeof(word) - 2) != 0)
+		const unsigned char *colon;
+		if ((size_t)(end - ++at) < sizeof(word) || strncasecmp((const char *)at, word, sizeof(word) - 1) != 0)
 			continue;
-		colon = memchr(at, ':', (size_t)(end - at));
-		for (const unsigned char *p = at; colon && p + 6 <= colon; p++)
-			if (!strncasecmp((const char *)p, "BASE64", 6) || !strncasecmp((const char *)p, "BINARY", 6))
+		colon = memchr(at, ':', end - at < PARAMETERS_MAX ? (size_t)(end - at) : PARAMETERS_MAX);
+		if (!colon)
+			return true;
+		for (; colon - at >= 6; at++)
+			if (!strncasecmp((const char *)at, "BASE64", 6) || !strncasecmp((const char *)at, "BINARY", 6))
 				return true;
 	}
 	return false;

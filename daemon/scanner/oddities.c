@@ -145,9 +145,9 @@ static void add_boundaries(struct walk *walk, struct span field)
 		else if (value.at < value.end)
 			walk->boundaries[walk->boundary_count++] =
 				(struct boundary){.text = value, .is_signed = is_signed};
-		field.at = from.at - 1;
 		if (walk->found)
 			return;
+		field.at = value.at < value.end ? value.end - 1 : from.at - 1;
 	}
 }
 
@@ -171,6 +171,7 @@ static bool is_named_as_signature(struct span field)
 			       (value.end - value.at >= 4 && begins((struct span){value.end - 4, value.end}, ends[i]));
 		if (!fits)
 			return false;
+		field.at = value.at < value.end ? value.end - 1 : from.at - 1;
 	}
 	return true;
 }
@@ -375,18 +376,18 @@ const char *message_left_out(const char *text, size_t size)
 			empty = true;
 			continue;
 		}
-		if ((empty && begins(line, "From ")) || *line.at == '\1') { /* the next of an mbox, of a dbox file */
+		boundary = boundary_at(&walk, line, &is_last);
+		if (boundary) {
+			part_begins(&walk, boundary, is_last);
+		} else if ((empty && begins(line, "From ")) ||
+			   *line.at == '\1') { /* the next of an mbox, a dbox file */
 			walk.boundary_count = 0;
 			read_head(&walk);
 		} else if (message_follows(&walk, line)) {
 			walk.rest.at = line.at;
 			read_head(&walk);
 		} else {
-			boundary = boundary_at(&walk, line, &is_last);
-			if (boundary)
-				part_begins(&walk, boundary, is_last);
-			else
-				body_line(&walk, line);
+			body_line(&walk, line);
 		}
 		empty = false;
 	}

@@ -103,6 +103,8 @@ static void a_boundary_is_written_in_one_way(void)
 	CU_ASSERT_PTR_NULL(odd(HEAD "Content-Type: multipart/mixed; charset=x;\n\tboundary = \"a b\"\n\n--a b\n\nx\n"));
 	CU_ASSERT_PTR_NOT_NULL(odd(HEAD "Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\n\nx\n"));
 	CU_ASSERT_PTR_NOT_NULL(odd(HEAD "Content-Type: multipart/mixed; boundary=\"a\\b\"\n\nx\n"));
+	CU_ASSERT_PTR_NULL(
+		odd("Content-Type: multipart/mixed; boundary=x\nContent-Type: message/x\n\n--x: y\n\n--x--\n"));
 	CU_ASSERT_PTR_NOT_NULL(odd(HEAD "Content-Type: multipart/parallel; boundary=a\n\nx\n"));
 }
 
