@@ -13,16 +13,9 @@ import subprocess
 import time
 
 from harness import EICAR, MARKER, CLEAN, SLACK, Failure, Host, Suite, eventually
+from quarantine import FOLDER, age, announced, facts, gone, item, items, maildir, own_mount, policy
 
 suite = Suite("quarantine", limit=420)
-FOLDER = ".mailward-quarantine"
-
-
-def maildir(host, user="anna"):
-    folder = os.path.join(host.watched, user, "Maildir")
-    for name in ("cur", "new", "tmp"):
-        os.makedirs(os.path.join(folder, name), exist_ok=True)
-    return folder
 
 
 def deliver(folder, name, content, where="cur"):
@@ -33,34 +26,6 @@ def deliver(folder, name, content, where="cur"):
     path = os.path.join(folder, where, name)
     os.rename(temporary, path)
     return path
-
-
-def policy(host, extra="", **words):
-    words.setdefault("store", "maildir")
-    host.policy(host.watch(**words), top=extra)
-
-
-def items(host):
-    return host.tool_json("quarantine", "list")
-
-
-def item(host, count=1):
-    rows = eventually(lambda: (lambda rows: rows if len(rows) == count else None)(items(host)), 10)
-    if not rows:
-        raise Failure("not %d objects in the quarantine: %s; log: %s" % (count, items(host), host.log()[-600:]))
-    return rows[0] if count == 1 else rows
-
-
-def gone(*paths):
-    return not any(os.path.lexists(p) for p in paths)
-
-
-def facts(path):
-    """All that is to come back: content, owner, mode, ACL and attributes, times, links."""
-    s = os.stat(path)
-    names = sorted(os.listxattr(path))
-    return {"ino": s.st_ino, "uid": s.st_uid, "gid": s.st_gid, "mode": s.st_mode, "size": s.st_size, "links": s.st_nlink,
-            "mtime": s.st_mtime_ns, "xattrs": {n: os.getxattr(path, n) for n in names}}
 
 
 @suite.test("an empty quarantine")
@@ -610,66 +575,65 @@ def _(suite):
         suite.say("%d power cuts" % (cuts + 3))
 
 
-def age(host, ident, days):
-    """Makes an object older. The daemon must not run."""
-    path = os.path.join(host.fs, FOLDER, ident, "about")
-    import json
-    with open(path) as f:
-        about = json.load(f)
-    about["time_ns"] -= int(days * 86400e9)
-    with open(path, "w") as f:
-        json.dump(about, f)
-
-
 @suite.test("bounds: by age and size, with a warning before it purges, never within a day")
 def _(suite):
     with Host(suite, size="900M") as host:
         policy(host, "quarantine { max-age = 10d  max-size = 3M }\n")
         folder = maildir(host)
-        paths = [os.path.join(folder, "cur", "%d:2,S" % i) for i in range(6)]
-        for i, path in enumerate(paths[:2]):
+        paths = [os.path.join(folder, "cur", "%d:2,S" % i) for i in range(11)]
+        for i, path in enumerate(paths):
             with open(path, "wb") as f:
-                f.write(b"%d" % i + bytes(1000000) + EICAR)
+                f.write(b"%d" % i + os.urandom(290000) + EICAR)
         host.start()
-        for path in paths[:2]:
+        purges = lambda: [i["text"] for i in host.status()["issues"] if i["id"] == "quarantine-purge"]
+        for path in paths[:9]:
             host.read(path)
-        rows = item(host, 2)
-        suite.check("control: no warning yet", not [i for i in host.status()["issues"] if i["id"] == "quarantine-purge"])
-        for i, path in enumerate(paths[2:4]):
-            with open(path, "wb") as f:
-                f.write(b"%d" % i + bytes(1000000) + MARKER)
-            host.read(path)
-        suite.check("what is younger than a day is not purged: the next one is not taken", len(items(host)) == 3 and
-                    os.path.exists(paths[3]), (len(items(host)), os.listdir(folder + "/cur")))
-        suite.check("it is denied where it lies", host.read(paths[3]) is None)
+        rows = item(host, 9)
+        suite.check("control: no warning yet", not purges())
+        host.read(paths[9])
+        suite.check("nine tenths full: it is said at once", item(host, 10) and host.wait("a warning", purges))
+        suite.check("what is younger than a day is not purged: the next one is not taken", host.read(paths[10]) is None and
+                    len(items(host)) == 10 and os.path.exists(paths[10]), (len(items(host)), os.listdir(folder + "/cur")))
         issue = host.wait("an issue", lambda: [i for i in host.status()["issues"] if i["id"] == "quarantine"])[0]
         suite.check("status says that it is full", "full" in issue["text"], issue)
         host.stop()
         age(host, rows[0]["id"], 2)
         host.start()
-        suite.check("nearly full: a warning", host.wait("a warning", lambda: [
-            i for i in host.status()["issues"] if i["id"] == "quarantine-purge"]))
-        suite.check("the oldest, two days old, makes room", host.read(paths[3]) is None and
-                    eventually(lambda: gone(paths[3]), 10) and
-                    rows[0]["id"] not in [r["id"] for r in items(host)] and len(items(host)) == 3)
+        suite.check("nearly full: a warning", host.wait("a warning", purges))
+        suite.check("the oldest, two days old, makes room", host.read(paths[10]) is None and
+                    eventually(lambda: gone(paths[10]), 10) and
+                    rows[0]["id"] not in [r["id"] for r in items(host)] and len(items(host)) == 10)
         suite.check("the log says what was purged, and why", "purged %s from the quarantine: max-size" % rows[0]["id"] in host.log())
         suite.check("and a file does", rows[0]["id"] in open(host.state + "/steward/purged.jsonl").read())
         host.stop()
+        policy(host, "quarantine { max-age = 10d  max-size = 30M }\n")
         age(host, rows[1]["id"], 9.5)
+        age(host, rows[2]["id"], 20)  # the clock has jumped, or the host was off
         host.start()
-        text = host.wait("a warning", lambda: [i["text"] for i in host.status()["issues"] if i["id"] == "quarantine-purge"])
-        suite.check("days before it goes by age it is said", text, text)
-        suite.check("it is still there", rows[1]["id"] in [r["id"] for r in items(host)])
+        text = host.wait("a warning", purges)
+        suite.check("days before it goes by age it is said", "2 objects" in text[0], text)
+        suite.check("none that nobody was told of is purged, however old", {rows[1]["id"], rows[2]["id"]} <=
+                    {r["id"] for r in items(host)}, host.log()[-300:])
         host.stop()
         age(host, rows[1]["id"], 1)
         host.start()
-        suite.check("past max-age it is purged", eventually(lambda: rows[1]["id"] not in [r["id"] for r in items(host)], 10))
-
-
-def own_mount(host):
-    """The root of the mount is a mailbox itself: no folder can be made in it."""
-    for name in ("cur", "new", "tmp"):
-        os.mkdir(os.path.join(host.fs, name))
+        there = lambda row: row["id"] in [r["id"] for r in items(host)]
+        # The oldest goes first: it was told of too short a time ago.
+        suite.check("it was told of for less than a day: the other one, older still, stays, and it with it", host.wait(
+            "a warning", purges) and there(rows[1]) and there(rows[2]))
+        host.stop()
+        age(host, rows[2]["id"], 1)
+        host.start()
+        suite.check("past max-age, and told of for a day: purged", eventually(lambda: not there(rows[1]) and not there(rows[2]), 10))
+        suite.check("the rest is there", len(items(host)) == 8)
+        host.stop()
+        # Its change lies in the future: the clock was wrong, and is right again.
+        age(host, rows[3]["id"], 12)
+        os.close(os.open(announced(host, rows[3]["id"]), os.O_WRONLY | os.O_CREAT, 0o600))
+        os.utime(announced(host, rows[3]["id"]), (time.time() + 86400 * 30,) * 2)
+        host.start()
+        suite.check("a time in the future counts for nothing", host.wait("a warning", purges) and there(rows[3]) and
+                    os.stat(announced(host, rows[3]["id"])).st_mtime < time.time() + 60)
 
 
 @suite.test("a mailbox that is a mount of its own gets no folder: what is moved away is copied, exactly, and comes back")
