@@ -125,45 +125,71 @@ static int rename_out(int place, const char *id, int item, struct stat *status, 
 
 /* ---- giving back a copy ---- */
 
+struct giving {
+	int item;
+	const uint8_t *digest;
+};
+
+/* Known before it is there, as in rename_out(). */
 static int note_made(void *owner, const struct stat *made)
 {
+	const struct giving *giving = owner;
 	const uint64_t noted[2] = {made->st_dev, made->st_ino};
-	int fd = openat(*(int *)owner, RESTORING, O_WRONLY | O_NOFOLLOW | O_CLOEXEC), error = 0;
+	int fd = openat(giving->item, RESTORING, O_WRONLY | O_NOFOLLOW | O_CLOEXEC), error = 0;
 
 	if (fd < 0)
 		return -errno;
+	back_add(made, giving->digest);
 	if (write(fd, noted, sizeof(noted)) != (ssize_t)sizeof(noted) || fsync(fd) < 0)
 		error = errno ? -errno : -EIO;
 	close(fd);
 	return error;
 }
 
-/* One of its names is there again, and open: the others follow it, and the entries go. */
-static int link_others(int item, int made, uint32_t there, char *why, size_t size)
+static bool is_file(int folder, const char *base, const struct stat *file)
 {
+	struct stat status;
+
+	return fstatat(folder, base, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_ino == file->st_ino &&
+	       status.st_dev == file->st_dev;
+}
+
+/* The first of its names is there again, and open: the others follow it. Only then do the entries go, that of the first
+ * last of all: it shows after a kill that this was going on. */
+static int link_others(int item, int made, char *why, size_t size)
+{
+	static bool back[ENTRIES_MAX];
+	struct stat file;
 	const char *base;
 	char entry[12];
-	int first = 0;
+	int first = fstat(made, &file) < 0 ? -errno : 0;
 
-	for (uint32_t i = 0; i < item_list.count; i++) {
-		int folder = i == there ? -1 : names_folder(item_list.list[i].path, &base), error = 0;
-		item_entry_name(entry, item_list.list[i].entry);
-		if (i != there)
-			error = folder < 0 ? -folder : copy_link(made, folder, base) < 0 ? errno : 0;
+	for (uint32_t i = 1; i < item_list.count; i++) {
+		int folder = names_folder(item_list.list[i].path, &base), error = folder < 0 ? -folder : 0;
+		if (!error && copy_link(made, folder, base) < 0) {
+			error = errno;
+			error = is_file(folder, base, &file) ? 0 : error;
+		}
 		if (folder >= 0)
 			close(folder);
-		if (!error)
-			unlinkat(item, entry, 0);
-		else if (!first) {
+		back[i] = !error;
+		if (error && !first) {
 			say_in_the_way(why, size, item_list.list[i].path, error);
 			first = -error;
 		}
+	}
+	back[0] = true;
+	for (uint32_t i = item_list.count; i-- > 0;) {
+		item_entry_name(entry, item_list.list[i].entry);
+		if (back[i])
+			unlinkat(item, entry, 0);
 	}
 	return first;
 }
 
 static int copy_out(struct steward *steward, int item, const uint8_t digest[32], char *why, size_t size)
 {
+	struct giving giving = {.item = item, .digest = digest};
 	struct stat made;
 	char entry[12];
 	int from, to, error;
@@ -172,14 +198,14 @@ static int copy_out(struct steward *steward, int item, const uint8_t digest[32],
 	from = openat(item, entry, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
 	if (from < 0)
 		return -errno;
-	to = copy_back(steward, from, item_list.list[0].path, &made, note_made, &item);
+	to = copy_back(steward, from, item_list.list[0].path, &made, note_made, &giving);
 	close(from);
 	if (to < 0) {
 		say_in_the_way(why, size, item_list.list[0].path, -to);
 		return to;
 	}
 	back_add(&made, digest);
-	error = link_others(item, to, 0, why, size);
+	error = link_others(item, to, why, size);
 	close(to);
 	return error;
 }
@@ -219,7 +245,7 @@ void item_end_copy_out(struct steward *steward, int item)
 	if (fd >= 0)
 		close(fd);
 	if (made >= 0) {
-		link_others(item, made, 0, why, sizeof(why));
+		link_others(item, made, why, sizeof(why));
 		close(made);
 	}
 	unlinkat(item, RESTORING, 0);

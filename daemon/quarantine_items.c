@@ -29,9 +29,10 @@ struct quarantine_entry *items_by_file(struct quarantine *quarantine, const stru
 {
 	for (uint32_t i = quarantine->count; i-- > 0;) {
 		struct quarantine_entry *entry = &quarantine->all[i];
-		/* The original of a copy may be gone, and its number another file's by now. */
+		/* The original of a copy may be gone, and its number another file's by now: items_take_name() sees it.
+		 */
 		if (entry->ino == file->st_ino && entry->dev == file->st_dev &&
-		    (entry->search || !quarantine->places[entry->place].copies))
+		    (!quarantine->places[entry->place].copies || entry->entries < entry->links))
 			return entry;
 	}
 	return NULL;

@@ -77,10 +77,10 @@ static void read_item(struct steward *steward, uint32_t place, const char *id)
 	entry->time_ns = about.time_ns;
 	entry->size = item_room(&status);
 	entry->announced_ns = announced_at(folder, id);
-	entry->dev = status.st_dev;
-	entry->ino = status.st_ino;
+	entry->dev = quarantine->places[place].copies ? original.st_dev : status.st_dev;
+	entry->ino = quarantine->places[place].copies ? original.st_ino : status.st_ino;
 	entry->has_digest = about.has_digest;
-	entry->search = !quarantine->places[place].copies && entry->entries < status.st_nlink;
+	entry->search = entry->entries < (quarantine->places[place].copies ? about.links : status.st_nlink);
 	entry->new = true;
 	quarantine->bytes += entry->size;
 	names_clear(&item_list);
