@@ -208,7 +208,8 @@ static uint32_t owner_of(const struct steward *steward, uint32_t watch, const st
 	return file->st_uid;
 }
 
-/* A mailbox of many messages is another content with each of them: it is told of once for each signature. */
+/* A mailbox of many messages is another content with each of them: what is found in it is known by its Message-ID, and
+ * where it has none by the signature alone. The inode of a queue file is the next one's at once. */
 static uint64_t key_of(const struct notice *notice, const struct steward_request *request, enum store store)
 {
 	const struct generation *file = &request->generation;
@@ -217,8 +218,12 @@ static uint64_t key_of(const struct notice *notice, const struct steward_request
 	key = hash(key, &file->ino, sizeof(file->ino));
 	key = hash(key, notice->verdict.signature, strlen(notice->verdict.signature) + 1);
 	key = hash(key, &notice->verdict.reason, 1);
+	if (store == STORE_MBOX || store == STORE_MDBOX || store == STORE_POSTFIX_QUEUE)
+		key = hash(key, notice->message_id, strlen(notice->message_id));
 	if (store == STORE_MBOX || store == STORE_MDBOX)
 		return key;
+	if (store == STORE_POSTFIX_QUEUE)
+		key = hash(key, notice->queue_id, strlen(notice->queue_id));
 	key = hash(key, &file->size, sizeof(file->size));
 	return notice->has_digest ? hash(key, notice->digest, sizeof(notice->digest)) : key;
 }

@@ -169,6 +169,13 @@ def _(suite):
         host.wait("it was judged again", lambda: host.counter("scans") > scans)
         time.sleep(2.5)
         suite.check("not again with each mail that comes in", len(post.mails()) == 1)
+        with open(path, "r+b") as f:  # the first one is taken out, and another one of that outbreak comes
+            f.write(b"From a@b Mon Jan  1 00:00:00 2024\n" + MESSAGE.replace(b"found.1", b"found.2") + CLEAN + b"\n")
+            f.write(b"From a@b Mon Jan  1 00:00:00 2024\n" + MESSAGE.replace(b"found.1", b"found.3") + EICAR + b"\n")
+            f.truncate()
+        host.read(path)
+        suite.check("of another message in it, with the same finding, people are told", eventually(lambda: len(post.mails()) == 2, 10) and
+                    "<found.3@example.org>" in text_of(post.mails()[1:]), text_of(post.mails()[1:]))
 
 
 @suite.test("many at once are one mail, and the next one waits its time")
@@ -297,6 +304,24 @@ def _(suite):
                     eventually(lambda: virtual in text_of(post.to("postmaster")), 15))
         time.sleep(2)
         suite.check("its one system user is not", virtual not in text_of(post.to(user.pw_name)))
+
+
+@suite.test("a directory of users that stands still holds up nothing")
+def _(suite):
+    with Host(suite) as host:
+        post = Post(host)
+        policy(host, post, notify="every = 1s\n    owner = yes")
+        own = host.put("own", EICAR)
+        os.chown(own, 54321, 54321)
+        host.start()
+        steward = host.pid("steward")
+        os.mkfifo(host.base + "/passwd")
+        host.mount("--bind", host.base + "/passwd", "/etc/passwd")
+        suite.check("control: denied", host.read(own) is None)
+        suite.check("the log says that his name is not to be had", eventually(
+            lambda: "a notice to an owner could not be mailed" in host.log(), 15), host.log()[-300:])
+        suite.check("the postmaster is told", eventually(lambda: own in text_of(post.to("postmaster")), 10))
+        suite.check("and the steward is the one of before", host.pid("steward") == steward)
 
 
 @suite.test("without the block nobody is told")

@@ -3,7 +3,7 @@
  * The process that hands mails to the local sendmail: a child of its own, forked before rights are dropped, because a
  * sendmail may be setgid, which no_new_privs forbids for good. It runs as _mailward without a capability, holds nothing
  * but its socket (by which it sees its parent end: without CAP_KILL no signal reaches it), has names of users looked up
- * (getpwuid(3) may take long), and gives each sendmail a minute. Nobody waits for it.
+ * (getpwuid(3) may take long: five seconds), and gives each sendmail a minute. Nobody waits for it.
  *
  * In full mode it and the sendmail that it starts are labelled as our own.
  */
