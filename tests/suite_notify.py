@@ -20,13 +20,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "mai
 suite = Suite("notify", limit=400)
 
 SENDMAIL = """#!/bin/sh
-# Keeps the mail, and how it was called; FOLDER/fail: fails, FOLDER/hang: stands still.
+# Keeps the mail, and how it was called; FOLDER/fail: fails, FOLDER/hang: stands still; FOLDER/refuse: does not
+# take mail for whom it names.
 cd %(folder)s || exit 1
 [ -e hang ] && exec sleep 1000
 name=$(date +%%s%%N).$$
 printf '%%s\\n' "$@" > "$name.args"
 id -u >> "$name.args"
 grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status >> "$name.args"
+[ -e refuse ] && [ "$(cat refuse)" = "$5" ] && exit 67
 [ -e fail ] && { echo "mailbox is on fire"; mv "$name.args" "$name.failed"; exit 75; }
 cat > "$name.part"
 mv "$name.part" "$name.mail"
@@ -67,7 +69,8 @@ class Post:
     def say(self, word, on=True):
         path = os.path.join(self.folder, word)
         if on:
-            open(path, "w").close()
+            with open(path, "w") as f:
+                f.write(on if isinstance(on, str) else "")
         elif os.path.exists(path):
             os.unlink(path)
 
@@ -304,6 +307,27 @@ def _(suite):
                     eventually(lambda: virtual in text_of(post.to("postmaster")), 15))
         time.sleep(2)
         suite.check("its one system user is not", virtual not in text_of(post.to(user.pw_name)))
+
+
+@suite.test("an owner whose mail is not taken, or who has no name for mail, keeps no other from his")
+def _(suite):
+    with Host(suite) as host:
+        post = Post(host)
+        policy(host, post, notify="every = 1s\n    owner = yes")
+        with open("/etc/passwd") as f, open(host.base + "/passwd", "w") as own:
+            own.write(f.read() + "".join("%s:x:%d:%d::/:/bin/false\n" % (name, 54321 + i, 54321 + i)
+                                         for i, name in enumerate(("DOMAIN\\odd", "amy", "bob"))))
+        host.mount("--bind", host.base + "/passwd", "/etc/passwd")
+        post.say("refuse", "amy")
+        host.start()
+        for i in range(3):
+            path = host.put("own%d" % i, EICAR + b"%d" % i)
+            os.chown(path, 54321 + i, 54321 + i)
+            host.read(path)
+        suite.check("control: the first two were tried and not told", eventually(lambda: "exit code 67" in host.log() and
+                    "nobody can be told under this name" in host.log(), 20), host.log()[-300:])
+        suite.check("the third one is told", eventually(lambda: post.to("bob"), 10), [str(mail["To"]) for mail in post.mails()])
+        suite.check("of his own", "own2" in text_of(post.to("bob")) and "own1" not in text_of(post.to("bob")))
 
 
 @suite.test("a directory of users that stands still holds up nothing")
