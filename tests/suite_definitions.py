@@ -124,6 +124,7 @@ def _(suite):
             before = definitions(host)["version"]
             put_definitions(host, "filler.ndb", text())
             host.wait("other ones are in use", lambda: definitions(host)["version"] != before, 30)
+        eventually(lambda: resident(host.pid("loader")) < 1.5 * one, 10)  # once no worker has it any more
         after = resident(host.pid("loader"))
         suite.say("memory: one engine %d MB, after four swaps %d MB" % (one >> 20, after >> 20))
         suite.check("memory: the same loader", host.pid("loader") == pid)
@@ -676,4 +677,4 @@ def _(suite):
         suite.check("network: control: the test itself has one or could", os.path.exists("/proc/self/net/dev"))
 
 
-suite.main()
+suite.main(at_once=3)
