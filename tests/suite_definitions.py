@@ -221,6 +221,30 @@ def _(suite):
                     eventually(lambda: not issues(host) and definitions(host)["refused"] is None, 15), issues(host))
 
 
+@suite.test("no files")
+def _(suite):
+    """A pipe or a folder that is called like a database: libclamav would read it without end."""
+    with Host(suite) as host:
+        host.start()
+        pids = host.pids()
+        for make, take_away in ((os.mkfifo, os.unlink), (os.mkdir, os.rmdir)):
+            make(host.definitions + "/daily.ndb")
+            told = eventually(lambda: issues(host).get("definitions-broken"), 10)
+            suite.check("no files: %s: status names it" % make.__name__, told and
+                        "daily.ndb is no regular file" in told["text"], (told, issues(host)))
+            take_away(host.definitions + "/daily.ndb")
+            suite.check("no files: %s: it is over when it is gone" % make.__name__, eventually(lambda: not issues(host), 10),
+                        issues(host))
+        suite.check("no files: nothing was started again", host.pids() == pids, (host.pids(), pids))
+        os.mkfifo(host.definitions + "/daily.ndb")
+        host.stop()
+        host.start()
+        suite.check("no files: at the start, too", "daily.ndb is no regular file" in
+                    host.wait("it is told", lambda: issues(host).get("no-definitions"))["text"], issues(host))
+        os.unlink(host.definitions + "/daily.ndb")
+        wait_count(host, 2)
+
+
 def crashing(host):
     """Programs whose libclamav crashes while it loads a folder with a file crash* in it (tests/scanner/crash_load.c)."""
     host.programs = host.programs_with(helper("preloaded"))
