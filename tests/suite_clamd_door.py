@@ -66,6 +66,30 @@ def _(_suite):
         suite.check("definitions: fine", rc == 0 and "clamd: ClamAV" in text, (rc, text))
 
 
+@suite.test("other deny-types void what was judged")
+def _(_suite):
+    if not os.path.exists("/usr/sbin/clamd"):
+        suite.skip("other deny-types", "not installed: clamav-daemon")
+        return
+    with Host(suite, "ext4") as host:
+        script = host.put("script", b"#!/bin/sh\necho " + CLEAN)
+        clamd = clamd_of(host)
+        guarded(host, clamd)
+        host.start()
+        suite.check("deny-types: control: it opens", host.probe("open", script).rc == 0)
+        host.stop()
+        host.start()
+        before = host.counter("scans")
+        suite.check("deny-types: control: a restart alone has nothing judged anew",
+                    host.probe("open", script).rc == 0 and host.counter("scans") == before, host.counter("scans"))
+        host.stop()
+        scanner = {"engine": "clamd", "clamd-socket": clamd.socket, "scan-time": "3s"}
+        host.policy(host.watch(), "attachments { deny-types = { script } }\n", scanner=scanner)
+        host.start()
+        suite.check("deny-types: what was clean is judged anew, and denied",
+                    eventually(lambda: host.probe("open", script).rc == 1, 10), explained(host, script))
+
+
 @suite.test("clamd ends: what is new is unscanned, what was judged stays judged, status says so until it is back")
 def _(_suite):
     if not os.path.exists("/usr/sbin/clamd"):

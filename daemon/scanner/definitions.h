@@ -15,6 +15,7 @@ struct definitions {
 	uint64_t newest_ns; /* CLOCK_REALTIME of the newest file's change */
 	uint64_t bytes;     /* of all files */
 	char unreadable[256]; /* the first one that we may not read; empty: there is none */
+	char irregular[256];  /* the first one that is no regular file: libclamav would read it without end */
 	unsigned listed;      /* of the files, those in `list`: the first ones by name; name, size and time are set */
 	struct definition_file list[DEFINITION_FILES_MAX];
 };
