@@ -408,8 +408,13 @@ static uint64_t clamd_identity(const struct loader *loader, uint64_t files)
 {
 	uint64_t identity = 0xcbf29ce484222325u ^ files; /* FNV-1a, 64 bits */
 	const struct scanner_settings *settings = &loader->settings;
-	uint64_t limits[] = {settings->max_file_size, settings->max_scan_size, settings->max_files, settings->max_depth,
-			     settings->scan_time_ms};
+	uint64_t limits[] = {settings->max_file_size,
+			     settings->max_scan_size,
+			     settings->max_files,
+			     settings->max_depth,
+			     settings->scan_time_ms,
+			     settings->deny_types,
+			     JUDGING};
 	const unsigned char *bytes = (const unsigned char *)limits;
 
 	for (size_t i = 0; i < sizeof(limits); i++)
