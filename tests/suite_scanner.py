@@ -32,7 +32,7 @@ def test(function):
 
 
 def waits(function):
-    """A test that hardly does anything but wait: it runs in a process of its own, beside the others."""
+    """A test that does little but wait, or one that is long: it runs in a process of its own, beside the others."""
     function.waits = True
     return test(function)
 
@@ -364,7 +364,7 @@ def a_file_size_limit_is_not_clean():
                wanted=FAILED + ("crashed",))
 
 
-@test
+@waits
 def no_memory_is_not_clean():
     big = mail(zipped(random.Random(2).randbytes(20 << 20) + EICAR))
     with scanner(workers=1) as s:
@@ -379,7 +379,7 @@ def no_memory_is_not_clean():
         equal(s.scan(big).verdict, VIRUS, "with memory")
 
 
-@test
+@waits
 def no_call_of_the_engine_fails_unnoticed():
     """The n-th call that uses a file, then the n-th that wants memory, fails; n goes through the beginning of a scan and
     is drawn after that. (Where return codes and messages alone are believed, some of these end in "clean".)"""
@@ -620,7 +620,7 @@ EPERM, ENOSYS = 1, 38
 MASKED, SAME = 7, 4
 
 
-@test
+@waits
 def a_worker_whose_box_has_a_hole_does_not_start():
     layers = [
         ("namespaces", ("unshare", EPERM, [(0, MASKED, 0x20000, 0x20000)])),
@@ -814,7 +814,7 @@ def the_end_of_the_loader_is_the_end_of_all():
                 time.sleep(0.01)
 
 
-@test
+@waits
 def no_definitions_are_said_and_awaited():
     for what, definitions in (("an empty folder", folder()), ("no database in it", folder(notes_txt="x"))):
         with scanner(definitions=definitions) as s:
@@ -833,7 +833,7 @@ def no_definitions_are_said_and_awaited():
         check(s.loaded[0] == 0 and "folder" in s.loaded[1], s.loaded[1])
 
 
-@test
+@waits
 def broken_definitions_are_said_and_tried_again():
     broken = folder(a_ndb="This is no signature\n")
     with scanner(definitions=broken) as s:
@@ -864,7 +864,7 @@ def takes(worker, fd):
         return False
 
 
-@test
+@waits
 def new_definitions_are_taken_up_without_losing_a_case():
     definitions = usual()
     other = b"another signature, which nobody has had"
