@@ -151,6 +151,7 @@ struct gate {
 
 	uint64_t run; /* CLOCK_MONOTONIC at our start: a worker's number counts from here, never twice on one boot */
 	uint64_t definitions;  /* identity of those in use; 0: none yet */
+	uint8_t levels;        /* enum judgement: who is asked with these; 0: not told yet */
 	bool told_definitions; /* the loader has named them; until then those of an earlier gate count */
 	bool no_definitions;   /* the loader said that there are none */
 	uint64_t not_adopted;  /* fresh files for which there was no descriptor to spare */

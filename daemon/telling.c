@@ -347,6 +347,8 @@ static void explain_known(const struct gate *gate, const struct finding *known, 
 	reply->judged_ns = known->judged_ns;
 	memcpy(reply->detail, known->detail, sizeof(reply->detail));
 	reply->allowed = known->allowed;
+	/* The definitions' identity has in it who is asked. */
+	reply->levels = known->definitions == gate->definitions ? gate->levels : 0;
 	allowing_decide(gate, reply->watch, known, &decision);
 	reply->answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint32_t)decision.answer;
 	*place = decision.place;
