@@ -319,6 +319,44 @@ def _(suite):
         suite.check("the other one is denied as before", host.read(other) is None and not gone(other))
 
 
+@suite.test("release: what it cannot do it says, and does nothing; ids are taken whole")
+def _(suite):
+    with Host(suite) as host:
+        host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
+        folder = maildir(host)
+        large, small = os.path.join(folder, "cur", "1:2,S"), os.path.join(folder, "cur", "2:2,S")
+        for path, content in ((large, CLEAN * 500), (small, EICAR)):
+            with open(path, "wb") as f:
+                f.write(content)
+        host.start()
+        suite.check("control: both are denied and moved", host.read(large) is None and host.read(small) is None)
+        ids = {r["path"]: r["id"] for r in item(host, 2)}
+        rc, text = host.tool("release", ids[large])
+        suite.check("above max-file-size: it says that it can't be allowed", rc == 2 and "max-file-size" in text, (rc, text))
+        suite.check("nothing was done", gone(large) and len(items(host)) == 2 and host.tool_json("allow", "list") == [])
+        with open(small, "wb") as f:
+            f.write(CLEAN)
+        rc, text = host.tool("release", ids[small])
+        suite.check("another file is in the way: allowed by now, but not back", rc == 2 and small in text and "allowed" in text and
+                    len(host.tool_json("allow", "list")) == 1 and len(items(host)) == 2, (rc, text))
+        os.unlink(small)
+        for what, ident in (("a part", ids[small][:-1]), ("nothing", ""), ("two", ids[small] + "\n"), ("a path", "../" + ids[small]),
+                            ("long", "x" * 5000), ("colours", "\x1b[31mx"), ("unknown", "20260101T000000-00000000"),
+                            ("an option", "--all"), ("not UTF-8", b"\xff\xfe")):
+            rc, text = host.tool("release", ident)
+            suite.check("%s for an id: 2, and one line of plain text" % what, rc == 2 and "\x1b" not in text and
+                        len(text.splitlines()) <= 2 and len(items(host)) == 2, (rc, text[:300]))
+        rows = host.tool_json("release", ids[small])
+        suite.check("--json: id, result, text", [(r["id"], r["result"]) for r in rows] == [(ids[small], "done")] and
+                    "allowed" in rows[0]["text"], rows)
+        suite.check("and it reads", host.read(small) == EICAR)
+        host.policy(host.watch(store="maildir"))
+        suite.check("with a higher limit the large one is released", host.tool("reload")[0] == 0 and
+                    host.tool("release", ids[large])[0] == 0 and eventually(lambda: host.read(large) == CLEAN * 500, 10))
+        host.stop()
+        suite.check("no daemon: 3", host.tool("release", ids[small])[0] == 3)
+
+
 @suite.test("nobody but root gets at it")
 def _(suite):
     with Host(suite) as host:
