@@ -11,11 +11,10 @@ import re
 import signal
 import stat
 import subprocess
-import threading
 import time
 
 from harness import EICAR, MARKER, CLEAN, SLACK, Failure, Host, Suite, eventually, helper
-from quarantine import FOLDER, age, announced, facts, gone, item, items, maildir, own_mount, policy
+from quarantine import FOLDER, age, announced, beside, facts, gone, item, items, maildir, own_mount, policy
 
 suite = Suite("quarantine")
 
@@ -44,7 +43,7 @@ def _(suite):
 
 @suite.test("moved away, then denied")
 def _(suite):
-    for file_system in ("tmpfs", "ext4"):
+    def run(file_system):
         with Host(suite, file_system=file_system) as host:
             policy(host)
             folder = maildir(host)
@@ -73,6 +72,7 @@ def _(suite):
                         [n["path"] for n in shown[0]["names"]] == [path], shown)
             suite.check("%s: status has no issue of it" % file_system,
                         not [i for i in host.status()["issues"] if i["id"].startswith("quarantine")], host.status()["issues"])
+    beside(lambda: run("tmpfs"), lambda: run("ext4"))
 
 
 @suite.test("fresh mail is moved away before anybody opens it, and not while it is being delivered")
@@ -104,7 +104,7 @@ def _(suite):
 
 @suite.test("observe, deny and report move nothing; an unscanned message is moved where the policy says so")
 def _(suite):
-    for words in ({"mode": "observe"}, {"on_infected": "deny"}, {"on_infected": "report"}):
+    def stays(**words):
         with Host(suite) as host:
             policy(host, **words)
             path = os.path.join(maildir(host), "cur", "1:2,S")
@@ -114,24 +114,30 @@ def _(suite):
             host.read(path)
             time.sleep(0.5)
             suite.check("%s: it stays" % words, os.path.exists(path) and items(host) == [])
-    with Host(suite) as host:
-        host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
-        folder = maildir(host)
-        path = os.path.join(folder, "cur", "1:2,S")
-        with open(path, "wb") as f:
-            f.write(CLEAN * 500)
-        host.start()
-        suite.check("too large: denied and moved", host.read(path) is None and gone(path))
-        row = item(host)
-        suite.check("the list says why", row["verdict"] == "unscanned" and row["reason"] == "too-large", row)
-    with Host(suite, definitions=False) as host:
-        policy(host, on_error="quarantine")
-        path = os.path.join(maildir(host), "cur", "1:2,S")
-        with open(path, "wb") as f:
-            f.write(CLEAN)
-        host.start()
-        suite.check("without definitions a mailbox is denied, but never emptied", host.read(path) is None and
-                    os.path.exists(path) and items(host) == [])
+
+    def large():
+        with Host(suite) as host:
+            host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
+            folder = maildir(host)
+            path = os.path.join(folder, "cur", "1:2,S")
+            with open(path, "wb") as f:
+                f.write(CLEAN * 500)
+            host.start()
+            suite.check("too large: denied and moved", host.read(path) is None and gone(path))
+            row = item(host)
+            suite.check("the list says why", row["verdict"] == "unscanned" and row["reason"] == "too-large", row)
+
+    def without_definitions():
+        with Host(suite, definitions=False) as host:
+            policy(host, on_error="quarantine")
+            path = os.path.join(maildir(host), "cur", "1:2,S")
+            with open(path, "wb") as f:
+                f.write(CLEAN)
+            host.start()
+            suite.check("without definitions a mailbox is denied, but never emptied", host.read(path) is None and
+                        os.path.exists(path) and items(host) == [])
+    beside(lambda: stays(mode="observe"), lambda: stays(on_infected="deny"), lambda: stays(on_infected="report"), large,
+           without_definitions)
 
 
 @suite.test("new definitions: what lies there and is infected after all is moved without being opened")
@@ -151,7 +157,7 @@ def _(suite):
 
 @suite.test("two names: both are gone, and the record says so")
 def _(suite):
-    for file_system in ("tmpfs", "ext4"):
+    def run(file_system):
         with Host(suite, file_system=file_system) as host:
             policy(host)
             first, second = maildir(host, "anna"), maildir(host, "berta")
@@ -185,6 +191,7 @@ def _(suite):
             host.start()
             suite.check("%s: once its content has changed it is moved again" % file_system,
                         host.read(two) is None and eventually(lambda: gone(one, two), 10), os.listdir(first + "/cur"))
+    beside(lambda: run("tmpfs"), lambda: run("ext4"))
 
 
 @suite.test("owner, mode, ACL, attributes and times come back")
@@ -511,7 +518,7 @@ class Steps:
             bad = eventually(lambda: not after(subject), 5) or after(subject)
             if bad is not True:
                 wrong.append((step, name, bad))
-            if not name:
+            if not name or len(wrong) == 3:
                 break
             met.append(name)
         self.suite.say("%s, %d steps: %s" % (what, len(met), ", ".join(met)))
@@ -593,24 +600,6 @@ def kill_at_each_step(suite, copies):
             [] if all(open(p, "rb").read() == steps.contents[paths] for p in paths) else [paths])])
 
 
-@suite.test("kill -9 of the steward before each step loses nothing and doubles nothing")
-def _(suite):
-    failed = []
-
-    def run(copies):
-        try:
-            kill_at_each_step(suite, copies)
-        except Exception as error:
-            failed.append(error)
-    both = [threading.Thread(target=run, args=(copies,)) for copies in (False, True)]  # each waits most of the time
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
-    if failed:
-        raise failed[0]
-
-
 @suite.test("a steward that stands still: the open is denied at its deadline, the mail goes on")
 def _(suite):
     with Host(suite) as host:
@@ -677,8 +666,7 @@ def power_cut(path):
         os.close(fd)
 
 
-@suite.test("power cut at any moment: each message is in one place, whole")
-def _(suite):
+def cut_power(suite):
     with Host(suite, file_system="ext4") as host:
         policy(host, deadline="1s")
         random.seed(1147)
@@ -757,6 +745,11 @@ def _(suite):
         suite.check("all come back in the end", items(host) == [] and all(os.path.exists(p) for p in contents.values()),
                     (items(host)[:1], [p for p in contents.values() if not os.path.exists(p)][:3]))
         suite.say("%d power cuts" % (cuts + 3))
+
+
+@suite.test("kill -9 of the steward before each step, and power cuts at any moment, lose nothing and double nothing")
+def _(suite):
+    beside(lambda: kill_at_each_step(suite, False), lambda: kill_at_each_step(suite, True), lambda: cut_power(suite))
 
 
 @suite.test("bounds: by age and size, with a warning before it purges, never within a day")

@@ -84,6 +84,29 @@ def _(suite):
             lambda: all(r["sha256"] for r in items(host)), 10), items(host))
 
 
+@suite.test("another name of what was copied, changed meanwhile, is a file that nobody has judged")
+def _(suite):
+    with Host(suite) as host:
+        own_mount(host)
+        policy(host, recheck="on-open")
+        one = os.path.join(maildir(host, "anna"), "cur", "1:2,S")
+        two = put(os.path.join(maildir(host, "berta"), "tmp", "2"), EICAR)  # a delivery's, which nobody takes away
+        os.link(two, one)
+        host.start()
+        suite.check("denied, and moved", host.read(one) is None and gone(one) and not gone(two))
+        host.stop()
+        with open(two, "ab") as f:
+            f.write(b"changed")
+        other = os.path.join(maildir(host, "berta"), "cur", "2:2,S")
+        os.rename(two, other)
+        host.start()
+        pid = host.pid("steward")
+        time.sleep(1)  # the search for its other names
+        suite.check("the search finds it, and the steward is the same", host.pid("steward") == pid, host.log()[-300:])
+        suite.check("opened, it is judged, and moved as an object of its own", host.read(other) is None and gone(other) and
+                    len(item(host, 2)) == 2)
+
+
 @suite.test("a huge file of no content makes nobody else's mail go")
 def _(suite):
     with Host(suite) as host:
