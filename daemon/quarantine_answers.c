@@ -7,10 +7,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "frame.h"
 #include "quarantine_state.h"
 
 #define ALLOW_PATIENCE_NS (5 * STEWARD_SECOND)
 #define DIGEST_PATIENCE_NS (60 * STEWARD_SECOND)
+
+void quarantine_tell_held(struct steward *steward, uint64_t now)
+{
+	static struct quarantine_shown told;
+	static uint64_t told_ns;
+	static struct leash_frame frame;
+	const struct quarantine *quarantine = steward->quarantine;
+	struct quarantine_shown held = {.known = 1, .items = quarantine->count, .bytes = quarantine->bytes};
+
+	if (!steward->policy || (told_ns && now < told_ns + STEWARD_SECOND))
+		return;
+	held.oldest_ns = quarantine->count ? quarantine->all[0].time_ns : 0;
+	held.max_bytes = steward->policy->quarantine.max_size;
+	held.max_age_s = steward->policy->quarantine.max_age_ns / STEWARD_SECOND;
+	if (memcmp(&told, &held, sizeof(held)) == 0)
+		return;
+	frame = (struct leash_frame){.version = WIRE_VERSION, .kind = LEASH_HELD, .quarantine = held};
+	if (frame_send(FD_LEASH, &frame, sizeof(frame), -1) < 0)
+		return;
+	told = held;
+	told_ns = now;
+}
 
 static enum steward_next none_such(const struct steward_client *client, struct steward_row *row)
 {

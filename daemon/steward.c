@@ -326,6 +326,7 @@ int steward_run(void)
 		loop_turn(&steward->loop, more ? 0 : TURN_MS);
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
+		quarantine_tell_held(steward, now_ns());
 		more |= recheck_turn(steward, now_ns());
 		verdicts_turn(now_ns());
 		more |= sweeps_turn(steward, now_ns());

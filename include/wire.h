@@ -18,6 +18,7 @@
 #define MAILWARD_WIRE_H
 
 #include "definition.h"
+#include "quarantined.h"
 #include "sweeping.h"
 #include "verdict.h"
 
@@ -79,7 +80,8 @@ enum leash_kind {
 	LEASH_POLICY_END,    /* all sent */
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */
-	LEASH_START, /* loader: settings in `scanner`, the path of the definitions in `text`; first frame */
+	LEASH_START, /* loader: settings in `scanner`, the path of the definitions in `text`; value: 1: the one before
+			it ended while it loaded, so that nothing is loaded that was not tried first; first frame */
 	LEASH_PEER, /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to
 		       the gate */
 	LEASH_STOP, /* end in order: the gate answers what waits by on-down first */
@@ -106,6 +108,7 @@ enum leash_kind {
 	LEASH_ALLOWED, /* steward to keeper, keeper to gate; fd: sealed memfd of struct allowed_table (allowed.h). A
 			  gate gets it before its first policy */
 	LEASH_SWEEP,   /* steward to keeper: value: enum sweep_kind; sweep: what status is to show of it */
+	LEASH_HELD,    /* steward to keeper: quarantine: what status is to show of it */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };
@@ -167,8 +170,9 @@ struct leash_frame {
 	uint64_t memory;   /* LEASH_LOADED: bytes that the engine takes in memory, about */
 	uint32_t files;    /* how many there are */
 	uint32_t reserved_too;
-	struct definition_file definition; /* LEASH_DEFINITION */
-	struct sweep_shown sweep;          /* LEASH_SWEEP */
+	struct definition_file definition;  /* LEASH_DEFINITION */
+	struct sweep_shown sweep;           /* LEASH_SWEEP */
+	struct quarantine_shown quarantine; /* LEASH_HELD */
 };
 
 /* ---- gate <-> loader ---- */
