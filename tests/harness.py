@@ -15,6 +15,7 @@ A suite is a file tests/suite_NAME.py:
             suite.check("the open is denied", host.probe("open", path).rc == 1)
 
     suite.main()                        # runs all, or those whose name holds a word of argv; prints, exits
+    suite.main(at_once=3)               # so many at one time, each in a process of its own: for tests that mostly wait
 
 Suite(name, limit=240)
     .check(name, condition, why="")     prints `ok NAME` or `FAIL NAME: why`, counts, returns the condition
@@ -60,9 +61,11 @@ Safety: a suite never runs in the machine's own mount namespace, never watches a
 Host, and a watchdog process that was forked first kills every daemon by its pid at the limit, or when the suite ends.
 """
 import atexit
+import concurrent.futures
 import errno
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -297,11 +300,15 @@ class Suite:
             return function
         return register
 
-    def main(self):
+    def main(self, at_once=1):
         wanted = [a for a in sys.argv[1:] if not a.startswith("-")]
-        for name, function in self.tests:
-            if wanted and not any(word in name for word in wanted):
-                continue
+        only = os.environ.pop("MAILWARD_TEST_ONLY", None)
+        chosen = [(name, function) for name, function in self.tests
+                  if (name == only if only else not wanted or any(word in name for word in wanted))]
+        if at_once > 1 and len(chosen) > 1:
+            self.several([name for name, _ in chosen], at_once)
+            chosen = []
+        for name, function in chosen:
             started = time.monotonic()
             print("-- %s" % name)
             try:
@@ -323,6 +330,45 @@ class Suite:
               (self.name, self.passed, self.failed, self.skipped, seconds))
         sys.stdout.flush()
         sys.exit(1 if self.failed else 0)
+
+    def several(self, names, at_once):
+        """Each test by this suite's own program; their lines come in one piece."""
+        running = []
+
+        def one(name):
+            process = subprocess.Popen([sys.executable, os.path.abspath(sys.argv[0])], stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                                       env=dict(os.environ, MAILWARD_TEST_ONLY=name))
+            self.track(process.pid)
+            running.append(process)
+            text = process.communicate()[0]
+            running.remove(process)
+            self.watchdog.forget(process.pid)
+            return name, text
+
+        def follow(pool):
+            for done in concurrent.futures.as_completed([pool.submit(one, name) for name in names]):
+                name, text = done.result()
+                ended = False
+                for line in text.splitlines():
+                    if re.match(r"%s: \d+ passed, " % re.escape(self.name), line):
+                        ended = True
+                        continue
+                    print(line)
+                    self.passed += line.startswith("ok ")
+                    self.failed += line.startswith("FAIL ")
+                    self.skipped += line.startswith("skipped ")
+                if not ended:
+                    self.check(name, False, "it did not come to its end")
+
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            try:
+                follow(pool)
+            except BaseException:  # Ctrl-C: those that run clean up, no other one is begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(running):
+                    process.terminate()
+                raise
 
     # -- processes
     def track(self, pid):

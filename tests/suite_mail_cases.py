@@ -435,4 +435,4 @@ def _(suite):
         mail.check_next("an attachment", ("maildir",))
 
 
-suite.main()
+suite.main(at_once=3)

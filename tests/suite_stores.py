@@ -454,4 +454,4 @@ def _(_suite):
         mail.check_next("a large message", ("lmtp",))
 
 
-suite.main()
+suite.main(at_once=3)
