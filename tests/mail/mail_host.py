@@ -82,6 +82,20 @@ def _write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
+def _children(parent):
+    """{pid: command name} of a process's children."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                name, rest = file.read().split("(", 1)[1].rsplit(")", 1)
+            if int(rest.split()[1]) == parent:
+                found[int(pid)] = name
+        except OSError:
+            continue
+    return found
+
+
 MASTER_CF = """\
 127.0.0.1:{smtp_port} inet n - n - - smtpd
 pickup     unix  n - n 60   1 pickup
@@ -233,6 +247,17 @@ class MailHost:
         for path in (self.maillog, self.dovecot_log):
             _write(path, "", 0o666)
 
+    def _queue_folders(self):
+        """As postfix-files has them; then `postfix start` need not check them."""
+        for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace",
+                     "maildrop", "public", "pid"):
+            path = f"{self.queue}/{name}"
+            os.makedirs(path, exist_ok=True)
+            if name != "pid":
+                shutil.chown(path, "postfix", "postdrop" if name in ("maildrop", "public") else "root")
+            os.chmod(path, {"maildrop": 0o730, "public": 0o710, "pid": 0o755}.get(name, 0o700))
+        _write(f"{self.queue}/quick-start", "")
+
     def _system_users(self):
         """Own /etc/passwd and /etc/group, in this mount namespace only."""
         lines = {"/etc/passwd": [f"vmail:x:{VMAIL_UID}:{VMAIL_UID}::{self.store}:/usr/sbin/nologin"],
@@ -256,6 +281,9 @@ class MailHost:
         _write(f"{self.base}/postfix/mailboxes",
                "".join(f"{name}@{domain}.test {name}/\n" for name in USERS + sum(OTHERS.values(), ())
                        for domain in ("virtual", "lmtp", "lda")))
+        # Whoever of Postfix reads a file that is younger than some seconds waits until it is not.
+        for name in os.listdir(f"{self.base}/postfix"):
+            os.utime(f"{self.base}/postfix/{name}", (time.time() - 60,) * 2)
 
     def _dovecot_files(self):
         users = []
@@ -283,6 +311,7 @@ class MailHost:
         self._system_users()
         self._postfix_files()
         self._dovecot_files()
+        self._queue_folders()
         if dovecot:
             self.dovecot = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.base}/dovecot/dovecot.conf"],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -318,12 +347,13 @@ class MailHost:
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
             self.postfix_started = False
         if self.dovecot and self.dovecot.poll() is None:
-            self.dovecot.send_signal(signal.SIGTERM)
-            try:
-                self.dovecot.wait(10)
-            except subprocess.TimeoutExpired:
-                self.dovecot.kill()
-                self.dovecot.wait()
+            # By SIGTERM it takes a second at least.
+            for pid in (self.dovecot.pid, *_children(self.dovecot.pid)):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self.dovecot.wait()
         self.dovecot = None
         for path in ("/etc/passwd", "/etc/group"):
             subprocess.run(["umount", path], stderr=subprocess.DEVNULL)
@@ -386,16 +416,7 @@ class MailHost:
 
     def processes(self):
         """Command names of Postfix master's children."""
-        master, names = self.master_pid(), []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/stat") as file:
-                    name, rest = file.read().split("(", 1)[1].rsplit(")", 1)
-                if int(rest.split()[1]) == master:
-                    names.append(name)
-            except OSError:
-                continue
-        return names
+        return list(_children(self.master_pid()).values())
 
     # ---- IMAP out ----
     def imap(self, user):
