@@ -130,8 +130,10 @@ static void hear_keeper_frame(struct gate *gate, struct leash_frame *frame, int 
 		break;
 	case LEASH_POLICY_END:
 		coverage_commit(gate);
-		if (gate->policy)
-			tell_keeper(LEASH_IN_FORCE, gate->staged_number);
+		if (!gate->policy)
+			break;
+		workers_are(gate->workers, FD_PROC, gate->policy->scanner.worker_uid);
+		tell_keeper(LEASH_IN_FORCE, gate->staged_number);
 		break;
 	case LEASH_PEER:
 		take_peer(gate, frame->value, fd);

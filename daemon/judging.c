@@ -215,7 +215,7 @@ static void start_scan(struct gate *gate, struct file_case *file_case, uint64_t 
 static void start_hash(struct gate *gate, struct file_case *file_case, uint64_t now)
 {
 	if (file_case->generation.size <= gate->policy->scanner.max_file_size &&
-	    workers_hash(gate->workers, file_case->id, file_case->fd, now)) {
+	    workers_hash(gate->workers, file_case->id, file_case->fd, rank_is_background(cases_rank(file_case)), now)) {
 		cases_start(gate->cases, file_case, CASE_HASHING, now);
 		return;
 	}
@@ -275,14 +275,31 @@ static void turn(struct gate *gate, uint64_t now, bool background)
 	}
 }
 
+/* Work that began at idle priority, and is now waited for: by somebody who has opened that very file, or who finds no
+ * worker, or the hasher at it. */
+static void hurry(struct gate *gate, bool somebody_waits)
+{
+	unsigned at = 0;
+	uint64_t id;
+
+	while ((id = workers_idling(gate->workers, &at))) {
+		const struct file_case *file_case = cases_by_id(gate->cases, id);
+		if (somebody_waits || !file_case || !rank_is_background(cases_rank(file_case)))
+			workers_hurry(gate->workers, id);
+	}
+}
+
 void judging_turn(struct gate *gate)
 {
 	uint64_t now = now_ns();
+	bool somebody_waits;
 
 	expire(gate, now);
 	turn(gate, now, false);
+	somebody_waits = cases_turn(gate->cases, now, false, false) || cases_turn(gate->cases, now, true, false);
+	hurry(gate, somebody_waits);
 	/* What nobody waits for: one digest at a time, and no worker as long as somebody could use it. */
-	if (!cases_turn(gate->cases, now, false, false) && !cases_turn(gate->cases, now, true, false))
+	if (!somebody_waits)
 		turn(gate, now, true);
 	__atomic_store_n(&gate->status->cases, cases_count(gate->cases), __ATOMIC_RELAXED);
 }

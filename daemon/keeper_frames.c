@@ -49,6 +49,9 @@ static void loader_loaded(struct part *part, const struct leash_frame *frame)
 	struct keeper_part *shown = &part->keeper->page->keeper;
 
 	part->restart.limit_ns = LOADER_SILENCE_NS;
+	part->loading = false;
+	if (frame->value)
+		part->careful = false;
 	shown->definitions_signatures = frame->value;
 	shown->definitions_time_ns = frame->time_ns;
 	shown->definitions_built_ns = frame->built_ns;
@@ -89,6 +92,7 @@ static bool loader_frame(struct part *part, const struct leash_frame *frame)
 		return true;
 	case LEASH_LOADING:
 		part->restart.limit_ns = LOADER_LOADING_SILENCE;
+		part->loading = true;
 		part_show(part, PROCESS_LOADING);
 		return true;
 	case LEASH_LOADED:

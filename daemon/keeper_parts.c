@@ -156,6 +156,7 @@ static void loader_start(struct part *part)
 	plan.directory = keeper->options->definitions;
 	plan.directory_number = FD_DEFINITIONS;
 	frame.scanner = policies_scanner(&keeper->policies);
+	frame.value = part->careful;
 	if (strlen(keeper->options->definitions) < sizeof(frame.text))
 		memcpy(frame.text, keeper->options->definitions, strlen(keeper->options->definitions));
 	if (part_start(part, &plan, first_silence(keeper, LOADER_SILENCE_NS)) < 0) {
@@ -253,6 +254,8 @@ static void part_ended(struct part *part, const char *how)
 		gate_ended(keeper);
 	if (part->role == PART_LOADER) {
 		parts_serving(keeper, 0);
+		part->careful = part->careful || part->loading;
+		part->loading = false;
 		keeper->page->keeper.definitions_refused = DEFINITIONS_NEWEST; /* the next one says it again */
 		selftests_canary(keeper, "");
 	}

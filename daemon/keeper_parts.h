@@ -44,6 +44,8 @@ struct part {
 	bool ready;     /* recorder, steward: it serves; gate: its program is loaded */
 	bool stopping;  /* it was told to end */
 	bool heard;     /* it has sent a frame */
+	bool loading;   /* loader: it is at it */
+	bool careful;   /* loader: one ended while it loaded, and none has loaded anything since */
 };
 
 /* A policy with the directories of its watches, as the gate gets it. */

@@ -10,6 +10,7 @@
 #include "quarantine_state.h"
 
 #define ALLOW_PATIENCE_NS (5 * STEWARD_SECOND)
+#define DIGEST_PATIENCE_NS (60 * STEWARD_SECOND)
 
 void quarantine_tell_held(struct steward *steward, uint64_t now)
 {
@@ -146,9 +147,13 @@ enum steward_next quarantine_release(struct steward *steward, struct steward_cli
 		return none_such(client, row);
 	if (!fill_item(steward, entry, &about, NULL))
 		return steward_end(row, -EIO, "what is known of %s can't be read", client->ask.id);
-	if (!about.item.has_digest)
-		return entry->has_digest ? steward_end(row, -EIO, "the content of %s can't be read", client->ask.id)
-					 : STEWARD_NEXT_LATER; /* it is being made */
+	if (!about.item.has_digest) { /* it is being made, or could not be: somebody had a lease on it, perhaps */
+		if (now_ns() > client->begun_ns + DIGEST_PATIENCE_NS)
+			return steward_end(row, -EIO, "the content of %s can't be read", client->ask.id);
+		if (now_ns() < client->begun_ns + ALLOW_PATIENCE_NS)
+			entry->has_digest = false;
+		return STEWARD_NEXT_LATER;
+	}
 	if (client->position == 0) {
 		snprintf(reason, sizeof(reason), "released from the quarantine: %s", entry->id);
 		error = steward_allow_content(steward, about.item.digest, 0, reason, client->uid, &id, why);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "queue.h"
+#include "steward_far.h"
 #include "steward_state.h"
 #include "walk.h"
 
@@ -282,7 +283,9 @@ static bool walk_begin(struct steward *steward, uint32_t from)
 	for (recheck->root = from; recheck->root < steward->root_count; recheck->root++) {
 		struct walk_options options = {
 			.sizes = recheck->pass == PASS_SEARCH, .leave_out = is_quarantine, .owner = steward};
+		char type[64];
 		if (wanted_in(steward, recheck->root) &&
+		    !far_descriptor(steward->roots[recheck->root].fd, type, sizeof(type)) &&
 		    walk_open(&recheck->walk, steward->roots[recheck->root].fd, &options) == 0)
 			return true;
 	}

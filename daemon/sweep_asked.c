@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "steward_far.h"
 #include "steward_sweep.h"
 
 #define PROGRESS_NS 250000000u
@@ -51,6 +52,7 @@ enum steward_next sweeps_path(struct steward *steward, struct steward_client *cl
 	const struct steward_ask *ask = &client->ask;
 	uint64_t now = now_ns();
 	struct stat status;
+	char type[64];
 
 	(void)steward;
 	if (strcmp(staged.id, ask->id) != 0 || now - staged.since_ns > STAGED_NS) {
@@ -64,6 +66,8 @@ enum steward_next sweeps_path(struct steward *steward, struct steward_client *cl
 		return steward_end(row, -EINVAL, "a path from / on and its file are needed");
 	if (staged.count == STAGED_MAX)
 		return steward_end(row, -E2BIG, "more than %d paths at once", STAGED_MAX);
+	if (far_descriptor(client->fd, type, sizeof(type)))
+		return steward_end(row, -EINVAL, "not scanned: calls on its file system (%s) may never end", type);
 	if (fstat(client->fd, &status) < 0 || (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)))
 		return steward_end(row, -EINVAL, "neither a file nor a folder");
 	for (uint32_t i = 0; i < staged.count; i++)
@@ -103,6 +107,10 @@ static void reopen(struct sweep *sweep)
 	for (uint32_t i = 0; i < sweep->state->root_count; i++) {
 		const char *path = sweep->state->roots[i].path;
 		struct sweep_root_open *place = &sweep->roots[i];
+		char type[64];
+		place->fd = -1;
+		if (far_path(path, type, sizeof(type)))
+			continue;
 		place->fd = walk_open_path(root, path[1] ? path + 1 : ".", O_PATH);
 		if (place->fd >= 0 &&
 		    (fstat(place->fd, &place->status) < 0 || place->status.st_ino != sweep->state->roots[i].ino)) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "schedule.h"
+#include "steward_far.h"
 #include "steward_sweep.h"
 
 #define SCHEDULE_FIRST 3600 /* without a word of the policy, none begins in the first hour */
@@ -107,6 +108,11 @@ static void add_root(struct sweep *sweep, int fd, const char *path)
 	state->root_count++;
 }
 
+static void leave_far(const char *path, const char *type)
+{
+	steward_log("schedule: %s is not swept: calls on its file system (%s) may never end", path, type);
+}
+
 static void add_watches(struct steward *steward, struct sweep *sweep)
 {
 	static char path[SWEEP_PATH_SIZE + 1];
@@ -114,12 +120,17 @@ static void add_watches(struct steward *steward, struct sweep *sweep)
 
 	for (uint32_t i = 0; i < steward->root_count; i++) {
 		const struct steward_root *root = &steward->roots[i];
+		char type[64];
 		ssize_t length;
 		if (steward->policy->watches[root->watch].mode == MODE_OFF)
 			continue;
 		snprintf(link, sizeof(link), "self/fd/%d", root->fd);
 		length = readlinkat(FD_PROC, link, path, sizeof(path) - 1);
 		path[length > 0 ? length : 0] = 0;
+		if (far_descriptor(root->fd, type, sizeof(type))) {
+			leave_far(path, type);
+			continue;
+		}
 		add_root(sweep, fcntl(root->fd, F_DUPFD_CLOEXEC, 0), path);
 	}
 }
@@ -130,7 +141,13 @@ static void add_paths(struct steward *steward, struct sweep *sweep)
 
 	for (uint32_t i = 0; i < steward->policy->schedule.path_count; i++) {
 		const char *path = steward->policy->schedule.paths[i];
-		int fd = walk_open_path(top, path[1] ? path + 1 : ".", O_PATH);
+		char type[64];
+		int fd;
+		if (far_path(path, type, sizeof(type))) {
+			leave_far(path, type);
+			continue;
+		}
+		fd = walk_open_path(top, path[1] ? path + 1 : ".", O_PATH);
 		if (fd < 0)
 			steward_log("schedule: %s cannot be swept: %s", path, strerror(-fd));
 		add_root(sweep, fd, path);

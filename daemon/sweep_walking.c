@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "quarantine_state.h"
+#include "steward_far.h"
 #include "steward_sweep.h"
 
 #ifndef MQUEUE_MAGIC
@@ -70,6 +71,33 @@ static bool leave_out_uncounted(void *owner, int fd, const struct stat *folder)
 	return left_out(sweep, sweep->counted_root, fd, folder);
 }
 
+/* Entered is no mount whose server may fall silent (steward_far.h). */
+static bool is_far_below(const struct sweep *sweep, const struct walk *walk, uint32_t root)
+{
+	static char path[2 * SWEEP_PATH_SIZE + 2], below[SWEEP_PATH_SIZE];
+	const char *top = sweep->state->roots[root].path;
+	char type[64];
+
+	if (!walk || walk_path(walk, below, sizeof(below)) == 0)
+		return true;
+	snprintf(path, sizeof(path), "%s/%s", strcmp(top, "/") != 0 ? top : "", below);
+	return far_path(path, type, sizeof(type));
+}
+
+static bool leave_mount(void *owner)
+{
+	const struct sweep *sweep = owner;
+
+	return is_far_below(sweep, sweep->walk, sweep->state->root);
+}
+
+static bool leave_mount_uncounted(void *owner)
+{
+	const struct sweep *sweep = owner;
+
+	return is_far_below(sweep, sweep->counter, sweep->counted_root);
+}
+
 void walking_path(const struct sweep *sweep, const char *below, char *out, size_t size)
 {
 	const char *root = sweep->state->roots[sweep->state->root].path;
@@ -82,8 +110,10 @@ void walking_path(const struct sweep *sweep, const char *below, char *out, size_
 /* The root in hand: its walk begins, or the file that it is. */
 static void root_begin(struct sweep *sweep)
 {
-	struct walk_options options = {
-		.mounts = sweep->state->flags & SWEEP_MOUNTS, .leave_out = leave_out, .owner = sweep};
+	struct walk_options options = {.mounts = sweep->state->flags & SWEEP_MOUNTS,
+				       .leave_out = leave_out,
+				       .leave_mount = leave_mount,
+				       .owner = sweep};
 	const struct sweep_root_open *root = &sweep->roots[sweep->state->root];
 
 	walk_close(&sweep->walk);
@@ -289,6 +319,7 @@ static bool count_root(struct sweep *sweep)
 	struct walk_options options = {.mounts = sweep->state->flags & SWEEP_MOUNTS,
 				       .sizes = true,
 				       .leave_out = leave_out_uncounted,
+				       .leave_mount = leave_mount_uncounted,
 				       .owner = sweep};
 	const struct sweep_root_open *root = &sweep->roots[sweep->counted_root];
 

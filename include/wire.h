@@ -80,7 +80,8 @@ enum leash_kind {
 	LEASH_POLICY_END,    /* all sent */
 	LEASH_COMPLAINT,     /* the policy is wrong: text is "file:line: sentence"; several may come */
 	/* keeper to child */
-	LEASH_START, /* loader: settings in `scanner`, the path of the definitions in `text`; first frame */
+	LEASH_START, /* loader: settings in `scanner`, the path of the definitions in `text`; value: 1: the one before
+			it ended while it loaded, so that nothing is loaded that was not tried first; first frame */
 	LEASH_PEER, /* fd: gate: socket to the loader (value LOADER), recorder or steward; loader, recorder, steward: to
 		       the gate */
 	LEASH_STOP, /* end in order: the gate answers what waits by on-down first */

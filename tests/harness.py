@@ -34,7 +34,8 @@ Host(suite, file_system="tmpfs"|"ext4"|"overlay"|"overlay-export", watches=None,
     .watch(path=None, **words) -> text of one watch block; words: store="files", on_timeout="allow", deadline="2s"
     .policy(*blocks, scanner={...}) writes the policy: blocks as of .watch(); without any: one watch on .watched
     .define({name: bytes}) writes signatures (.ndb, exact bytes); EICAR and MARKER are there by default
-    .start(wait=True, programs=None, limits={"NOFILE": (soft, hard)}, env=None, timeout=60)
+    .start(wait=True, programs=None, limits={"NOFILE": (soft, hard)}, env=None, timeout=60, beside=[argv, ...])
+                 beside: commands that run in its session (one group for the kernel's scheduler); kill them before .stop()
                  programs: folder with mailwardd and mailward-scanner (see .programs_with)
     .programs_with(scanner=PATH) -> folder with a copy of mailwardd, mailward and that scanner
     .stand_in(*words) uses tests/fake/stand_in.c as the scanner; .behave(*words) changes what it does (see there)
@@ -81,6 +82,7 @@ TESTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TESTS)
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 SLACK = 5.0
+PINS = "/sys/fs/bpf/mailward"
 with open(os.path.join(ROOT, "include", "wire.h")) as header:
     WIRE_VERSION = next(int(line.split()[2]) for line in header if line.startswith("#define WIRE_VERSION "))
 
@@ -521,7 +523,7 @@ class Host:
         return folder
 
     # -- the daemon
-    def start(self, wait=True, programs=None, limits=None, env=None, timeout=60, args=()):
+    def start(self, wait=True, programs=None, limits=None, env=None, timeout=60, args=(), beside=()):
         self.programs = programs or self.programs
         self.assert_private()
         log = open(self.base + "/logs/daemon.log", "ab")
@@ -530,6 +532,9 @@ class Host:
             os.setsid()
             for name, pair in (limits or {}).items():
                 resource.setrlimit(getattr(resource, "RLIMIT_" + name), pair)
+            for argv in beside:
+                if os.fork() == 0:
+                    os.execvp(argv[0], argv)
         self.daemon = subprocess.Popen(
             [os.path.join(self.programs, "mailwardd"), "--config", self.config, "--runtime-dir", self.runtime,
              "--state-dir", self.state, "--definitions", self.definitions, "--foreground"] + list(args),
@@ -608,9 +613,16 @@ class Host:
             eventually(lambda: not session_members(self.daemon.pid), 5)
             self.suite.watchdog.forget(self.daemon.pid)
 
+    def let_go(self):
+        """Where the kernel holds the full mode, what a daemon leaves behind would refuse the next test its files."""
+        if self.daemon and os.path.isdir(PINS):
+            self.suite.run([os.path.join(self.programs, "mailwardd"), "--config", self.config, "--runtime-dir", self.runtime,
+                            "--state-dir", self.state, "--definitions", self.definitions, "--release"], timeout=60)
+
     def close(self):
         if self.daemon and (self.daemon.poll() is None or session_members(self.daemon.pid)):
             self.kill()
+        self.let_go()
         if os.environ.get("KEEP_LOG"):
             print(self.log())
         for path in reversed(self.mounts):

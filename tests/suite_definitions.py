@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 
-from harness import CLEAN, EICAR, MARKER, SLACK, Host, Suite, descendants, distribution, eventually
+from harness import BUILD, CLEAN, EICAR, MARKER, SLACK, TESTS, Host, Suite, descendants, distribution, eventually, helper
 
 suite = Suite("definitions", limit=400)
 NEW = b"a signature of " + b"tomorrow finds this"
@@ -218,6 +218,71 @@ def _(suite):
         os.unlink(host.definitions + "/broken.ndb")
         suite.check("broken: it is over when the file is gone",
                     eventually(lambda: not issues(host) and definitions(host)["refused"] is None, 15), issues(host))
+
+
+def crashing(host):
+    """Programs whose libclamav crashes while it loads a folder with a file crash* in it (tests/scanner/crash_load.c)."""
+    host.programs = host.programs_with(helper("preloaded"))
+    shutil.copy2(os.path.join(BUILD, "mailward-scanner"), host.programs + "/real")
+    suite.run([os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-O0", "-o", host.programs + "/preload.so",
+               os.path.join(TESTS, "scanner", "crash_load.c")])
+
+
+@suite.test("one that makes the engine crash")
+def _(suite):
+    """It is tried in a child first: the old ones stay, and status names the file."""
+    with Host(suite) as host:
+        crashing(host)
+        host.start()
+        loader, before = host.pid("loader"), definitions(host)
+        for name, number in (("crash.ndb", 11), ("crash-stack.ndb", 11), ("crash-abort.ndb", 6)):
+            put_definitions(host, name, b"Mailward.Test.Filler:0:*:%s\n" % os.urandom(16).hex().encode())
+            told = eventually(lambda: issues(host).get("definitions-broken"), 10)
+            if not suite.check("crash: %s: status names signal and file" % name, told and
+                               "signal %d" % number in told["text"] and "loads %s" % name in told["text"], issues(host)):
+                return
+            suite.check("crash: %s: the old ones are in use, in the same loader" % name, host.pid("loader") == loader and
+                        definitions(host)["version"] == before["version"], definitions(host))
+            suite.check("crash: %s: infected files are denied, clean ones read" % name,
+                        host.read(host.put("bad-" + name, MARKER)) is None and
+                        host.read(host.put("good-" + name, CLEAN)) == CLEAN)
+            os.unlink(host.definitions + "/" + name)
+            host.wait("it is over", lambda: not issues(host))
+        suite.check("crash: nothing was started again", not restarts(host), host.status()["processes"])
+        signatures(host, New=NEW)
+        wait_count(host, 3)
+        suite.check("crash: control: others come in use", finds_new(host))
+        suite.check("crash: still in the same loader", host.pid("loader") == loader)
+
+
+def restarts(host):
+    return sum(p.get("restarts", 0) for p in host.status()["processes"])
+
+
+@suite.test("a start with one that makes the engine crash")
+def _(suite):
+    """One loader ends for it; the next one tries it first, says which file it is, and stays."""
+    with Host(suite) as host:
+        crashing(host)
+        put_definitions(host, "crash.ndb", b"Mailward.Test.Filler:0:*:%s\n" % os.urandom(16).hex().encode())
+        host.policy(host.watch(on_error="deny"))
+        host.start()
+        told = host.wait("it is an issue", lambda: issues(host).get("no-definitions"))
+        suite.check("crash at the start: status names the file", "loads crash.ndb" in told["text"], told)
+        suite.check("crash at the start: the tool for definitions does, too, and ends with 1",
+                    host.tool("definitions")[0] == 1 and "crash.ndb" in host.tool("definitions")[1], host.tool("definitions"))
+        rows = host.read(host.put("good", CLEAN)) is None and host.blocked()
+        suite.check("crash at the start: every verdict is unscanned(no-definitions)",
+                    rows and rows[-1]["reason"] == "no-definitions", rows)
+        loader, before = host.pid("loader"), restarts(host)
+        suite.check("crash at the start: one loader ended for it", before == 1, host.status()["processes"])
+        time.sleep(3)
+        suite.check("crash at the start: and no other one", (host.pid("loader"), restarts(host)) == (loader, 1))
+        os.unlink(host.definitions + "/crash.ndb")
+        wait_count(host, 2)
+        suite.check("crash at the start: without that file it judges", eventually(
+            lambda: host.read(host.put("good", CLEAN)) == CLEAN, 10) and host.read(host.put("bad", MARKER)) is None)
+        suite.check("crash at the start: in the same loader", host.pid("loader") == loader)
 
 
 def forged():

@@ -24,7 +24,7 @@ with open(os.path.join(ROOT, "include", "shared.h")) as header:
 VERSION, STATUS, RELOAD, SELFTEST = WIRE_VERSION, 1, 2, 3
 REPLY = struct.Struct("<IIiI1024s")
 CAPABILITIES = {"kill": 5, "setgid": 6, "setuid": 7, "dac_read_search": 2, "sys_ptrace": 19, "sys_admin": 21, "lease": 28,
-                "dac_override": 1, "chown": 0, "fowner": 3}
+                "dac_override": 1, "chown": 0, "fowner": 3, "sys_nice": 23}
 FALLBACKS = {"recorder": 65281, "loader": 65282}
 
 
@@ -175,9 +175,9 @@ def _(suite):
                 field(pid, "CapEff")[0])
     suite.check("keeper: bounding set holds the others' and no more",
                 all(has(pid, n, "CapBnd") for n in CAPABILITIES) and not int(field(pid, "CapBnd")[0], 16) >> 12 & 1)
-    wanted = sum(1 << CAPABILITIES[n] for n in ("sys_admin", "dac_read_search", "lease", "sys_ptrace"))
+    wanted = sum(1 << CAPABILITIES[n] for n in ("sys_admin", "dac_read_search", "lease", "sys_ptrace", "sys_nice"))
     for kind in ("CapEff", "CapPrm", "CapBnd"):
-        suite.check("gate: %s is its four capabilities" % kind, int(field(gate, kind)[0], 16) == wanted)
+        suite.check("gate: %s is its five capabilities" % kind, int(field(gate, kind)[0], 16) == wanted)
     suite.check("gate: no new privileges, seccomp", field(gate, "NoNewPrivs") == ["1"] and field(gate, "Seccomp") == ["2"])
     suite.check("recorder: no capability, no new privileges, seccomp, uid of its own",
                 int(field(recorder, "CapEff")[0], 16) == 0 and field(recorder, "NoNewPrivs") == ["1"] and

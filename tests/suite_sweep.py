@@ -5,6 +5,8 @@ and that nobody waits for them.
 
 invariants: never-two-valued, answered-in-time
 """
+import ctypes
+import io
 import json
 import os
 import re
@@ -15,8 +17,9 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 
-from harness import BUILD, CLEAN, EICAR, MARKER, SLACK, Host, Suite, eventually
+from harness import BUILD, CLEAN, EICAR, MARKER, SLACK, TESTS, Host, Suite, eventually, session_members
 
 suite = Suite("sweep", limit=420)
 
@@ -169,6 +172,53 @@ def _(suite):
         before = os.stat(bad).st_atime_ns
         scan(host, "--all", away)
         suite.check("a sweep leaves the time of access alone", os.stat(bad).st_atime_ns == before)
+
+
+class Silent:
+    """A file system of tests/fuse_server.py on `point`, with an infected file in it; .fall_silent()."""
+
+    def __init__(self, host, point):
+        os.makedirs(point, exist_ok=True)
+        self.word = host.base + "/silent"
+        with open(host.base + "/content", "wb") as f:
+            f.write(EICAR)
+        self.server = suite.popen(["/usr/bin/python3", os.path.join(TESTS, "fuse_server.py"), point, self.word],
+                                  stdin=open(host.base + "/content", "rb"), stdout=subprocess.PIPE)
+        suite.at_end(lambda: suite.run(["umount", "-l", point]))
+        suite.at_end(self.server.kill)
+        if self.server.stdout.readline() != b"ready\n":
+            raise RuntimeError("no file system of the tests' own")
+
+    def fall_silent(self):
+        with open(self.word, "w"):
+            pass
+
+
+@suite.test("a file system that falls silent")
+def _(suite):
+    """Whoever touches it waits without end; so no sweep does, and nobody waits for one that would."""
+    if not os.path.exists("/dev/fuse"):
+        suite.skip("a file system that falls silent", "there is no /dev/fuse")
+        return
+    with Host(suite, "ext4") as host:
+        tree, far = host.outside + "/tree", host.outside + "/tree/far"
+        bad = host.put("tree/near/bad", EICAR, host.outside)
+        silent = Silent(host, far)
+        suite.check("silent: control: it can be read", open(far + "/bad", "rb").read() == EICAR)
+        host.policy(host.watch(on_infected="quarantine"), 'schedule { sweep = never  paths = { "%s" } }' % far)
+        host.start()
+        pids = host.pids()
+        rc, found, summary = scan(host, far)
+        suite.check("silent: it is not scanned, and that is said, with 2", rc == 2 and "fuse" in summary["words"], (rc, summary))
+        silent.fall_silent()
+        started = time.monotonic()
+        rc, found, summary = scan(host, "--mounts", tree, timeout=20)
+        suite.check("silent: a sweep goes round it", rc == 1 and list(found) == [bad] and summary["mounts"] == 1 and
+                    time.monotonic() - started < 10, (rc, found, summary))
+        message = host.put("message", MARKER)
+        suite.check("silent: what is infected goes to the quarantine meanwhile",
+                    host.read(message) is None and eventually(lambda: not os.path.exists(message), 5))
+        suite.check("silent: nothing was started again", host.pids() == pids, (host.pids(), pids))
 
 
 @suite.test("files that change")
@@ -412,6 +462,88 @@ def _(suite):
                     statistics.median(alone) + 0.05 + 0.25, (statistics.median(alone), statistics.median(during)))
 
 
+def toil(pid):
+    """Seconds of processor time."""
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def command(pid):
+    with open("/proc/%d/cmdline" % pid) as f:
+        return f.read().split("\0")[:-1]
+
+
+def policies(host):
+    """{pid: SCHED_IDLE or not} of workers and hasher."""
+    out = {}
+    for pid in host.workers() + [host.hasher()]:
+        try:
+            out[pid] = os.sched_getscheduler(pid)
+        except (OSError, TypeError):
+            pass
+    return out
+
+
+def ioprio(pid):
+    return ctypes.CDLL(None).syscall({"x86_64": 252, "aarch64": 31}[os.uname().machine], 1, pid)  # ioprio_get(2)
+
+
+def idle(host):
+    return [pid for pid, policy in policies(host).items() if policy == os.SCHED_IDLE]
+
+
+@suite.test("idle priority")
+def _(suite):
+    """Every processor has something to do: a sweep's scan comes last, until a reader opens the very file, or has no other
+    worker."""
+    toilsome = io.BytesIO()
+    with zipfile.ZipFile(toilsome, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for i in range(60):
+            archive.writestr("%d.html" % i, b"<p>%d</p>" % i + b"<a href=x>a line of text</a> <b>and another</b>\n" * 6000)
+    toilsome = toilsome.getvalue()
+    with Host(suite, "ext4") as host:
+        host.policy(host.watch(deadline="40s", on_timeout="deny"), scanner={"workers": 1, "scan-time": "100s"})
+        busy = [sys.executable, "-c", "while True: pass"]
+        first, second = host.put("toil/1/first", toilsome), host.put("toil/2/second", toilsome + b"2")
+        other = host.put("other", CLEAN)
+        host.start(beside=[busy for _ in os.sched_getaffinity(0)])
+        hogs = [pid for pid in session_members(host.daemon.pid) if command(pid) == busy]
+        suite.check("idle: control: each processor has something to do", len(hogs) == len(os.sched_getaffinity(0)), hogs)
+        suite.check("idle: nobody has it while nothing is swept", not idle(host), policies(host))
+
+        def reading(what, swept, read):
+            """A sweep's scan of one file is under way; then the other one is opened."""
+            process = popen_scan(host, "--json", swept)
+            found = eventually(lambda: [p for p in idle(host) if p in host.workers()], 20)
+            if not suite.check("idle: %s: the sweep's scan has it" % what, found, policies(host)):
+                return
+            pid = found[0]
+            before = toil(pid)
+            time.sleep(1.5)
+            spent = toil(pid) - before
+            suite.check("idle: %s: all others go first" % what, os.sched_getscheduler(pid) == os.SCHED_IDLE and spent < 0.6,
+                        spent)
+            suite.check("idle: %s: the disk's, too" % what, ioprio(pid) >> 13 == 3, ioprio(pid))
+            got, begun = [], time.monotonic()
+            thread = threading.Thread(target=lambda: got.append(host.read(read)))
+            thread.start()
+            raised = eventually(lambda: os.sched_getscheduler(pid) == os.SCHED_OTHER, 5, 0.005)
+            after = time.monotonic() - begun
+            thread.join()
+            waited = time.monotonic() - begun
+            suite.say("%s: at the priority of all others after %.0f ms, answered after %.1f s" % (what, after * 1000, waited))
+            suite.check("idle: %s: it is raised at once" % what, raised and after < 1, after)
+            suite.check("idle: %s: the reader is answered within his deadline" % what, got and got[0] and
+                        waited < 40 + SLACK, (waited, got and len(got[0] or b"")))
+            process.communicate(timeout=90)
+            suite.check("idle: %s: no deadline passed" % what, host.counter("deadlines_passed") == 0)
+        reading("a reader of that file", first, first)
+        reading("a reader of another one", second, other)
+        for pid in hogs:
+            os.kill(pid, signal.SIGKILL)
+
+
 def in_minutes(minutes):
     return time.strftime("%H:%M", time.localtime(time.time() + 60 * minutes))
 
@@ -532,15 +664,21 @@ def _(suite):
         suite.check("schedule: without the block it is at 03:00, and up to an hour later", minute.tm_hour == 3 or
                     (minute.tm_hour == 4 and minute.tm_min == 0), planned)
         when = in_minutes(1 if time.localtime().tm_sec < 45 else 2)
-        host.policy(host.watch(), 'schedule { sweep = "%s"  paths = { "%s" } }' % (when, os.path.dirname(aside)))
+        silent = Silent(host, host.outside + "/silent") if os.path.exists("/dev/fuse") else None
+        host.policy(host.watch(), 'schedule { sweep = "%s"  paths = { "%s" "%s" } }' % (
+            when, host.outside + ("/silent" if silent else "/aside"), os.path.dirname(aside)))
         rc, text = host.tool("reload")
         suite.check("schedule: the policy is taken", rc == 0, text)
+        if silent:
+            silent.fall_silent()
         suite.check("schedule: control: nothing was swept before its time",
                     host.status()["sweeps"]["schedule"]["state"] == "never", host.status()["sweeps"])
         sweep = host.wait("the sweep has ended", lambda: host.status()["sweeps"]["schedule"]["state"] == "ended" and
                           host.status()["sweeps"]["schedule"], 140)
         suite.check("schedule: it begins at its minute", time.strftime("%H:%M", time.localtime(calendar.timegm(
             time.strptime(sweep["begun"], "%Y-%m-%dT%H:%M:%SZ")))) == when, (sweep, when))
+        suite.check("schedule: a path whose file system has fallen silent is left out, and the log says so", not silent or
+                    "silent is not swept: calls on its file system (fuse.tests) may never end" in host.log(), host.log()[-600:])
         suite.check("schedule: watches and paths were swept, nothing else", sweep["files"] == 3 and sweep["infected"] == 2, sweep)
         rows = host.wait("it is recorded", lambda: [r for r in host.blocked() if r.get("phase") == "sweep"])
         suite.check("schedule: what was found is in the history, with phase sweep",

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -43,6 +44,8 @@ struct right {
 static const struct right keeper_keeps[] = {RIGHT(CAP_KILL), RIGHT(CAP_SETUID), RIGHT(CAP_SETGID)};
 static const struct right gate_keeps[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
 					  RIGHT(CAP_SYS_PTRACE)};
+/* Work for which nobody waits is put at the end of every line with it (edge/workers.c). A container may not have it. */
+static const struct right gate_may_keep[] = {RIGHT(CAP_SYS_NICE)};
 static const struct right steward_keeps[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC_OVERRIDE), RIGHT(CAP_DAC_READ_SEARCH),
 					     RIGHT(CAP_CHOWN), RIGHT(CAP_FOWNER)};
 /* BPF and PERFMON, which loading and attaching the kernel side takes, are the keeper's at its start alone
@@ -50,8 +53,8 @@ static const struct right steward_keeps[] = {RIGHT(CAP_SYS_ADMIN), RIGHT(CAP_DAC
  * whoever holds the map's descriptor; on kernels that ask for more there (unprivileged_bpf_disabled before 5.19)
  * CAP_SYS_ADMIN is enough. */
 /* What gate, policy reader and loader start with, until each gives up the rest: the gate's own, what locks memory
- * (IPC_LOCK, SYS_RESOURCE), drops bounding sets (SETPCAP), goes first (SYS_NICE) and makes the workers' box or moves
- * files (the others). */
+ * (IPC_LOCK, SYS_RESOURCE), drops bounding sets (SETPCAP), goes first and last (SYS_NICE) and makes the workers' box or
+ * moves files (the others). */
 static const struct right others_need[] = {RIGHT(CAP_SYS_ADMIN),  RIGHT(CAP_DAC_READ_SEARCH), RIGHT(CAP_LEASE),
 					   RIGHT(CAP_SYS_PTRACE), RIGHT(CAP_IPC_LOCK),        RIGHT(CAP_SYS_RESOURCE),
 					   RIGHT(CAP_SETPCAP),    RIGHT(CAP_CHOWN),           RIGHT(CAP_DAC_OVERRIDE),
@@ -181,6 +184,7 @@ int rights_gate(void)
 {
 	pid_t keeper = getppid();
 	int error = capabilities_present("gate", gate_keeps, COUNT(gate_keeps));
+	bool nice;
 
 	if (error)
 		return error;
@@ -189,8 +193,12 @@ int rights_gate(void)
 	error = memory_lock("gate");
 	if (error)
 		return error;
+	nice = capabilities_present("gate", gate_may_keep, COUNT(gate_may_keep)) == 0;
 	capng_clear(CAPNG_SELECT_BOTH);
 	capabilities_add(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, gate_keeps, COUNT(gate_keeps));
+	if (nice)
+		capabilities_add(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, gate_may_keep,
+				 COUNT(gate_may_keep));
 	error = capabilities_apply("gate", CAPNG_SELECT_BOTH);
 	if (error)
 		return error;

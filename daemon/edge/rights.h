@@ -13,9 +13,10 @@
  * locked, no core dump, never chosen by the OOM killer. From here on the keeper must not allocate. */
 int rights_keeper(void);
 
-/* CAP_SYS_ADMIN, DAC_READ_SEARCH, LEASE, SYS_PTRACE and nothing else, for good; no_new_privs; an allow-list of system
- * calls (any other one ends the process); memory locked as it stands now, and what comes later too where
- * RLIMIT_MEMLOCK is unlimited; ends when the keeper does. Threads may be started afterwards. */
+/* CAP_SYS_ADMIN, DAC_READ_SEARCH, LEASE, SYS_PTRACE, SYS_NICE if there is one, and nothing else, for good;
+ * no_new_privs; an allow-list of system calls (any other one ends the process); memory locked as it stands now, and
+ * what comes later too where RLIMIT_MEMLOCK is unlimited; ends when the keeper does. Threads may be started afterwards.
+ */
 int rights_gate(void);
 
 /* No capability, no_new_privs, an allow-list of what SQLite and sockets need. Expects to run as its own uid already. */

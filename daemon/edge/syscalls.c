@@ -105,33 +105,11 @@ static const int recorder_calls[] = {
 
 /* What the recorder has but for processes of its own; names, links, attributes and handles of any file. */
 static const int steward_calls[] = {
-	CALL(renameat2),
-	CALL(linkat),
-	CALL(link),
-	CALL(fsetxattr),
-	CALL(fgetxattr),
-	CALL(flistxattr),
-	CALL(fremovexattr),
-	CALL(setxattr),
-	CALL(getxattr),
-	CALL(listxattr),
-	CALL(lgetxattr),
-	CALL(llistxattr),
-	CALL(lsetxattr),
-	CALL(open_by_handle_at),
-	CALL(copy_file_range),
-	CALL(sendfile),
-	CALL(syncfs),
-	CALL(truncate),
-	CALL(symlinkat),
-	CALL(utime),
-	CALL(ioprio_set),
-	CALL(openat2),
-	CALL(sched_setscheduler),
-	CALL(sched_setparam),
-	CALL(sched_getscheduler),
-	CALL(setpriority),
-	CALL(openat2),
+	CALL(renameat2),  CALL(linkat),       CALL(link),      CALL(fsetxattr),         CALL(fgetxattr),
+	CALL(flistxattr), CALL(fremovexattr), CALL(setxattr),  CALL(getxattr),          CALL(listxattr),
+	CALL(lgetxattr),  CALL(llistxattr),   CALL(lsetxattr), CALL(open_by_handle_at), CALL(copy_file_range),
+	CALL(sendfile),   CALL(syncfs),       CALL(truncate),  CALL(symlinkat),         CALL(utime),
+	CALL(ioprio_set), CALL(openat2),
 };
 
 /* AddressSanitizer looks at its own maps, starts threads of its own and writes reports. */
@@ -209,6 +187,13 @@ static int allow_gate_arguments(scmp_filter_ctx filter)
 				    SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
 	if (!error)
 		error = allow_where(filter, CALL(statx), SCMP_A2(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+	/* Who goes last, and who does not any more; nobody goes first. */
+	if (!error)
+		error = allow_where(filter, CALL(sched_setscheduler), SCMP_A1(SCMP_CMP_EQ, SCHED_IDLE, 0));
+	if (!error)
+		error = allow_where(filter, CALL(sched_setscheduler), SCMP_A1(SCMP_CMP_EQ, SCHED_OTHER, 0));
+	if (!error)
+		error = allow_where(filter, CALL(ioprio_set), SCMP_A0(SCMP_CMP_EQ, 1 /* a process */, 0));
 	/* /proc/PID/status by the directory that it holds, for reading; a filter can't see the path itself. */
 	if (!error)
 		error = settled(seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(openat), 2,

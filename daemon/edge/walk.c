@@ -202,10 +202,16 @@ static bool is_on_the_way(const struct walk *walk, const struct stat *status)
 	return false;
 }
 
-static uint64_t resolve_flags(const struct walk *walk)
+/* What is mounted there is not even looked at before it is known to be wanted. */
+static int open_below(const struct walk *walk, int folder, const char *name, int flags)
 {
-	return RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH |
-	       (walk->options.mounts ? 0 : RESOLVE_NO_XDEV);
+	uint64_t resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH;
+	int fd = open_there(folder, name, flags, resolve | RESOLVE_NO_XDEV);
+
+	if (fd == -EXDEV && walk->options.mounts &&
+	    !(walk->options.leave_mount && walk->options.leave_mount(walk->options.owner)))
+		fd = open_there(folder, name, flags, resolve);
+	return fd;
 }
 
 /* 0: it is entered, or left out as it should be; -errno. */
@@ -214,7 +220,7 @@ static int enter(struct walk *walk, const char *name)
 	int folder = walk->levels[walk->depth - 1].fd, fd;
 	struct stat status;
 
-	fd = open_there(folder, name, O_RDONLY | O_DIRECTORY | O_NONBLOCK, resolve_flags(walk));
+	fd = open_below(walk, folder, name, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &status) < 0) {
@@ -250,17 +256,14 @@ static enum walk_step take(struct walk *walk, struct level *level, const struct 
 		error = enter(walk, entry->name);
 		return error ? leave_out(found, error) : WALK_AGAIN;
 	}
-	if (walk->options.sizes && entry->type == DT_REG)
-		return fstatat(level->fd, entry->name, &found->status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 &&
-				       S_ISREG(found->status.st_mode)
-			       ? WALK_FILE
-			       : WALK_AGAIN;
-	fd = open_there(level->fd, entry->name, O_PATH, resolve_flags(walk));
+	fd = open_below(walk, level->fd, entry->name, O_PATH);
 	if (fd < 0)
 		return leave_out(found, fd);
 	error = fstat(fd, &found->status) < 0 ? -errno : 0;
 	if (!error && S_ISREG(found->status.st_mode)) {
-		found->fd = fd;
+		found->fd = walk->options.sizes ? -1 : fd;
+		if (walk->options.sizes)
+			close(fd);
 		return WALK_FILE;
 	}
 	close(fd);

@@ -45,6 +45,9 @@ struct walk_options {
 	bool mounts;              /* enter what is mounted below; a loop of bind mounts is left all the same */
 	bool sizes;               /* files are looked at, never opened: found->fd is -1 */
 	walk_leave_out leave_out; /* NULL: none */
+	/* mounts: is the mount point that walk_path() names not to be entered? Asked before it is touched. NULL: none
+	 */
+	bool (*leave_mount)(void *owner);
 	void *owner;
 };
 

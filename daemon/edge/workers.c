@@ -5,9 +5,15 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "frame.h"
+#include "proc.h"
+#include "scan_reply.h"
+
+#define IDLE_CLASS 3 /* ioprio_set(2) */
+#define IDLE_SHARE 4 /* part of its time for which a scan may be starved by all others of the host */
 
 struct worker {
 	struct loop_handler handler; /* fd -1: no worker here */
@@ -17,6 +23,7 @@ struct worker {
 	uint64_t case_id; /* 0: idle */
 	bool retiring;    /* it was told to end, and does so when it is idle */
 	bool background;  /* it is one for which nobody waited when it began */
+	bool idles;       /* processor and disk are its when nobody else wants them */
 	uint64_t since_ns;
 };
 
@@ -27,6 +34,8 @@ struct hash_asked {
 
 struct workers {
 	struct loop *loop;
+	int proc_fd; /* -1: nobody's priority is touched */
+	uint32_t uid;
 	struct worker loader, hasher;
 	struct worker all[WORKERS_MAX];
 	uint64_t next_serial;
@@ -50,6 +59,7 @@ int workers_open(struct workers **workers_out, struct loop *loop)
 	if (!workers)
 		return -ENOMEM;
 	workers->loop = loop;
+	workers->proc_fd = -1;
 	workers->next_serial = 1;
 	workers->processors = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 	workers->loader.handler.fd = workers->hasher.handler.fd = -1;
@@ -80,6 +90,29 @@ static bool take_in(struct workers *workers, struct worker *worker, int sock, in
 		return true;
 	close(sock);
 	return false;
+}
+
+void workers_are(struct workers *workers, int proc_fd, uint32_t uid)
+{
+	workers->proc_fd = proc_fd;
+	workers->uid = uid;
+}
+
+/* The pid is the loader's word: nobody's priority is touched but a worker's. Where we may not, all is done at the same
+ * priority. */
+static void idles_set(const struct workers *workers, struct worker *worker, bool idles)
+{
+	struct sched_param none = {0};
+	uint32_t real, effective;
+
+	if (worker->idles == idles)
+		return;
+	worker->idles = idles;
+	if (workers->proc_fd < 0 || worker->pid <= 0 || !proc_uids(workers->proc_fd, worker->pid, &real, &effective) ||
+	    real != workers->uid || effective != workers->uid)
+		return;
+	sched_setscheduler(worker->pid, idles ? SCHED_IDLE : SCHED_OTHER, &none);
+	syscall(SYS_ioprio_set, 1 /* a process */, worker->pid, idles ? IDLE_CLASS << 13 : 0);
 }
 
 /* The loader is told to kill it. If the loader doesn't read, its keeper will find that out. */
@@ -134,6 +167,7 @@ bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framin
 		struct worker *worker = &workers->all[workers->turn++ % WORKERS_MAX];
 		if (!is_idle(worker))
 			continue;
+		idles_set(workers, worker, background);
 		if (frame_send(worker->handler.fd, &request, sizeof(request), fd) == 0) {
 			worker->case_id = case_id;
 			worker->background = background;
@@ -146,69 +180,50 @@ bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framin
 	return false;
 }
 
-bool workers_hash(struct workers *workers, uint64_t case_id, int fd, uint64_t now)
+bool workers_hash(struct workers *workers, uint64_t case_id, int fd, bool background, uint64_t now)
 {
 	struct hash_request request = {.version = WIRE_VERSION, .case_id = case_id};
 
-	if (workers->hasher.handler.fd < 0 || workers->asked_count == HASHES_MAX ||
-	    frame_send(workers->hasher.handler.fd, &request, sizeof(request), fd) < 0)
+	if (workers->hasher.handler.fd < 0 || workers->asked_count == HASHES_MAX)
+		return false;
+	idles_set(workers, &workers->hasher, background && workers->asked_count == 0);
+	if (frame_send(workers->hasher.handler.fd, &request, sizeof(request), fd) < 0)
 		return false;
 	workers->asked[workers->asked_count++] = (struct hash_asked){.case_id = case_id, .since_ns = now};
 	return true;
 }
 
-static bool printable(const char *text, size_t size, bool spaces)
+uint64_t workers_idling(const struct workers *workers, unsigned *at)
 {
-	size_t length = strnlen(text, size);
-
-	if (length == size)
-		return false;
-	for (size_t i = 0; i < length; i++)
-		if (text[i] < (spaces ? 0x20 : 0x21) || text[i] > 0x7e)
-			return false;
-	return true;
-}
-
-/* Reasons that are a worker's to say. */
-static bool reason_is_workers(uint8_t reason)
-{
-	return reason > REASON_NONE && reason < REASONS && reason != REASON_CRASHED &&
-	       reason != REASON_NO_DEFINITIONS && reason != REASON_BUSY && reason != REASON_EXEC_NEVER;
-}
-
-/* Names are there only with an infection. */
-static bool names_are_sound(const struct scan_reply *reply)
-{
-	if (reply->name_count == 0)
-		return reply->names_more == 0 && reply->rest == REASON_NONE;
-	if (reply->name_count > SCAN_NAMES || reply->names_more > 1 || reply->verdict.kind != VERDICT_INFECTED ||
-	    (reply->rest != REASON_NONE && !reason_is_workers(reply->rest)))
-		return false;
-	for (uint32_t i = 0; i < reply->name_count; i++) {
-		if (!printable(reply->names[i], sizeof(reply->names[i]), true) || reply->names[i][0] == 0 ||
-		    reply->name_heuristics[i] >= 1 << HEURISTICS)
-			return false;
+	while (*at <= WORKERS_MAX) {
+		unsigned i = (*at)++;
+		if (i == WORKERS_MAX && workers->hasher.idles && workers->asked_count)
+			return workers->asked[0].case_id;
+		if (i < WORKERS_MAX && workers->all[i].idles && workers->all[i].case_id)
+			return workers->all[i].case_id;
 	}
-	return true;
+	return 0;
 }
 
-bool scan_reply_is_sound(const struct scan_reply *reply)
+void workers_hurry(struct workers *workers, uint64_t case_id)
 {
-	const struct verdict *verdict = &reply->verdict;
+	if (workers->asked_count && workers->asked[0].case_id == case_id)
+		idles_set(workers, &workers->hasher, false);
+	for (int i = 0; i < WORKERS_MAX; i++)
+		if (workers->all[i].case_id == case_id)
+			idles_set(workers, &workers->all[i], false);
+}
 
-	if (reply->version != WIRE_VERSION || reply->last > 1 || verdict->heuristics >= 1 << HEURISTICS ||
-	    !printable(verdict->signature, sizeof(verdict->signature), true) ||
-	    !printable(reply->detail, sizeof(reply->detail), true) ||
-	    !printable(reply->queue_id, sizeof(reply->queue_id), false) ||
-	    !printable(reply->message_id, sizeof(reply->message_id), false) || !names_are_sound(reply))
-		return false;
-	if (verdict->kind == VERDICT_CLEAN)
-		return verdict->reason == REASON_NONE && verdict->signature[0] == 0 && verdict->heuristics == 0;
-	if (verdict->kind == VERDICT_INFECTED)
-		return verdict->signature[0] != 0 &&
-		       (verdict->reason == REASON_NONE || (verdict->heuristics && reason_is_workers(verdict->reason)));
-	return verdict->kind == VERDICT_UNSCANNED && verdict->signature[0] == 0 && verdict->heuristics == 0 &&
-	       reason_is_workers(verdict->reason);
+/* On a host whose processors are never free a scan would take longer than any scan may, and be called unscanned. */
+static void starve_no_longer(struct workers *workers, uint64_t now, uint64_t scan_limit_ns, uint64_t hash_limit_ns)
+{
+	if (workers->hasher.idles && workers->asked_count &&
+	    now - workers->asked[0].since_ns > hash_limit_ns / IDLE_SHARE)
+		idles_set(workers, &workers->hasher, false);
+	for (int i = 0; i < WORKERS_MAX; i++)
+		if (workers->all[i].idles && workers->all[i].case_id &&
+		    now - workers->all[i].since_ns > scan_limit_ns / IDLE_SHARE)
+			idles_set(workers, &workers->all[i], false);
 }
 
 /* A worker is dropped: the case it had, if any, is lost. */
@@ -216,6 +231,7 @@ static bool drop(struct workers *workers, struct worker *worker, bool lied, stru
 {
 	*event = (struct workers_event){
 		.kind = WORKERS_LOST, .case_id = worker->case_id, .worker = worker->serial, .lied = lied};
+	idles_set(workers, worker, false);
 	have_killed(workers, worker);
 	let_go(workers, worker);
 	worker->case_id = 0;
@@ -236,7 +252,8 @@ static bool hear_worker(struct workers *workers, struct worker *worker, struct w
 		*event = (struct workers_event){
 			.kind = WORKERS_VERDICT, .case_id = worker->case_id, .worker = worker->serial, .reply = reply};
 		worker->case_id = 0;
-		if (reply.last) /* it ends by itself; the loader sees that */
+		idles_set(workers, worker, false); /* it may have to end before another one can begin */
+		if (reply.last)                    /* it ends by itself; the loader sees that */
 			let_go(workers, worker);
 		return true;
 	}
@@ -270,6 +287,7 @@ static bool hear_hasher(struct workers *workers, uint64_t now, struct workers_ev
 		if (workers->asked[i].case_id != reply.case_id)
 			continue;
 		forget_hash(workers, i);
+		idles_set(workers, &workers->hasher, false);
 		if (workers->asked_count)
 			workers->asked[0].since_ns = now; /* its turn has only just come */
 		*event = (struct workers_event){
@@ -341,6 +359,7 @@ bool workers_next(struct workers *workers, uint64_t now, uint64_t scan_limit_ns,
 		  struct workers_event *event_out, bool *timed_out_out)
 {
 	*timed_out_out = false;
+	starve_no_longer(workers, now, scan_limit_ns, hash_limit_ns);
 	while (workers->loader.handler.fd >= 0 && workers->loader.readable)
 		if (hear_loader(workers, event_out))
 			return true;

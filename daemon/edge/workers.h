@@ -50,14 +50,20 @@ bool workers_hasher_busy(const struct workers *workers); /* it has something to 
 /* Sends a case to an idle worker or the hasher; fd is borrowed. false: could not, somebody else must. */
 bool workers_scan(struct workers *workers, uint64_t case_id, enum framing framing, int fd, bool background,
 		  uint64_t now);
-bool workers_hash(struct workers *workers, uint64_t case_id, int fd, uint64_t now);
+bool workers_hash(struct workers *workers, uint64_t case_id, int fd, bool background, uint64_t now);
+
+/* From now on `background` work is done at idle priority (SCHED_IDLE, the disk's idle class), for a quarter of the time
+ * that it may take; uid: the workers' own, proc_fd: directory /proc. Needs CAP_SYS_NICE; without it all is done at the
+ * same priority. */
+void workers_are(struct workers *workers, int proc_fd, uint32_t uid);
+/* The cases at which somebody is with idle priority: *at begins with 0; 0: no more. */
+uint64_t workers_idling(const struct workers *workers, unsigned *at);
+/* Whoever is at this case goes on at the priority of all others. */
+void workers_hurry(struct workers *workers, uint64_t case_id);
 
 /* Call until WORKERS_NOTHING after each turn of the loop. scan_limit_ns, hash_limit_ns: who has been at one for longer
  * is killed, and the case comes as lost (timed_out_out is set to true for a scan). */
 bool workers_next(struct workers *workers, uint64_t now, uint64_t scan_limit_ns, uint64_t hash_limit_ns,
 		  struct workers_event *event_out, bool *timed_out_out);
-
-/* Is this reply within what a worker may say? For the fuzzer, too. */
-bool scan_reply_is_sound(const struct scan_reply *reply);
 
 #endif

@@ -60,8 +60,8 @@ static size_t entries_read(DIR *folder, struct entry *entries)
 	return count;
 }
 
-static uint64_t identity_of(const struct entry *entries, size_t count, const char *engine_version,
-			    const struct scanner_settings *settings)
+uint64_t definitions_identity(const void *of, size_t size, const char *engine_version,
+			      const struct scanner_settings *settings)
 {
 	uint64_t limits[] = {settings->max_file_size, settings->max_scan_size, settings->max_files,
 			     settings->max_depth,     settings->scan_time_ms,  settings->deny_types};
@@ -69,8 +69,7 @@ static uint64_t identity_of(const struct entry *entries, size_t count, const cha
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	uint64_t identity = 0;
 
-	if (context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) &&
-	    EVP_DigestUpdate(context, entries, count * sizeof(*entries)) &&
+	if (context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) && EVP_DigestUpdate(context, of, size) &&
 	    EVP_DigestUpdate(context, limits, sizeof(limits)) &&
 	    EVP_DigestUpdate(context, engine_version, strlen(engine_version)) &&
 	    EVP_DigestFinal_ex(context, digest, NULL))
@@ -124,7 +123,7 @@ int definitions_look(int directory, const char *engine_version, const struct sca
 		entry_note(out, &entries[i]);
 	out->files = (unsigned)count;
 	if (count > 0) {
-		out->identity = identity_of(entries, count, engine_version, settings);
+		out->identity = definitions_identity(entries, count * sizeof(*entries), engine_version, settings);
 		if (out->identity == 0) {
 			out->files = 0;
 			free(entries);

@@ -3,6 +3,7 @@
 #ifndef MAILWARD_DEFINITIONS_H
 #define MAILWARD_DEFINITIONS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "wire.h"
@@ -10,7 +11,7 @@
 struct definitions {
 	unsigned files;     /* that libclamav takes for databases; 0: none */
 	uint64_t identity;  /* of their names, sizes and times, which of them can be read, the engine's version and the
-			       settings that change  verdicts; never 0 where there are files */
+			       settings that change verdicts; never 0 where there are files */
 	uint64_t newest_ns; /* CLOCK_REALTIME of the newest file's change */
 	uint64_t bytes;     /* of all files */
 	char unreadable[256]; /* the first one that we may not read; empty: there is none */
@@ -21,5 +22,10 @@ struct definitions {
 /* directory is borrowed. 0, or -errno (the folder is gone or may not be read: then none). */
 int definitions_look(int directory, const char *engine_version, const struct scanner_settings *settings,
 		     struct definitions *out);
+
+/* What verdicts are made with, in one number: these bytes, the engine and every setting that changes them. 0: it cannot
+ * be made (no memory). */
+uint64_t definitions_identity(const void *of, size_t size, const char *engine_version,
+			      const struct scanner_settings *settings);
 
 #endif

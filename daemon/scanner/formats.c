@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
+
+#define PARAMETERS_MAX 1000 /* of an attachment in a calendar entry: more are odd enough */
 
 struct magic {
 	const char *name;
@@ -57,6 +60,9 @@ static const struct magic shut[] = {
 	MAGIC("age", 0, "age-encryption.org/v1"),
 	MAGIC("MSZIP", 0, "SZ \x88\xf0\x27\x33\xd1"),
 	MAGIC("KWAJ", 0, "KWAJ\x88\xf0\x27\xd1"),
+	MAGIC("ActiveMime", 0, "ActiveMime"),
+	MAGIC("NTFS", 3, "NTFS    "),
+	MAGIC("exFAT", 3, "EXFAT   "),
 };
 
 static uint32_t le16(const unsigned char *bytes)
@@ -189,6 +195,99 @@ static bool has_yenc(const unsigned char *bytes, size_t size)
 	return false;
 }
 
+/* FAT names itself in its boot sector, behind a jump; ext2 to ext4 in the superblock (state and what to do on errors
+ * are small numbers). Their files lie in pieces. */
+static const char *file_system(const unsigned char *bytes, size_t size)
+{
+	if (size >= 2048 && bytes[510] == 0x55 && bytes[511] == 0xaa && (bytes[0] == 0xeb || bytes[0] == 0xe9) &&
+	    (!memcmp(bytes + 54, "FAT", 3) || !memcmp(bytes + 82, "FAT32", 5)))
+		return "FAT";
+	if (size >= 2048 && le16(bytes + 1080) == 0xef53 && le16(bytes + 1082) < 8 && le16(bytes + 1084) <= 3)
+		return "ext file system";
+	return NULL;
+}
+
+/* libclamav opens the first stream of a file alone; bzip2 opens all, and some programs write one for every 900 kB. */
+static bool has_more_bzip2(const unsigned char *bytes, size_t size)
+{
+	static const char block[] = "\x31\x41\x59\x26\x53\x59"; /* behind "BZh9" */
+	const unsigned char *at = bytes + 4, *end = bytes + size;
+
+	if (size < 14)
+		return false;
+	while ((at = memmem(at, (size_t)(end - at), "BZh", 3)) && end - at >= 10) {
+		if (at[3] >= '1' && at[3] <= '9' && !memcmp(at + 4, block, sizeof(block) - 1))
+			return true;
+		at += 3;
+	}
+	return false;
+}
+
+/* libclamav reads sizes in octal alone, and takes types that it doesn't know for nothing, which GNU tar and 7-Zip take
+ * for files. Where each header lies depends on the sizes before it, so the first of these ends the walk. */
+static bool is_odd_tar(const unsigned char *bytes, size_t size)
+{
+	static const char files[] = "07S", others[] = "123456KLNXgxVD";
+	size_t at = 0;
+
+	while (size - at >= 512) {
+		const unsigned char *head = bytes + at;
+		char type = head[156] ? (char)head[156] : '0';
+		uint64_t length = 0;
+		if (head[124] & 0x80)
+			return true;
+		for (int i = 124; i < 136; i++)
+			length = head[i] >= '0' && head[i] <= '7' ? length * 8 + (head[i] - '0') : length;
+		at += 512;
+		if (type == 'x' && memmem(bytes + at, length < size - at ? (size_t)length : size - at, " size=", 6))
+			return true;
+		if (length > 0 && !strchr(files, type) && !strchr(others, type))
+			return true;
+		if (length > size - at || (type >= '1' && type <= '6'))
+			length = type >= '1' && type <= '6' ? 0 : size - at;
+		length = (length + 511) / 512 * 512;
+		at += length < size - at ? (size_t)length : size - at;
+	}
+	return false;
+}
+
+static bool has(const unsigned char *bytes, size_t size, const char *word)
+{
+	return memmem(bytes, size, word, strlen(word)) != NULL;
+}
+
+/* Word opens these as any document of its own: what is binary lies in them in base64. libclamav loses it. */
+static bool is_flat_office(const unsigned char *bytes, size_t size)
+{
+	if (size < 5 || (memcmp(bytes, "<?xml", 5) != 0 && memcmp(bytes, "\xef\xbb\xbf<?", 5) != 0))
+		return false;
+	return (has(bytes, size, "binData") && has(bytes, size, ".mso")) ||
+	       (has(bytes, size, "binaryData") &&
+		(has(bytes, size, "vbaProject.bin") || has(bytes, size, "/embeddings/")));
+}
+
+/* A file in the text itself (RFC 5545 3.8.1.1), as "ATTACH;VALUE=BINARY;ENCODING=BASE64:..." */
+static bool is_calendar_with_file(const unsigned char *bytes, size_t size)
+{
+	static const char start[] = "BEGIN:VCALENDAR", word[] = "ATTACH";
+	const unsigned char *at = bytes, *end = bytes + size;
+
+	if (size < sizeof(start) || strncasecmp((const char *)bytes, start, sizeof(start) - 1) != 0)
+		return false;
+	while ((at = memchr(at, '\n', (size_t)(end - at)))) {
+		const unsigned char *colon;
+		if ((size_t)(end - ++at) < sizeof(word) || strncasecmp((const char *)at, word, sizeof(word) - 1) != 0)
+			continue;
+		colon = memchr(at, ':', end - at < PARAMETERS_MAX ? (size_t)(end - at) : PARAMETERS_MAX);
+		if (!colon)
+			return true;
+		for (; colon - at >= 6; at++)
+			if (!strncasecmp((const char *)at, "BASE64", 6) || !strncasecmp((const char *)at, "BINARY", 6))
+				return true;
+	}
+	return false;
+}
+
 static bool is_text(const char *type)
 {
 	return type_is(type, "MAIL") || type_is(type, "MHTML") || !strncmp(type, "CL_TYPE_TEXT_", 13);
@@ -219,6 +318,16 @@ const char *format_unsupported(const char *type, const unsigned char *bytes, siz
 		return zip_unsupported(bytes, size);
 	if (is_text(type) && has_yenc(bytes, size))
 		return "yEnc";
+	if (type_is(type, "BZ") && has_more_bzip2(bytes, size))
+		return "bzip2 of several streams";
+	if ((type_is(type, "POSIX_TAR") || type_is(type, "OLD_TAR")) && is_odd_tar(bytes, size))
+		return "tar of an odd form";
+	if (is_flat_office(bytes, size))
+		return "an office document in one XML";
+	if (is_calendar_with_file(bytes, size))
+		return "a file in a calendar entry";
+	if (file_system(bytes, size))
+		return file_system(bytes, size);
 	return lha_unsupported(bytes, size);
 }
 
@@ -286,6 +395,30 @@ const char *format_encrypted(const char *type, const unsigned char *bytes, size_
 	if (size > 5 && !memcmp(bytes, "<?xml", 5) && memmem(bytes, size, "manifest:encryption-data", 24))
 		return "OpenDocument";
 	return NULL;
+}
+
+bool format_is_zip(const char *type)
+{
+	return type_is(type, "ZIP") || type_is(type, "ZIPSFX") || !strncmp(type, "CL_TYPE_OOXML", 13);
+}
+
+/* APPNOTE 4.3.16: the end of the list, which a comment may follow; the list is right before it. */
+bool format_zip_behind(const char *type, const unsigned char *bytes, size_t size)
+{
+	static const size_t end_size = 22, head_size = 46, comment_max = 65535;
+	size_t last = size < end_size ? 0 : size - end_size, first = last > comment_max ? last - comment_max : 0;
+
+	if (format_is_zip(type) || size < end_size + head_size)
+		return false;
+	for (size_t at = last + 1; at-- > first;) {
+		const unsigned char *end = bytes + at;
+		uint64_t list;
+		if (end[0] != 'P' || memcmp(end, "PK\5\6", 4) != 0 || at + end_size + le16(end + 20) != size)
+			continue;
+		list = le16(end + 12) | (uint64_t)le16(end + 14) << 16;
+		return list >= head_size && list <= at && !memcmp(end - list, "PK\1\2", 4);
+	}
+	return false;
 }
 
 enum format_members format_members(const char *type)

@@ -229,10 +229,15 @@ void nest_reap(struct nest *nest)
 	pid_t pid;
 	int status;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (int i = 0; i < CHILDREN_MAX; i++)
-			if (nest->children[i].pid == pid)
-				ended(&nest->children[i], status);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		int i = 0;
+		while (i < CHILDREN_MAX && nest->children[i].pid != pid)
+			i++;
+		if (i < CHILDREN_MAX)
+			ended(&nest->children[i], status);
+		else
+			nest->stranger(nest->owner, pid, status);
+	}
 }
 
 bool nest_kill(struct nest *nest, pid_t pid)

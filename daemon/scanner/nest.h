@@ -49,6 +49,7 @@ struct nest {
 	void (*troubled)(void *owner, const char *text); /* a new trouble; text may be empty: one is over */
 	/* A worker wants fd put to clamd (worker.h); the answer goes to `report`, with the number. Both borrowed. */
 	void (*asked)(void *owner, int report, uint32_t number, int fd);
+	void (*stranger)(void *owner, pid_t pid, int status); /* a child that is not of the nest has ended */
 	void *owner;
 };
 

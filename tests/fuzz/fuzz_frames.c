@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/edge/workers.c
+// objects: daemon/edge/workers.c daemon/think/scan_reply.c
 /* The gate's sockets to its scanner, with arbitrary frames on them: nothing may end or stall it, no descriptor may be
  * lost. The input is a list of frames: one byte says which socket and whether a descriptor goes along, one the size. */
 #include <fcntl.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "scan_reply.h"
 #include "workers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

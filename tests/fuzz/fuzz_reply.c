@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/edge/workers.c
+// objects: daemon/think/scan_reply.c
 /* A worker that was taken over sends whatever it likes: what passes the check must be safe to print and to act on. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "workers.h"
+#include "scan_reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,6 +4,7 @@
 #include <CUnit/Basic.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -242,6 +243,27 @@ static void process_descriptor(void)
 	syscall(SYS_pidfd_open, getpid(), 0);
 }
 
+static void put_last_and_back(void)
+{
+	struct sched_param none = {0};
+
+	sched_setscheduler(0, SCHED_IDLE, &none);
+	sched_setscheduler(0, SCHED_OTHER, &none);
+	syscall(SYS_ioprio_set, 1, 0, 3 << 13);
+}
+
+static void put_first(void)
+{
+	struct sched_param lowest = {.sched_priority = 1};
+
+	sched_setscheduler(0, SCHED_FIFO, &lowest);
+}
+
+static void put_all_of_a_user_last(void)
+{
+	syscall(SYS_ioprio_set, 3, 0, 3 << 13);
+}
+
 struct deed {
 	const char *name;
 	void (*deed)(void);
@@ -264,10 +286,10 @@ static void check(int (*filter)(bool), int expected, const struct deed *deeds, s
 
 static void the_gate_can_do_its_trade(void)
 {
-	static const struct deed deeds[] = {DEED(open_status), DEED(read_link),         DEED(open_name_by_handle),
-					    DEED(mark),        DEED(take_lease),        DEED(stat_descriptor),
-					    DEED(map_memory),  DEED(start_thread),      DEED(elements),
-					    DEED(attributes),  DEED(process_descriptor)};
+	static const struct deed deeds[] = {DEED(open_status), DEED(read_link),          DEED(open_name_by_handle),
+					    DEED(mark),        DEED(take_lease),         DEED(stat_descriptor),
+					    DEED(map_memory),  DEED(start_thread),       DEED(elements),
+					    DEED(attributes),  DEED(process_descriptor), DEED(put_last_and_back)};
 
 	check(syscalls_gate, 0, deeds, COUNT(deeds));
 }
@@ -297,6 +319,8 @@ static void the_gate_ends_when_it_does_anything_else(void)
 		DEED(open_pinned),
 		DEED(map_by_number),
 		DEED(attribute_of_path),
+		DEED(put_first),
+		DEED(put_all_of_a_user_last),
 	};
 
 	check(syscalls_gate, SIGSYS, deeds, COUNT(deeds));
