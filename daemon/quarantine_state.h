@@ -103,7 +103,8 @@ struct quarantine_entry {
 struct parked {
 	int fd; /* -1: free */
 	uint64_t since_ns;
-	bool lost; /* no name: searched for */
+	bool lost;       /* no name: searched for */
+	bool owes_reply; /* the gate waits for the end of it */
 	struct steward_request request;
 };
 

@@ -14,6 +14,8 @@
 
 #define PARKED_LOOK_NS 50000000u
 #define PARKED_PATIENCE_NS (60 * STEWARD_SECOND)
+#define DELIVERY_NS (1 * STEWARD_SECOND)      /* since its latest change or link */
+#define DELIVERY_MOST_NS (3 * STEWARD_SECOND) /* however often that is */
 #define TRY_NS (5 * STEWARD_SECOND)
 #define FULL_NS (60 * STEWARD_SECOND) /* so long status says at least that something was not taken */
 
@@ -70,6 +72,9 @@ void quarantine_policy(struct steward *steward)
 
 void quarantine_gate(struct steward *steward)
 {
+	/* It knows nothing of what the one before it had asked. */
+	for (int i = 0; i < PARKED_MAX; i++)
+		steward->quarantine->parked[i].owes_reply = false;
 	for (uint32_t i = 0; i < steward->quarantine->place_count; i++)
 		steward->quarantine->places[i].told = false;
 	places_tell_gate(steward);
@@ -152,26 +157,47 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 	return error;
 }
 
-static void park(struct steward *steward, const struct steward_request *request, int fd, bool lost)
+/* Its place; NULL: there is no room, the next open of it asks again. */
+static struct parked *park(struct steward *steward, const struct steward_request *request, int fd, bool lost)
 {
 	struct quarantine *quarantine = steward->quarantine;
+	const struct generation *file = &request->generation;
 	struct parked *place = NULL;
 
-	for (int i = 0; i < PARKED_MAX; i++)
-		if (quarantine->parked[i].fd < 0)
-			place = &quarantine->parked[i];
+	for (int i = 0; i < PARKED_MAX; i++) {
+		struct parked *each = &quarantine->parked[i];
+		if (each->fd < 0)
+			place = each;
+		else if (!lost && !each->lost && each->request.generation.ino == file->ino &&
+			 each->request.generation.dev == file->dev)
+			return each;
+	}
 	if (!place)
-		return; /* the next open of it asks again */
+		return NULL;
 	place->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	place->since_ns = now_ns();
 	place->lost = lost;
+	place->owes_reply = false;
 	place->request = *request;
 	if (lost)
 		names_search_again();
+	return place;
 }
 
-/* 0, -errno; -EINPROGRESS: it is not to be moved yet. */
-static int take(struct steward *steward, const struct steward_request *request, int fd, struct quarantine_entry **entry)
+/* Is the agent that delivered it perhaps still at work on it? since_ns: 0, or since when it is parked. */
+static bool delivery_goes_on(const struct steward_request *request, const struct stat *file, uint64_t since_ns)
+{
+	uint64_t changed = (uint64_t)file->st_ctim.tv_sec * STEWARD_SECOND + (uint64_t)file->st_ctim.tv_nsec;
+
+	if (request->delivery == DELIVERY_OVER || (since_ns && now_ns() - since_ns > DELIVERY_MOST_NS))
+		return false;
+	return changed + DELIVERY_NS > wall_ns();
+}
+
+/* 0, -errno; -EINPROGRESS: it is not to be moved yet; -ERESTART: its delivery may go on. since_ns: 0, or since when
+ * it is parked. */
+static int take(struct steward *steward, const struct steward_request *request, int fd, uint64_t since_ns,
+		struct quarantine_entry **entry)
 {
 	static struct found_name name;
 	const struct policy_watch *watch;
@@ -198,6 +224,8 @@ static int take(struct steward *steward, const struct steward_request *request, 
 		error = -EALREADY;
 	else if (store_is_transient((enum store)watch->store, name.path))
 		error = -EINPROGRESS;
+	else if (delivery_goes_on(request, &file, since_ns))
+		error = -ERESTART;
 	else
 		error = take_by_name(steward, request, &file, &name, entry);
 	close(name.folder);
@@ -209,10 +237,19 @@ static int take(struct steward *steward, const struct steward_request *request, 
 void quarantine_take(struct steward *steward, const struct steward_request *request, int fd)
 {
 	struct quarantine_entry *entry = NULL;
-	int error = take(steward, request, fd, &entry);
+	int error = take(steward, request, fd, 0, &entry);
 
-	if (error == -EINPROGRESS || error == -ENOENT)
+	if (error == -ERESTART) {
+		struct parked *parked = park(steward, request, fd, false);
+		if (parked && request->delivery == DELIVERY_PERHAPS && !parked->owes_reply &&
+		    parked->request.case_id == request->case_id) {
+			parked->owes_reply = true;
+			return;
+		}
+		error = -EINPROGRESS;
+	} else if (error == -EINPROGRESS || error == -ENOENT) {
 		park(steward, request, fd, error == -ENOENT);
+	}
 	reply(steward, request, error, error ? NULL : entry);
 }
 
@@ -254,14 +291,22 @@ static void try_parked(struct steward *steward, uint64_t now)
 		int error;
 		if (parked->fd < 0)
 			continue;
-		error = take(steward, &parked->request, parked->fd, &entry);
+		error = take(steward, &parked->request, parked->fd, parked->since_ns, &entry);
 		if (error == -ENOENT && !parked->lost) { /* its name went, and it has another: link and unlink */
 			parked->lost = true;
 			names_search_again();
 		}
-		if ((error == -EINPROGRESS || error == -ENOENT) && now - parked->since_ns < PARKED_PATIENCE_NS)
+		if ((error == -EINPROGRESS || error == -ENOENT || error == -ERESTART) &&
+		    now - parked->since_ns < PARKED_PATIENCE_NS) {
+			if (error == -ERESTART || !parked->owes_reply)
+				continue;
+			parked->owes_reply = false;
+			reply(steward, &parked->request, -EINPROGRESS, NULL);
 			continue;
-		if (!error && entry)
+		}
+		if (parked->owes_reply)
+			reply(steward, &parked->request, error, error ? NULL : entry);
+		if (!error && entry && !parked->owes_reply)
 			steward_log("%s was moved to the quarantine (%u of %u names)", entry->id, entry->entries,
 				    entry->links);
 		close(parked->fd);

@@ -119,6 +119,7 @@ enum steward_issue {
 	ISSUE_PURGE,          /* it is about to purge */
 	ISSUE_ALLOWED,        /* the allow list cannot be used */
 	ISSUE_NOTIFY,         /* notices do not get out */
+	ISSUE_QUEUE,          /* something infected went through a queue */
 	STEWARD_ISSUES = 8
 };
 

@@ -219,4 +219,4 @@ def _(suite):
         mail.flows("sdbox", "sue")
 
 
-suite.main()
+suite.main(at_once=2)

@@ -433,4 +433,4 @@ def _(suite):
         mail.stop()
 
 
-suite.main()
+suite.main(at_once=3)

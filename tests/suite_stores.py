@@ -245,6 +245,23 @@ def _(_suite):
         mail.check_next("bounces")
 
 
+@suite.test("a quarantine that has no room for a message of the queue")
+def _(_suite):
+    if absent():
+        return
+    with Mail() as mail:
+        mail.guard(mail.host.watch(mail.queue, store="postfix-queue"), "quarantine { max-size = 1M }\n")
+        check_taken_out(mail, "lmtp", 1)
+        issues = lambda: [issue for issue in mail.host.status()["issues"] if issue["id"] == "queue"]  # noqa: E731
+        suite.check("control: no issue yet", not issues(), issues())
+        large = messages.with_attachment("large", "invoice.zip", messages.zipped("invoice.com", messages.eicar()), ("y" * 60 + "\n") * 20000)
+        _, uid = mail.deliver("lmtp", large)
+        suite.check("a message that finds no room in the quarantine goes through", messages.is_infected(mail.fetch("lmtp", uid)))
+        suite.check("and status says so", eventually(issues, 5) and "no room" in issues()[0]["text"], mail.host.status()["issues"])
+        check_taken_out(mail, "lmtp", 2)
+        suite.check("until there is room again", eventually(lambda: not issues(), 10), issues())
+
+
 @suite.test("a queue that only reports, and one whose steward is dead")
 def _(_suite):
     if absent():
@@ -441,4 +458,4 @@ def _(_suite):
         mail.check_next("a large message", ("lmtp",))
 
 
-suite.main()
+suite.main(at_once=3)

@@ -20,8 +20,8 @@ struct mailer_job {
 	char command[1024];
 };
 
-/* code 0: the mail was taken. -ENOENT: there is no such user; -EINVAL: no mail can go to one of this name. Else why says
- * what went wrong, printable. */
+/* code 0: the mail was taken. -ENOENT: there is no such user; -EINVAL: no mail can go to one of this name. Else why
+ * says what went wrong, printable. */
 struct mailer_result {
 	uint64_t id;
 	int32_t code;
