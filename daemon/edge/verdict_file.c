@@ -96,15 +96,16 @@ static bool is_sound(const struct kept_verdict *kept)
 static int go_through(struct stream *stream, void (*each)(void *owner, const struct kept_verdict *kept), void *owner)
 {
 	struct kept_verdict kept;
-	struct head head;
+	struct head head = {0};
 	uint64_t sum = 0;
-	uint32_t size;
+	uint32_t size = 0;
 
 	if (take(stream, &head, sizeof(head)) != 1 || head.magic != MAGIC || head.record_size != WHOLE ||
 	    head.count > VERDICT_FILE_MAX)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < head.count; i++) {
-		kept = (struct kept_verdict){.verdict.kind = VERDICT_CLEAN};
+		memset(&kept, 0, sizeof(kept));
+		kept.verdict.kind = VERDICT_CLEAN;
 		if (take(stream, &size, sizeof(size)) != 1 || (size != SHORT && size != WHOLE) ||
 		    take(stream, &kept, size) != 1)
 			return -EBADMSG;
@@ -170,9 +171,10 @@ static int put(struct stream *stream, const void *bytes, size_t size)
 static int put_all(struct stream *stream, bool (*next)(void *owner, struct kept_verdict *kept_out),
 		   void (*alive)(void *owner), void *owner)
 {
+	static const uint8_t blank[sizeof(struct head)]; /* filled in at the end */
 	struct head head = {.magic = MAGIC, .record_size = WHOLE};
 	struct kept_verdict kept;
-	int error = put(stream, &head, sizeof(head));
+	int error = put(stream, blank, sizeof(blank));
 
 	stream->sum = 0;
 	while (!error && head.count < VERDICT_FILE_MAX && next(owner, &kept)) {
