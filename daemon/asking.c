@@ -77,7 +77,33 @@ static enum steward_request_kind kind_of(const struct gate *gate, const struct f
 		       : STEWARD_EMPTY;
 }
 
-static bool send_request(struct gate *gate, const struct file_case *file_case, const struct finding *finding, bool keep)
+/* Does an agent that delivers into this watch ask? */
+static bool agent_asks(const struct gate *gate, const struct access *access, uint32_t watch)
+{
+	enum store store = (enum store)gate->policy->watches[watch].store;
+	struct opener opener;
+
+	if (store != STORE_MAILDIR && store != STORE_SDBOX)
+		return false;
+	opener_identify(FD_PROC, access->pid, &opener);
+	return store_is_delivery(store, opener.exe, opener.exe_size);
+}
+
+static enum steward_delivery delivery_of(const struct gate *gate, const struct file_case *file_case,
+					 const struct access *asking)
+{
+	const struct access *one = asking;
+
+	if (!one && file_case->first == NO_SLOT)
+		return DELIVERY_PERHAPS;
+	if (!one && file_case->first == file_case->last)
+		one = &gate->waiting[file_case->first].access;
+	return one && agent_asks(gate, one, file_case->watch) ? DELIVERY_WAITS : DELIVERY_OVER;
+}
+
+/* asking: who will wait, and does not yet. */
+static bool send_request(struct gate *gate, const struct file_case *file_case, const struct finding *finding, bool keep,
+			 const struct access *asking)
 {
 	struct steward_request request = {.version = WIRE_VERSION,
 					  .kind = STEWARD_QUARANTINE,
@@ -92,6 +118,8 @@ static bool send_request(struct gate *gate, const struct file_case *file_case, c
 
 	allowing_decide(gate, file_case->watch, finding, &decision);
 	request.kind = kind_of(gate, file_case, &decision, keep);
+	if (request.kind == STEWARD_QUARANTINE)
+		request.delivery = delivery_of(gate, file_case, asking);
 	request.which = decision.which;
 	policy_place_text(gate->policy, decision.place, request.policy, sizeof(request.policy));
 	memcpy(request.digest, file_case->digest, sizeof(request.digest));
@@ -101,7 +129,8 @@ static bool send_request(struct gate *gate, const struct file_case *file_case, c
 	return frame_send(gate->steward, &request, sizeof(request), file_case->fd) == 0;
 }
 
-bool asking_begin(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep)
+static bool begin(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep,
+		  const struct access *asking)
 {
 	struct parting *parting = parting_of(gate, 0);
 
@@ -115,11 +144,16 @@ bool asking_begin(struct gate *gate, struct file_case *file_case, const struct f
 	/* The kernel side first: its other names are refused by the verdict from now on. */
 	knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding,
 			    (struct basis){.judged = &file_case->generation, .keep = keep});
-	if (!send_request(gate, file_case, finding, keep))
+	if (!send_request(gate, file_case, finding, keep, asking))
 		return false;
 	parting->case_id = file_case->id;
 	cases_start(gate->cases, file_case, CASE_PARTING, now_ns());
 	return true;
+}
+
+bool asking_begin(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep)
+{
+	return begin(gate, file_case, finding, keep, NULL);
 }
 
 enum answer asking_answer(const struct policy_watch *watch)
@@ -160,13 +194,13 @@ bool asking_known(struct gate *gate, struct waiting *waiting, const struct findi
 		if (!found)
 			return false;
 		found->has_digest = memory_digest(gate->memory, generation, found->digest);
-		if (!asking_begin(gate, found, known, true)) {
+		if (!begin(gate, found, known, true, &waiting->access)) {
 			cases_end(gate->cases, found);
 			return false;
 		}
 		waiting->case_owns = true;
-	} else if (found->state != CASE_PARTING) {
-		return false;
+	} else if (found->state != CASE_PARTING || agent_asks(gate, &waiting->access, waiting->watch)) {
+		return false; /* an agent that waited for it to be moved could not go on with it then */
 	}
 	join(gate, found, waiting, now);
 	return true;
@@ -211,7 +245,7 @@ static void reply_text(struct gate *gate, const struct parting *parting, const s
 	else if (reply->result == -EALREADY)
 		snprintf(out, size, "not moved again: it was restored from the quarantine");
 	else if (reply->result == -EINPROGRESS)
-		snprintf(out, size, "moved to the quarantine as soon as it has its name");
+		snprintf(out, size, "moved to the quarantine as soon as its delivery is over");
 	else
 		snprintf(out, size, "%s: %s", moves ? "not moved to the quarantine" : "left in the queue",
 			 why ? why : "no reason");

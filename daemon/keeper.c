@@ -39,8 +39,6 @@
 #define NOFILE_MOST NOTES_MAX
 #define NOFILE_FEW 256
 
-static struct keeper keeper_state;
-
 /* ---- what is taken at start; each says why it could not ---- */
 
 static bool take_signals(struct keeper *keeper)
@@ -474,13 +472,12 @@ static void keeper_init(struct keeper *keeper, const struct keeper_options *opti
 	policies_init(keeper);
 }
 
-int keeper_run(const struct keeper_options *options)
+static int run(struct keeper *keeper, const struct keeper_options *options)
 {
 	static bool (*const steps[])(struct keeper *) = {
 		is_root,       take_signals, take_limits, take_identities, take_places, take_memory,
 		take_verdicts, take_sockets, take_groups, take_loop,       take_hooks,  take_rights,
 	};
-	struct keeper *keeper = &keeper_state;
 
 	keeper_init(keeper, options);
 	umask(022);
@@ -502,4 +499,19 @@ int keeper_run(const struct keeper_options *options)
 	log_line("ended");
 	say_code(keeper, keeper->exit_code);
 	return keeper->exit_code;
+}
+
+/* On the heap: the other processes of this program, which lock their memory, have no use for it. */
+int keeper_run(const struct keeper_options *options)
+{
+	struct keeper *keeper = calloc(1, sizeof(*keeper));
+	int code;
+
+	if (!keeper) {
+		log_line("not ready: no memory");
+		return 1;
+	}
+	code = run(keeper, options);
+	free(keeper);
+	return code;
 }

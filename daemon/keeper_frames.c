@@ -171,6 +171,9 @@ static bool steward_frame(struct part *part, const struct leash_frame *frame, in
 			return false;
 		part->keeper->page->keeper.sweeps[frame->value] = frame->sweep;
 		return true;
+	case LEASH_HELD:
+		part->keeper->page->keeper.quarantine = frame->quarantine;
+		return true;
 	default:
 		return false;
 	}

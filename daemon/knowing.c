@@ -153,12 +153,30 @@ void knowing_set_apart(struct gate *gate, int fd, bool first)
 		coverage_order(gate);
 }
 
-/* Does this name lie in a folder of the quarantine? By what that folder is called now; only root gets there. */
-static bool is_set_apart(const struct gate *gate, const char *path)
+/* Was it opened by this very name, on a mount of ours? */
+static bool opened_as(const struct gate *gate, int fd, const struct sight *sight, const char *path)
+{
+	static char own[4097];
+	char link[32];
+	ssize_t size;
+	bool ours = false;
+
+	for (uint32_t i = 0; i < gate->scope.count && !ours; i++)
+		ours = gate->scope.roots[i].mount_id == sight->mount_id;
+	snprintf(link, sizeof(link), "self/fd/%d", fd);
+	size = ours ? readlinkat(FD_PROC, link, own, sizeof(own)) : -1;
+	return size > 0 && (size_t)size == strlen(path) && memcmp(own, path, (size_t)size) == 0;
+}
+
+/* Does this name lie in a folder of the quarantine? By what that folder is called now; only root gets there. A file
+ * that has other names may have been opened by one of those, and found by this one. */
+static bool is_set_apart(const struct gate *gate, int fd, const struct sight *sight, const char *path)
 {
 	char link[32], folder[4097];
 
 	if (!strstr(path, "quarantine/")) /* as both kinds of them are called */
+		return false;
+	if (sight->links > 1 && !opened_as(gate, fd, sight, path))
 		return false;
 	for (uint32_t i = 0; i < gate->set_apart_count; i++) {
 		snprintf(link, sizeof(link), "self/fd/%d", gate->set_apart[i]);
@@ -181,7 +199,7 @@ enum where knowing_place(struct gate *gate, int fd, const struct look *look, str
 	if (memory_place(gate->memory, sight, gate->epoch, place_out))
 		return WHERE_INSIDE;
 	where = scope_find(&gate->scope, fd, sight, &watch, &inner, path, sizeof(path), &candidates);
-	if (where == WHERE_INSIDE && is_set_apart(gate, path))
+	if (where == WHERE_INSIDE && is_set_apart(gate, fd, sight, path))
 		return place_by_kernel(gate, look, WHERE_OUTSIDE_LINKED, place_out);
 	if (where == WHERE_UNSURE) {
 		int strictest = policy_strictest(gate->policy, candidates);

@@ -198,7 +198,11 @@ static bool about_from_json(const json_t *json, struct quarantine_item *about, s
 	const char *id = json_string_value(json_object_get(json, "id"));
 
 	memset(about, 0, sizeof(*about));
-	*file = (struct stat){.st_dev = number_of(json, "dev"), .st_ino = number_of(json, "ino")};
+	*file = (struct stat){.st_dev = number_of(json, "dev"),
+			      .st_ino = number_of(json, "ino"),
+			      .st_size = (off_t)number_of(json, "size"),
+			      .st_mtim = {.tv_sec = (time_t)(number_of(json, "mtime_ns") / 1000000000),
+					  .tv_nsec = (long)(number_of(json, "mtime_ns") % 1000000000)}};
 	about->time_ns = number_of(json, "time_ns");
 	about->size = number_of(json, "size");
 	about->uid = (uint32_t)number_of(json, "uid");

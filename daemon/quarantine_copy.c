@@ -79,18 +79,22 @@ static int same_content(struct steward *steward, int from, int to)
 	return error ? error : memcmp(one, other, sizeof(one)) == 0 ? 0 : -EAGAIN;
 }
 
-int copy_file(struct steward *steward, int from, int folder, const char *name)
+/* What a folder gives to new files in it is none of this one's. */
+static void drop_given(int to)
+{
+	if (fremovexattr(to, "system.posix_acl_access") < 0)
+		errno = 0; /* it was given none */
+}
+
+/* 0: it is all there, and on the disk. */
+static int copy_into(struct steward *steward, int from, int to)
 {
 	struct stat status, after;
-	int to, error;
+	int error = fstat(from, &status) < 0 ? -errno : 0;
 
-	if (fstat(from, &status) < 0)
-		return -errno;
-	unlinkat(folder, name, 0);
-	to = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOATIME | O_CLOEXEC, 0600);
-	if (to < 0)
-		return -errno;
-	error = copy_content(steward, from, to);
+	drop_given(to);
+	if (!error)
+		error = copy_content(steward, from, to);
 	if (!error)
 		error = same_content(steward, from, to);
 	if (!error)
@@ -102,6 +106,18 @@ int copy_file(struct steward *steward, int from, int folder, const char *name)
 	if (!error && (fstat(to, &after) < 0 || after.st_uid != status.st_uid || after.st_gid != status.st_gid ||
 		       after.st_mode != status.st_mode || after.st_size != status.st_size))
 		error = -EAGAIN;
+	return error;
+}
+
+int copy_file(struct steward *steward, int from, int folder, const char *name)
+{
+	int to, error;
+
+	unlinkat(folder, name, 0);
+	to = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOATIME | O_CLOEXEC, 0600);
+	if (to < 0)
+		return -errno;
+	error = copy_into(steward, from, to);
 	close(to);
 	if (error)
 		unlinkat(folder, name, 0);
@@ -127,11 +143,10 @@ bool copy_is_of(struct steward *steward, int from, int folder, const char *name)
 /* ---- taking the name away, giving it back ---- */
 
 #define GONE ".mailward-gone-"
-#define BACK ".mailward-back-"
 
-static void name_for(char out[64], const char *prefix, const char *id)
+static void name_for(char out[64], const char *id)
 {
-	snprintf(out, 64, "%s%s", prefix, id);
+	snprintf(out, 64, GONE "%s", id);
 }
 
 int copy_unlink(const struct found_name *name, const char *id, const struct stat *file)
@@ -139,7 +154,7 @@ int copy_unlink(const struct found_name *name, const char *id, const struct stat
 	struct stat status;
 	char aside[64];
 
-	name_for(aside, GONE, id);
+	name_for(aside, id);
 	if (renameat2(name->folder, name->base, name->folder, aside, RENAME_NOREPLACE) < 0)
 		return -errno;
 	if (fstatat(name->folder, aside, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_ino == file->st_ino &&
@@ -168,49 +183,44 @@ bool copy_undo(const char *path, const char *id, const struct stat *file)
 
 	if (folder < 0)
 		return false;
-	name_for(aside, GONE, id);
+	name_for(aside, id);
 	if (fstatat(folder, aside, &status, AT_SYMLINK_NOFOLLOW) == 0)
 		renameat2(folder, aside, folder, base, RENAME_NOREPLACE);
+	/* A number alone may be another file's by now. */
 	there = fstatat(folder, base, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_ino == file->st_ino &&
-		status.st_dev == file->st_dev;
+		status.st_dev == file->st_dev && status.st_size == file->st_size &&
+		status.st_mtim.tv_sec == file->st_mtim.tv_sec && status.st_mtim.tv_nsec == file->st_mtim.tv_nsec;
 	close(folder);
 	return there;
 }
 
-int copy_back(struct steward *steward, int from, const char *path, const char *id, struct stat *made_out,
+int copy_link(int file, int folder, const char *base)
+{
+	if (linkat(file, "", folder, base, AT_EMPTY_PATH) < 0)
+		return -1;
+	fsync(folder);
+	return 0;
+}
+
+/* Without a name: whoever owns the folder could put something else in the place of one. */
+int copy_back(struct steward *steward, int from, const char *path, struct stat *made_out,
 	      int (*before)(void *owner, const struct stat *made), void *owner)
 {
-	char aside[64];
 	const char *base;
-	int folder = names_folder(path, &base), error;
+	int folder = names_folder(path, &base), to, error;
 
 	if (folder < 0)
 		return folder;
-	name_for(aside, BACK, id);
-	error = copy_file(steward, from, folder, aside);
-	if (!error && fstatat(folder, aside, made_out, AT_SYMLINK_NOFOLLOW) < 0)
+	to = openat(folder, ".", O_RDWR | O_TMPFILE | O_NOATIME | O_CLOEXEC, 0600);
+	error = to < 0 ? -errno : copy_into(steward, from, to);
+	if (!error && fstat(to, made_out) < 0)
 		error = -errno;
 	if (!error)
 		error = before(owner, made_out);
-	if (!error && renameat2(folder, aside, folder, base, RENAME_NOREPLACE) < 0)
+	if (!error && copy_link(to, folder, base) < 0)
 		error = -errno;
-	if (error)
-		unlinkat(folder, aside, 0);
-	else
-		fsync(folder);
+	if (error && to >= 0)
+		close(to);
 	close(folder);
-	return error;
-}
-
-void copy_back_undo(const char *path, const char *id)
-{
-	char aside[64];
-	const char *base;
-	int folder = names_folder(path, &base);
-
-	if (folder < 0)
-		return;
-	name_for(aside, BACK, id);
-	unlinkat(folder, aside, 0);
-	close(folder);
+	return error ? error : to;
 }

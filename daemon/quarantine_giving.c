@@ -43,8 +43,25 @@ static bool targets_are_free(char *why, size_t size)
 	return true;
 }
 
+/* One file system may be mounted at several places, and rename(2) doesn't cross them: the item as it is called on the
+ * mount of that folder. */
+static int rename_across(int place, const char *id, const char *entry, int folder, const char *base)
+{
+	int there = places_on(place, folder), error = EXDEV, item;
+
+	if (there < 0)
+		return EXDEV;
+	item = openat(there, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (item >= 0) {
+		error = renameat2(item, entry, folder, base, RENAME_NOREPLACE) < 0 ? errno : 0;
+		close(item);
+	}
+	close(there);
+	return error;
+}
+
 /* All that can be given back is. 0, or the first error. */
-static int move_out(int item, char *why, size_t size)
+static int move_out(int place, const char *id, int item, char *why, size_t size)
 {
 	const char *base;
 	char entry[12];
@@ -55,6 +72,8 @@ static int move_out(int item, char *why, size_t size)
 		item_entry_name(entry, item_list.list[i].entry);
 		if (!error && renameat2(item, entry, folder, base, RENAME_NOREPLACE) < 0)
 			error = errno;
+		if (error == EXDEV)
+			error = rename_across(place, id, entry, folder, base);
 		if (!error)
 			fsync(folder);
 		if (folder >= 0)
@@ -85,17 +104,20 @@ static int digest_of_item(struct steward *steward, int item, const struct quaran
 	return error;
 }
 
-static int rename_out(int item, struct stat *status, const uint8_t digest[32], char *why, size_t size)
+static int rename_out(int place, const char *id, int item, struct stat *status, const uint8_t digest[32], char *why,
+		      size_t size)
 {
 	const char *base;
+	struct stat there;
 	int error, folder;
 
 	/* Known before it is there: an open may come at once. The change time is another one afterwards. */
 	back_add(status, digest);
-	error = move_out(item, why, size);
+	error = move_out(place, id, item, why, size);
 	folder = names_folder(item_list.list[0].path, &base);
-	if (folder >= 0 && fstatat(folder, base, status, AT_SYMLINK_NOFOLLOW) == 0)
-		back_add(status, digest);
+	if (folder >= 0 && fstatat(folder, base, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == status->st_ino &&
+	    there.st_dev == status->st_dev)
+		back_add(&there, digest);
 	if (folder >= 0)
 		close(folder);
 	return error;
@@ -103,97 +125,128 @@ static int rename_out(int item, struct stat *status, const uint8_t digest[32], c
 
 /* ---- giving back a copy ---- */
 
+struct giving {
+	int item;
+	const uint8_t *digest;
+};
+
+/* Known before it is there, as in rename_out(). */
 static int note_made(void *owner, const struct stat *made)
 {
+	const struct giving *giving = owner;
 	const uint64_t noted[2] = {made->st_dev, made->st_ino};
-	int fd = openat(*(int *)owner, RESTORING, O_WRONLY | O_NOFOLLOW | O_CLOEXEC), error = 0;
+	int fd = openat(giving->item, RESTORING, O_WRONLY | O_NOFOLLOW | O_CLOEXEC), error = 0;
 
 	if (fd < 0)
 		return -errno;
+	back_add(made, giving->digest);
 	if (write(fd, noted, sizeof(noted)) != (ssize_t)sizeof(noted) || fsync(fd) < 0)
 		error = errno ? -errno : -EIO;
 	close(fd);
 	return error;
 }
 
-/* Gives this name to the file that has that one. */
-static int link_name(const char *has, const char *path)
+static bool is_file(int folder, const char *base, const struct stat *file)
 {
-	const char *from_base, *base;
-	int from = names_folder(has, &from_base), folder = names_folder(path, &base), error = 0;
+	struct stat status;
 
-	if (from < 0 || folder < 0)
-		error = from < 0 ? from : folder;
-	else if (linkat(from, from_base, folder, base, 0) < 0)
-		error = -errno;
-	else
-		fsync(folder);
-	if (from >= 0)
-		close(from);
-	if (folder >= 0)
-		close(folder);
-	return error;
+	return fstatat(folder, base, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_ino == file->st_ino &&
+	       status.st_dev == file->st_dev;
 }
 
-/* One of its names is there again: the others follow it, and the entries go. */
-static int link_others(int item, uint32_t there, char *why, size_t size)
+/* The first of its names is there again, and open: the others follow it. Only then do the entries go, that of the first
+ * last of all: it shows after a kill that this was going on. */
+static int link_others(int item, int made, char *why, size_t size)
 {
+	static bool back[ENTRIES_MAX];
+	struct stat file;
+	const char *base;
 	char entry[12];
-	int first = 0;
+	int first = fstat(made, &file) < 0 ? -errno : 0;
 
-	for (uint32_t i = 0; i < item_list.count; i++) {
-		int error = i == there ? 0 : link_name(item_list.list[there].path, item_list.list[i].path);
-		item_entry_name(entry, item_list.list[i].entry);
-		if (!error)
-			unlinkat(item, entry, 0);
-		else if (!first) {
-			say_in_the_way(why, size, item_list.list[i].path, -error);
-			first = error;
+	for (uint32_t i = 1; i < item_list.count; i++) {
+		int folder = names_folder(item_list.list[i].path, &base), error = folder < 0 ? -folder : 0;
+		if (!error && copy_link(made, folder, base) < 0) {
+			error = errno;
+			error = is_file(folder, base, &file) ? 0 : error;
 		}
+		if (folder >= 0)
+			close(folder);
+		back[i] = !error;
+		if (error && !first) {
+			say_in_the_way(why, size, item_list.list[i].path, error);
+			first = -error;
+		}
+	}
+	back[0] = true;
+	for (uint32_t i = item_list.count; i-- > 0;) {
+		item_entry_name(entry, item_list.list[i].entry);
+		if (back[i])
+			unlinkat(item, entry, 0);
 	}
 	return first;
 }
 
-static int copy_out(struct steward *steward, int item, const char *id, const uint8_t digest[32], char *why, size_t size)
+static int copy_out(struct steward *steward, int item, const uint8_t digest[32], char *why, size_t size)
 {
+	struct giving giving = {.item = item, .digest = digest};
 	struct stat made;
 	char entry[12];
-	int from, error;
+	int from, to, error;
 
 	item_entry_name(entry, item_list.list[0].entry);
 	from = openat(item, entry, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
 	if (from < 0)
 		return -errno;
-	error = copy_back(steward, from, item_list.list[0].path, id, &made, note_made, &item);
+	to = copy_back(steward, from, item_list.list[0].path, &made, note_made, &giving);
 	close(from);
-	if (error) {
-		say_in_the_way(why, size, item_list.list[0].path, -error);
-		return error;
+	if (to < 0) {
+		say_in_the_way(why, size, item_list.list[0].path, -to);
+		return to;
 	}
 	back_add(&made, digest);
-	return link_others(item, 0, why, size);
+	error = link_others(item, to, why, size);
+	close(to);
+	return error;
+}
+
+/* The file of this name, if it is the copy that was noted and still the same as the entry: a number alone may be
+ * another file's by now. -1: it is not. */
+static int copy_there(struct steward *steward, int item, const uint64_t noted[2])
+{
+	const char *base;
+	char entry[12];
+	struct stat status;
+	int folder = names_folder(item_list.list[0].path, &base), fd;
+
+	if (folder < 0)
+		return -1;
+	fd = openat(folder, base, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_NONBLOCK | O_CLOEXEC);
+	close(folder);
+	if (fd < 0)
+		return -1;
+	item_entry_name(entry, item_list.list[0].entry);
+	if (fstat(fd, &status) == 0 && status.st_dev == noted[0] && status.st_ino == noted[1] &&
+	    copy_is_of(steward, fd, item, entry))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 /* After a kill while a copy was given back. */
-void item_end_copy_out(int item, const char *id)
+void item_end_copy_out(struct steward *steward, int item)
 {
 	uint64_t noted[2] = {0, 0};
-	int fd = openat(item, RESTORING, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	bool known = fd >= 0 && read(fd, noted, sizeof(noted)) == (ssize_t)sizeof(noted);
+	int fd = openat(item, RESTORING, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), made = -1;
 	char why[256];
 
+	if (fd >= 0 && read(fd, noted, sizeof(noted)) == (ssize_t)sizeof(noted))
+		made = copy_there(steward, item, noted);
 	if (fd >= 0)
 		close(fd);
-	copy_back_undo(item_list.list[0].path, id);
-	if (known) {
-		const char *base;
-		struct stat status;
-		int folder = names_folder(item_list.list[0].path, &base);
-		if (folder >= 0 && fstatat(folder, base, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    status.st_dev == noted[0] && status.st_ino == noted[1])
-			link_others(item, 0, why, sizeof(why));
-		if (folder >= 0)
-			close(folder);
+	if (made >= 0) {
+		link_others(item, made, why, sizeof(why));
+		close(made);
 	}
 	unlinkat(item, RESTORING, 0);
 }
@@ -233,8 +286,9 @@ int items_restore(struct steward *steward, struct quarantine_entry *entry, char 
 	if (!error)
 		error = item_mark(item, RESTORING);
 	if (!error) {
-		error = quarantine->places[entry->place].copies ? copy_out(steward, item, entry->id, digest, why, size)
-								: rename_out(item, &status, digest, why, size);
+		error = quarantine->places[entry->place].copies
+				? copy_out(steward, item, digest, why, size)
+				: rename_out(place, entry->id, item, &status, digest, why, size);
 		unlinkat(item, RESTORING, 0);
 		fsync(item);
 	}

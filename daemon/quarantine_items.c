@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Items: what is known of them in memory; taking names in; what a kill -9 left behind. */
-#include <dirent.h>
+/* Items: what is known of them in memory; taking names in. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,9 +29,10 @@ struct quarantine_entry *items_by_file(struct quarantine *quarantine, const stru
 {
 	for (uint32_t i = quarantine->count; i-- > 0;) {
 		struct quarantine_entry *entry = &quarantine->all[i];
-		/* The original of a copy may be gone, and its number another file's by now. */
+		/* The original of a copy may be gone, and its number another file's by now: items_take_name() sees it.
+		 */
 		if (entry->ino == file->st_ino && entry->dev == file->st_dev &&
-		    (entry->search || !quarantine->places[entry->place].copies))
+		    (!quarantine->places[entry->place].copies || entry->entries < entry->links))
 			return entry;
 	}
 	return NULL;
@@ -52,7 +52,7 @@ struct quarantine_entry *items_after(struct quarantine *quarantine, uint64_t ser
 	return low < quarantine->count ? &quarantine->all[low] : NULL;
 }
 
-static struct quarantine_entry *entry_add(struct quarantine *quarantine)
+struct quarantine_entry *item_add(struct quarantine *quarantine)
 {
 	if (quarantine->count == quarantine->room) {
 		uint32_t room = quarantine->room ? 2 * quarantine->room : 256;
@@ -81,6 +81,13 @@ int items_open(const struct quarantine *quarantine, const struct quarantine_entr
 		openat(quarantine->places[entry->place].fd, entry->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
+}
+
+uint64_t item_room(const struct stat *file)
+{
+	uint64_t whole = (uint64_t)file->st_size, taken = (uint64_t)file->st_blocks * 512 + 4096;
+
+	return whole < taken ? whole : taken;
 }
 
 /* ---- on disk ---- */
@@ -120,7 +127,7 @@ uint32_t item_names(int item, struct quarantine_names *list, struct stat *status
 /* An item without entries: its folder goes. */
 void item_remove(int place, int item, const char *id)
 {
-	static const char *const files[] = {ABOUT_NEW, TAKING, RESTORING, ABOUT, DELETING};
+	static const char *const files[] = {ABOUT_NEW, TAKING, RESTORING, ANNOUNCED, ABOUT, DELETING};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		unlinkat(item, files[i], 0);
@@ -154,6 +161,28 @@ static void make_id(char id[32])
 	snprintf(id + length, 32 - length, "-%08" PRIx32, random);
 }
 
+/* What was not to be moved goes back under a name that nobody has. It is in no item: it was not judged, and ends with
+ * none. */
+static void give_back_aside(int item, const char *entry, const struct found_name *name)
+{
+	char aside[64];
+
+	for (int i = 0; i < 3; i++) {
+		snprintf(aside, sizeof(aside), "given-back-by-mailward-%016" PRIx64, now_ns());
+		if (renameat2(item, entry, name->folder, aside, RENAME_NOREPLACE) == 0) {
+			steward_log(
+				"%s was exchanged while it was to be moved, and what was there lies beside it as %s",
+				name->path, aside);
+			return;
+		}
+	}
+	snprintf(aside, sizeof(aside), "not-judged-%s", entry);
+	renameat2(item, entry, item, aside, RENAME_NOREPLACE);
+	steward_log("%s was exchanged while it was to be moved, and its folder is gone: what was there is kept in the "
+		    "quarantine's folder as %s",
+		    name->path, aside);
+}
+
 /* Moves a name into an item. What arrives must be the file that was looked at: somebody may have put another one there
  * meanwhile; it goes back then. */
 static int move_in(int item, uint32_t number, const struct stat *file, const struct found_name *name)
@@ -167,19 +196,17 @@ static int move_in(int item, uint32_t number, const struct stat *file, const str
 	if (item_entry_status(item, number, &arrived) && arrived.st_ino == file->st_ino &&
 	    arrived.st_dev == file->st_dev)
 		return 0;
-	if (renameat2(item, entry, name->folder, name->base, RENAME_NOREPLACE) == 0)
-		return -EAGAIN;
-	/* A third file has its name by now: this one is kept as an item's other content, by hand to be looked at. */
-	steward_log("steward: %s was exchanged while it was moved; what was there lies in the quarantine as entry %s",
-		    name->path, entry);
-	return -EBUSY;
+	if (renameat2(item, entry, name->folder, name->base, RENAME_NOREPLACE) < 0)
+		give_back_aside(item, entry, name); /* a third file has its name by now */
+	return -EAGAIN;
 }
 
 /* The same by copying; copied: an entry that is the copy already, or NULL. */
 static int copy_in(struct steward *steward, int item, const char *id, uint32_t number, const char *copied,
 		   const struct stat *file, const struct found_name *name)
 {
-	int from = openat(name->folder, name->base, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC), error;
+	/* It may be a pipe by now, or somebody may hold a lease on it. */
+	int from = openat(name->folder, name->base, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_NONBLOCK | O_CLOEXEC), error;
 	struct stat status;
 	char entry[12];
 
@@ -234,8 +261,6 @@ static void fill_about(struct steward *steward, const struct steward_request *re
 	memcpy(about->message_id, request->message_id, sizeof(about->message_id));
 }
 
-static void read_item(struct steward *steward, uint32_t place, const char *id);
-
 int items_take(struct steward *steward, struct quarantine_place *place, const struct steward_request *request,
 	       const struct stat *file, const struct found_name *name, struct quarantine_entry **entry_out)
 {
@@ -259,21 +284,19 @@ int items_take(struct steward *steward, struct quarantine_place *place, const st
 		error = about_write(item, &about, file, &item_list);
 	if (!error && fsync(place->fd) < 0)
 		error = -errno;
-	entry = error ? NULL : entry_add(quarantine);
+	entry = error ? NULL : item_add(quarantine);
 	if (!error && !entry)
 		error = -ENOMEM;
 	if (!error)
 		error = place->copies ? copy_in(steward, item, about.id, 0, NULL, file, name)
 				      : move_in(item, 0, file, name);
 	names_clear(&item_list);
-	if (error && item >= 0 && error != -EBUSY)
+	if (error && item >= 0)
 		item_remove(place->fd, item, about.id);
 	if (error && entry)
 		quarantine->count--; /* it was the last one */
 	if (item >= 0)
 		close(item);
-	if (error == -EBUSY)
-		read_item(steward, (uint32_t)(place - quarantine->places), about.id);
 	if (error)
 		return error;
 	memcpy(entry->id, about.id, sizeof(entry->id));
@@ -281,7 +304,7 @@ int items_take(struct steward *steward, struct quarantine_place *place, const st
 	entry->entries = 1;
 	entry->links = about.links;
 	entry->time_ns = about.time_ns;
-	entry->size = about.size;
+	entry->size = place->copies ? about.size : item_room(file);
 	entry->dev = file->st_dev;
 	entry->ino = file->st_ino;
 	entry->has_digest = about.has_digest;
@@ -395,106 +418,4 @@ void items_digest(struct steward *steward, struct quarantine_entry *entry, const
 		names_clear(&item_list);
 	}
 	close(item);
-}
-
-/* ---- what lies there ---- */
-
-static bool id_is_sound(const char *id)
-{
-	size_t length = strlen(id);
-
-	return length > 0 && length < 32 &&
-	       strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == length;
-}
-
-static void read_item(struct steward *steward, uint32_t place, const char *id)
-{
-	struct quarantine *quarantine = steward->quarantine;
-	int folder = quarantine->places[place].fd;
-	int item = openat(folder, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), error;
-	static struct quarantine_item about;
-	struct quarantine_entry *entry;
-	struct stat status, original;
-	char why[512];
-
-	if (item < 0)
-		return;
-	if (faccessat(item, DELETING, F_OK, 0) == 0) {
-		item_remove_entries(item);
-		item_remove(folder, item, id);
-		close(item);
-		return;
-	}
-	error = about_read(item, &about, &original, &item_list);
-	if (!error && quarantine->places[place].copies && faccessat(item, TAKING, F_OK, 0) == 0)
-		item_end_copy_in(item, id, &original);
-	if (!error && quarantine->places[place].copies && faccessat(item, RESTORING, F_OK, 0) == 0)
-		item_end_copy_out(item, id);
-	if ((error && !item_entry_status(item, 0, &status)) || (!error && item_names(item, &item_list, &status) == 0)) {
-		item_remove(folder, item, id);
-		names_clear(&item_list);
-		close(item);
-		return;
-	}
-	close(item);
-	entry = error ? NULL : entry_add(quarantine);
-	if (!entry) {
-		steward_log("the quarantine's item %s can't be read: %s; it is left as it is", id, strerror(-error));
-		names_clear(&item_list);
-		return;
-	}
-	memcpy(entry->id, about.id, sizeof(entry->id));
-	entry->place = place;
-	entry->entries = item_list.count;
-	entry->links = about.links;
-	entry->time_ns = about.time_ns;
-	entry->size = about.size;
-	entry->dev = status.st_dev;
-	entry->ino = status.st_ino;
-	entry->has_digest = about.has_digest;
-	entry->search = !quarantine->places[place].copies && entry->entries < status.st_nlink;
-	entry->new = true;
-	quarantine->bytes += entry->size;
-	names_clear(&item_list);
-	item = items_open(quarantine, entry);
-	if (item >= 0 && faccessat(item, RESTORING, F_OK, 0) == 0 &&
-	    items_restore(steward, entry, why, sizeof(why)) < 0)
-		steward_log("the restoring of %s was broken off, and could not be ended: %s", about.id, why);
-	if (item >= 0)
-		close(item);
-}
-
-static int by_time(const void *a, const void *b)
-{
-	const struct quarantine_entry *first = a, *second = b;
-
-	if (first->time_ns != second->time_ns)
-		return first->time_ns < second->time_ns ? -1 : 1;
-	return strcmp(first->id, second->id);
-}
-
-void items_read(struct steward *steward)
-{
-	struct quarantine *quarantine = steward->quarantine;
-
-	quarantine->count = 0;
-	quarantine->bytes = 0;
-	for (uint32_t i = 0; i < quarantine->place_count; i++) {
-		int copy = openat(quarantine->places[i].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		DIR *folder = copy < 0 ? NULL : fdopendir(copy);
-		struct dirent *entry;
-		if (!folder && copy >= 0)
-			close(copy);
-		while (folder && (entry = readdir(folder))) {
-			if (id_is_sound(entry->d_name))
-				read_item(steward, i, entry->d_name);
-			steward_alive(steward);
-		}
-		if (folder)
-			closedir(folder);
-	}
-	if (quarantine->count)
-		qsort(quarantine->all, quarantine->count, sizeof(quarantine->all[0]), by_time);
-	for (uint32_t i = 0; i < quarantine->count; i++)
-		quarantine->all[i].serial = ++quarantine->last_serial;
 }

@@ -117,6 +117,31 @@ static int find_known(int on)
 	return -1;
 }
 
+int places_on(int place, int on)
+{
+	union {
+		struct file_handle head;
+		char bytes[sizeof(struct file_handle) + HANDLE_SIZE];
+	} room;
+	struct known_place handle;
+	struct stat one, other;
+	int fd;
+
+	if (!handle_of(place, &handle))
+		return -EXDEV;
+	room.head.handle_bytes = handle.size;
+	room.head.handle_type = handle.type;
+	memcpy(room.head.f_handle, handle.handle, handle.size);
+	fd = open_by_handle_at(on, &room.head, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(place, &one) == 0 && fstat(fd, &other) == 0 && one.st_ino == other.st_ino &&
+	    one.st_dev == other.st_dev)
+		return fd;
+	close(fd);
+	return -EXDEV;
+}
+
 /* The root directory of the mount that this directory is on; -errno. */
 static int mount_root(int on)
 {

@@ -2,9 +2,11 @@
 /*
  * The quarantine on disk, and the rooms that work on it.
  *
- *   steward_quarantine.c  what is to be moved: now, when it has its name, or as another name; bounds; the tool's verbs
+ *   steward_quarantine.c  what is to be moved: now, when it has its name, or as another name
  *   quarantine_places.c   the folders: one in the root of each mount that holds a root of a watch
- *   quarantine_items.c    items: making, taking a name in; what a kill -9 left behind
+ *   quarantine_items.c    items: making, taking a name in
+ *   quarantine_reading.c  what lies there at the start; what a kill -9 left behind is ended
+ *   quarantine_bounds.c   how much is kept, how long; what is said before something goes
  *   quarantine_giving.c   items: giving names back, ending
  *   quarantine_answers.c  what the tool asks
  *   quarantine_about.c    the file that says what an item is
@@ -44,8 +46,9 @@
  *              2 taking, in ID; 3 the copy as ID/0, synced, compared
  *              4 NAME renamed aside, looked at, unlinked; taking removed    undone where the file is still there, else
  *                ended
- *   restoring a copy   2 restoring, a copy aside beside NAME, its inode noted in restoring
- *              3 renamed to NAME, other names linked; the item removed   ended where NAME is that inode, else undone
+ *   restoring a copy   2 restoring, a copy that has no name yet (O_TMPFILE), its inode noted in restoring
+ *              3 NAME linked to it, then the other names; the item removed   ended where NAME is that very copy, else
+ *                nothing has happened
  *   deleting   1 deleting, fsync        ended at the next start
  *              2 entries, about, ID removed
  * Whatever is found, a file with an entry is in the quarantine and a file without one is where it was.
@@ -65,8 +68,9 @@
 #define RESTORING "restoring"
 #define DELETING "deleting"
 #define TAKING "taking"
-#define COPIES "quarantine" /* in FD_STATE_DIR: the place of copies */
-#define ENTRIES_MAX 1000    /* names of one file that are taken in */
+#define ANNOUNCED "announced" /* empty; its time of change: since when status says that the item is purged soon */
+#define COPIES "quarantine"   /* in FD_STATE_DIR: the place of copies */
+#define ENTRIES_MAX 1000      /* names of one file that are taken in */
 #define NAME_SIZE 4097
 
 /* A folder of ours. */
@@ -86,7 +90,9 @@ struct quarantine_entry {
 	uint64_t serial; /* ascending with the order of the list */
 	uint32_t place;  /* index in places */
 	uint32_t entries, links;
-	uint64_t time_ns, size;
+	uint64_t time_ns;
+	uint64_t size;         /* that it takes on the disk */
+	uint64_t announced_ns; /* CLOCK_REALTIME; 0: nobody was told that it is purged soon */
 	uint64_t dev, ino;
 	bool has_digest;
 	bool search; /* it has names that are to be looked for */
@@ -97,7 +103,8 @@ struct quarantine_entry {
 struct parked {
 	int fd; /* -1: free */
 	uint64_t since_ns;
-	bool lost; /* no name: searched for */
+	bool lost;       /* no name: searched for */
+	bool owes_reply; /* the gate waits for the end of it */
 	struct steward_request request;
 };
 
@@ -131,6 +138,8 @@ struct quarantine_place *places_copies(struct steward *steward);    /* that of c
 bool places_holds(const struct quarantine *quarantine, int folder); /* one of ours, or an item's? */
 bool places_is_inside(const struct quarantine *quarantine, const struct stat *folder); /* one of ours? */
 void places_tell_gate(struct steward *steward);
+/* The same folder as `place`, by the mount that the directory `on` lies on. Descriptor or -errno. */
+int places_on(int place, int on);
 
 /* ---- quarantine_about.c ---- */
 struct quarantine_names {
@@ -148,13 +157,14 @@ int about_write(int item, const struct quarantine_item *about, const struct stat
 /* 0 or -errno; -EBADMSG: it is none. file_out: dev, ino. names_out may be NULL. */
 int about_read(int item, struct quarantine_item *about, struct stat *file_out, struct quarantine_names *names_out);
 
+/* ---- quarantine_reading.c ---- */
+void items_read(struct steward *steward); /* what lies in the places; ends what was begun */
+
 /* ---- quarantine_items.c ---- */
 struct quarantine_entry *items_by_id(struct quarantine *quarantine, const char *id);
 struct quarantine_entry *items_by_file(struct quarantine *quarantine, const struct stat *file);
 /* The first with a greater serial; NULL: none. */
 struct quarantine_entry *items_after(struct quarantine *quarantine, uint64_t serial);
-/* Reads what lies in the places, ends what was begun. */
-void items_read(struct steward *steward);
 int items_open(const struct quarantine *quarantine, const struct quarantine_entry *entry); /* its folder; -errno */
 /* A new item with this name, moved. 0 and *entry_out, or -errno: nothing has changed. */
 int items_take(struct steward *steward, struct quarantine_place *place, const struct steward_request *request,
@@ -178,11 +188,13 @@ bool item_entry_status(int item, uint32_t number, struct stat *status);
  * left. */
 uint32_t item_names(int item, struct quarantine_names *list, struct stat *status_out);
 void item_remove(int place, int item, const char *id); /* one without entries */
+uint64_t item_room(const struct stat *file);           /* bytes that it takes: a hole takes none */
 int item_mark(int item, const char *name);
+struct quarantine_entry *item_add(struct quarantine *quarantine); /* NULL: no memory. Others move, too */
 void item_forget(struct quarantine *quarantine, struct quarantine_entry *entry);
 /* ---- quarantine_giving.c ---- */
 void item_remove_entries(int item);
-void item_end_copy_out(int item, const char *id);
+void item_end_copy_out(struct steward *steward, int item);
 void item_end_copy_in(int item, const char *id, const struct stat *original);
 
 /* ---- quarantine_names.c ---- */
@@ -204,10 +216,12 @@ bool copy_is_of(struct steward *steward, int from, int folder, const char *name)
 int copy_unlink(const struct found_name *name, const char *id, const struct stat *file);
 /* After a kill: what copy_unlink() had begun is undone. true: the name is that file. */
 bool copy_undo(const char *path, const char *id, const struct stat *file);
-/* Copies it back, never over another file. before: called when the copy is there and has no name yet. */
-int copy_back(struct steward *steward, int from, const char *path, const char *id, struct stat *made_out,
+/* Gives an open file a name, never another file's. 0, or -1 and errno. */
+int copy_link(int file, int folder, const char *base);
+/* Copies it back, never over another file. before: called when the copy is there and has no name yet. The copy, open
+ * for reading and writing, or -errno. */
+int copy_back(struct steward *steward, int from, const char *path, struct stat *made_out,
 	      int (*before)(void *owner, const struct stat *made), void *owner);
-void copy_back_undo(const char *path, const char *id);
 
 /* ---- quarantine_back.c ---- */
 int back_read(void); /* FD_STATE_DIR/restored */
@@ -232,10 +246,17 @@ int quarantine_keep(struct steward *steward, const struct steward_request *reque
 /* ---- steward_quarantine.c ---- */
 /* What a search looks for: listed anew before each slice of it. dev 0: any. */
 void quarantine_list_wanted(struct steward *steward);
-bool quarantine_makes_room(struct steward *steward, uint64_t size); /* the oldest may go for it */
 bool quarantine_wanted(struct steward *steward, uint64_t dev, uint64_t ino);
 /* A name of something wanted was found. */
 void quarantine_found(struct steward *steward, int folder, const char *base, const struct stat *file);
 __attribute__((format(printf, 2, 3))) void quarantine_issue(struct steward *steward, const char *format, ...);
+/* For status: text, if it is another one than was told. Empty: it is over. */
+void quarantine_say(char *told, size_t size, enum steward_issue issue, const char *text);
+
+/* ---- quarantine_bounds.c ---- */
+/* Room for so many bytes more? The oldest may go for it. Entries of quarantine->all are others afterwards. */
+bool quarantine_makes_room(struct steward *steward, uint64_t size);
+void quarantine_keep_bounds(struct steward *steward, uint64_t now);
+void quarantine_warn(struct steward *steward);
 
 #endif

@@ -150,7 +150,7 @@ static bool request_is_sound(struct steward_request *request, int fd)
 	if (request->version != WIRE_VERSION || request->kind < STEWARD_QUARANTINE ||
 	    request->kind >= STEWARD_REQUESTS || request->verdict.kind >= VERDICT_KINDS ||
 	    request->verdict.reason >= REASONS || request->generation.handle_size > HANDLE_SIZE ||
-	    request->which >= POLICY_CASES)
+	    request->which >= POLICY_CASES || request->delivery >= DELIVERIES)
 		return false;
 	if (request->kind != STEWARD_FINDING && fd < 0)
 		return false;
@@ -326,6 +326,7 @@ int steward_run(void)
 		loop_turn(&steward->loop, more ? 0 : TURN_MS);
 		steward_alive(steward);
 		more = quarantine_turn(steward, now_ns());
+		quarantine_tell_held(steward, now_ns());
 		more |= recheck_turn(steward, now_ns());
 		verdicts_turn(now_ns());
 		more |= sweeps_turn(steward, now_ns());

@@ -39,8 +39,9 @@ struct told {
 	uint64_t sum;
 };
 
-/* The postmaster's mails, or the owners': what fails for one need not for the other. */
+/* What goes to the postmaster, or to one owner: what fails for one need not for another. */
 struct channel {
+	uint64_t sent_ns;
 	uint32_t failures;
 	uint64_t retry_ns, failing_since_ns;
 };
@@ -54,14 +55,15 @@ static bool in_mail[NOTICES_MAX];
 static struct told told;
 static uint32_t lost; /* for which there was no room since the last mail */
 static int mailer = -1;
-static uint64_t save_ns, job, postmaster_sent_ns;
+static uint64_t save_ns, job;
 static uint32_t busy_with; /* uid of the owner who is being told; NOTICE_NOBODY: the postmaster */
 static bool busy, issue_told;
-static struct channel postmaster, owners;
+static struct channel postmaster;
 static struct {
 	uint32_t uid;
-	uint64_t sent_ns;
-} owner_sent[OWNERS_MAX];
+	uint64_t used_ns; /* 0: free. Of whom there is no room for is told as if nothing had gone to him yet */
+	struct channel channel;
+} owners[OWNERS_MAX];
 
 static uint64_t hash(uint64_t from, const void *bytes, size_t size)
 {
@@ -208,7 +210,8 @@ static uint32_t owner_of(const struct steward *steward, uint32_t watch, const st
 	return file->st_uid;
 }
 
-/* A mailbox of many messages is another content with each of them: it is told of once for each signature. */
+/* A mailbox of many messages is another content with each of them: what is found in it is known by its Message-ID, and
+ * where it has none by the signature alone. The inode of a queue file is the next one's at once. */
 static uint64_t key_of(const struct notice *notice, const struct steward_request *request, enum store store)
 {
 	const struct generation *file = &request->generation;
@@ -217,8 +220,12 @@ static uint64_t key_of(const struct notice *notice, const struct steward_request
 	key = hash(key, &file->ino, sizeof(file->ino));
 	key = hash(key, notice->verdict.signature, strlen(notice->verdict.signature) + 1);
 	key = hash(key, &notice->verdict.reason, 1);
+	if (store == STORE_MBOX || store == STORE_MDBOX || store == STORE_POSTFIX_QUEUE)
+		key = hash(key, notice->message_id, strlen(notice->message_id));
 	if (store == STORE_MBOX || store == STORE_MDBOX)
 		return key;
+	if (store == STORE_POSTFIX_QUEUE)
+		key = hash(key, notice->queue_id, strlen(notice->queue_id));
 	key = hash(key, &file->size, sizeof(file->size));
 	return notice->has_digest ? hash(key, notice->digest, sizeof(notice->digest)) : key;
 }
@@ -285,21 +292,37 @@ static bool is_for(const struct notice *notice, uint32_t uid)
 	return uid == NOTICE_NOBODY ? notice->postmaster : notice->owner == uid;
 }
 
-static uint64_t *sent_to(uint32_t uid)
+/* What is known of it; all 0 where nothing is. */
+static struct channel channel_known(uint32_t uid)
 {
-	uint32_t oldest = 0;
+	if (uid == NOTICE_NOBODY)
+		return postmaster;
+	for (uint32_t i = 0; i < OWNERS_MAX; i++)
+		if (owners[i].used_ns && owners[i].uid == uid)
+			return owners[i].channel;
+	return (struct channel){0};
+}
+
+/* To be written to; the one that was not used for longest makes room. */
+static struct channel *channel_of(uint32_t uid, uint64_t now)
+{
+	uint32_t at = 0;
 
 	if (uid == NOTICE_NOBODY)
-		return &postmaster_sent_ns;
+		return &postmaster;
 	for (uint32_t i = 0; i < OWNERS_MAX; i++) {
-		if (owner_sent[i].sent_ns && owner_sent[i].uid == uid)
-			return &owner_sent[i].sent_ns;
-		if (owner_sent[i].sent_ns < owner_sent[oldest].sent_ns)
-			oldest = i;
+		if (owners[i].used_ns && owners[i].uid == uid) {
+			at = i;
+			break;
+		}
+		if (owners[i].used_ns < owners[at].used_ns)
+			at = i;
 	}
-	owner_sent[oldest].uid = uid;
-	owner_sent[oldest].sent_ns = 0;
-	return &owner_sent[oldest].sent_ns;
+	if (!owners[at].used_ns || owners[at].uid != uid)
+		owners[at].channel = (struct channel){0};
+	owners[at].uid = uid;
+	owners[at].used_ns = now;
+	return &owners[at].channel;
 }
 
 static size_t compose(uint32_t uid, char mail[NOTICE_MAIL_MAX])
@@ -345,9 +368,11 @@ static void send_to(const struct policy_notify *notify, uint32_t uid)
 	close(fd);
 }
 
-static struct channel *channel_of(uint32_t uid)
+static bool is_due(uint32_t uid, uint64_t queued, uint64_t every_ns, uint64_t now)
 {
-	return uid == NOTICE_NOBODY ? &postmaster : &owners;
+	struct channel channel = channel_known(uid);
+
+	return now >= channel.retry_ns && now >= notices_due(queued, channel.sent_ns, every_ns);
 }
 
 /* Somebody who has waited long enough; false: nobody. */
@@ -357,14 +382,12 @@ static bool who_is_due(uint64_t every_ns, uint64_t now, uint32_t *uid_out)
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct notice *notice = &queue->records[i].notice;
-		if (notice->postmaster && !seen_postmaster && now >= postmaster.retry_ns &&
-		    now >= notices_due(queued_ns[i], postmaster_sent_ns, every_ns)) {
+		if (notice->postmaster && !seen_postmaster && is_due(NOTICE_NOBODY, queued_ns[i], every_ns, now)) {
 			*uid_out = NOTICE_NOBODY;
 			return true;
 		}
 		seen_postmaster = seen_postmaster || notice->postmaster;
-		if (notice->owner != NOTICE_NOBODY && now >= owners.retry_ns &&
-		    now >= notices_due(queued_ns[i], *sent_to(notice->owner), every_ns)) {
+		if (notice->owner != NOTICE_NOBODY && is_due(notice->owner, queued_ns[i], every_ns, now)) {
 			*uid_out = notice->owner;
 			return true;
 		}
@@ -408,8 +431,8 @@ static void failed(struct channel *channel, const char *why, uint64_t now)
 	steward_log("a notice to %s could not be mailed, next try in %" PRIu64 " s: %s",
 		    channel == &postmaster ? "the postmaster" : "an owner",
 		    (uint64_t)(notices_pause_ns(channel->failures) / STEWARD_SECOND), why);
-	/* One whose mail is not taken does not keep the others from theirs for good; the postmaster knows of it. */
-	if (channel == &owners && notices_overdue(channel->failing_since_ns, now)) {
+	/* An owner's are not kept for good; the postmaster knows of what they tell. */
+	if (channel != &postmaster && notices_overdue(channel->failing_since_ns, now)) {
 		mark_told(busy_with);
 		*channel = (struct channel){0};
 	}
@@ -419,7 +442,7 @@ static void hear_mailer(struct steward *steward, uint64_t now)
 {
 	struct mailer_result result;
 	int error = mailer_take(mailer, &result);
-	struct channel *channel = channel_of(busy_with);
+	struct channel *channel;
 
 	if (error == -EAGAIN)
 		return;
@@ -431,9 +454,11 @@ static void hear_mailer(struct steward *steward, uint64_t now)
 	if (!busy || result.id != job)
 		return;
 	busy = false;
-	if (result.code == 0 || (result.code == -ENOENT && busy_with != NOTICE_NOBODY)) {
-		*sent_to(busy_with) = now;
-		*channel = (struct channel){0};
+	channel = channel_of(busy_with, now);
+	if (result.code == -EINVAL && busy_with != NOTICE_NOBODY)
+		steward_log("uid %u is told of nothing: %s", busy_with, result.why);
+	if (result.code == 0 || ((result.code == -ENOENT || result.code == -EINVAL) && busy_with != NOTICE_NOBODY)) {
+		*channel = (struct channel){.sent_ns = now};
 		mark_told(busy_with);
 	} else {
 		failed(channel, result.why, now);

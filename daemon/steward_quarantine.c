@@ -2,7 +2,6 @@
 /* What the gate asks to be moved, and how much of it is kept. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,15 +12,16 @@
 #include "frame.h"
 #include "quarantine_state.h"
 
-#define DAY_NS (86400 * STEWARD_SECOND)
 #define PARKED_LOOK_NS 50000000u
 #define PARKED_PATIENCE_NS (60 * STEWARD_SECOND)
-#define BOUNDS_NS (60 * STEWARD_SECOND)
+#define DELIVERY_NS (1 * STEWARD_SECOND)      /* since its latest change or link */
+#define DELIVERY_MOST_NS (3 * STEWARD_SECOND) /* however often that is */
 #define TRY_NS (5 * STEWARD_SECOND)
+#define FULL_NS (60 * STEWARD_SECOND) /* so long status says at least that something was not taken */
 
 static struct quarantine quarantine_room; /* large, one per process */
 
-static void tell_issue(char *told, size_t size, enum steward_issue issue, const char *text)
+void quarantine_say(char *told, size_t size, enum steward_issue issue, const char *text)
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_ISSUE, .value = issue};
 
@@ -43,7 +43,7 @@ void quarantine_issue(struct steward *steward, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, text);
+	quarantine_say(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, text);
 }
 
 int quarantine_open(struct steward *steward)
@@ -63,7 +63,7 @@ void quarantine_policy(struct steward *steward)
 		close(place->fd);
 		close(place->on);
 	}
-	tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
+	quarantine_say(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
 	places_find(steward);
 	items_read(steward);
 	quarantine->bounds_ns = 0;
@@ -72,94 +72,12 @@ void quarantine_policy(struct steward *steward)
 
 void quarantine_gate(struct steward *steward)
 {
+	/* It knows nothing of what the one before it had asked. */
+	for (int i = 0; i < PARKED_MAX; i++)
+		steward->quarantine->parked[i].owes_reply = false;
 	for (uint32_t i = 0; i < steward->quarantine->place_count; i++)
 		steward->quarantine->places[i].told = false;
 	places_tell_gate(steward);
-}
-
-/* ---- how much is kept ---- */
-
-static void note_purged(const struct quarantine_entry *entry, const char *why)
-{
-	char line[256];
-	int size = snprintf(line, sizeof(line),
-			    "{\"time_ns\":%" PRIu64 ",\"id\":\"%s\",\"size\":%" PRIu64 ",\"why\":\"%s\"}\n", wall_ns(),
-			    entry->id, entry->size, why);
-	int fd = openat(FD_STATE_DIR, "purged.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-	steward_log("purged %s from the quarantine: %s", entry->id, why);
-	if (fd < 0)
-		return;
-	if (write(fd, line, (size_t)size) == size)
-		fsync(fd);
-	close(fd);
-}
-
-static bool purge(struct steward *steward, struct quarantine_entry *entry, const char *why)
-{
-	struct quarantine_entry was = *entry;
-
-	if (items_delete(steward, entry) < 0)
-		return false;
-	note_purged(&was, why);
-	return true;
-}
-
-static uint64_t age_of(const struct quarantine_entry *entry, uint64_t wall)
-{
-	return wall > entry->time_ns ? wall - entry->time_ns : 0;
-}
-
-/* Room for so many bytes more? The oldest go, but none within a day. */
-bool quarantine_makes_room(struct steward *steward, uint64_t size)
-{
-	struct quarantine *quarantine = steward->quarantine;
-	uint64_t most = steward->policy->quarantine.max_size;
-
-	while (quarantine->bytes + size > most) {
-		if (quarantine->count == 0 || age_of(&quarantine->all[0], wall_ns()) < DAY_NS ||
-		    !purge(steward, &quarantine->all[0], "max-size"))
-			return false;
-		steward_alive(steward);
-	}
-	return true;
-}
-
-/* Nine tenths of what is allowed, or of the time: then it is said before anything goes. */
-static void warn(struct steward *steward, uint64_t wall)
-{
-	struct quarantine *quarantine = steward->quarantine;
-	const struct policy_quarantine *limits = &steward->policy->quarantine;
-	uint64_t most = limits->max_size, old = 0;
-	char text[256] = "";
-
-	for (uint32_t i = 0; i < quarantine->count; i++)
-		old += age_of(&quarantine->all[i], wall) > limits->max_age_ns - limits->max_age_ns / 10;
-	if (quarantine->bytes > most - most / 10)
-		snprintf(text, sizeof(text),
-			 "the quarantine holds %" PRIu64 "M of %" PRIu64
-			 "M: its oldest objects are purged when it is full",
-			 quarantine->bytes >> 20, most >> 20);
-	else if (old)
-		snprintf(text, sizeof(text),
-			 "%" PRIu64 " objects of the quarantine reach max-age soon and are purged then, %s first", old,
-			 quarantine->all[0].id);
-	tell_issue(quarantine->warning, sizeof(quarantine->warning), ISSUE_PURGE, text);
-}
-
-static void keep_bounds(struct steward *steward, uint64_t now)
-{
-	struct quarantine *quarantine = steward->quarantine;
-	uint64_t wall = wall_ns();
-
-	if (now < quarantine->bounds_ns)
-		return;
-	quarantine->bounds_ns = now + BOUNDS_NS;
-	while (quarantine->count && age_of(&quarantine->all[0], wall) > steward->policy->quarantine.max_age_ns &&
-	       age_of(&quarantine->all[0], wall) > DAY_NS && purge(steward, &quarantine->all[0], "max-age"))
-		steward_alive(steward);
-	quarantine_makes_room(steward, 0);
-	warn(steward, wall);
 }
 
 /* ---- taking ---- */
@@ -195,7 +113,7 @@ static void say_failed(struct steward *steward, const char *path, int error)
 		steward_log("%s could not be moved away: %s", path, strerror(-error));
 }
 
-/* Moves the file away by this name, into its item or a new one. 0 or -errno. */
+/* Moves the file away by this name, into its item or a new one; without a request into its item alone. 0 or -errno. */
 static int take_by_name(struct steward *steward, const struct steward_request *request, const struct stat *file,
 			const struct found_name *name, struct quarantine_entry **entry)
 {
@@ -206,14 +124,20 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 
 	*entry = items_by_file(quarantine, file);
 	error = *entry ? items_take_name(steward, *entry, file, name) : -ESTALE;
+	if (error == -ESTALE && !request) {
+		*entry = NULL; /* found by its number, and another file by now: nobody has judged it */
+		return -ESTALE;
+	}
 	if (error == -ESTALE) {
+		*entry = NULL; /* what makes room moves them all in memory */
 		place = places_of(steward, file, mount_of(name->folder), &why);
 		if (!place)
 			return -EXDEV;
-		if (!quarantine_makes_room(steward, (uint64_t)file->st_size)) {
+		if (!quarantine_makes_room(steward, place->copies ? (uint64_t)file->st_size : item_room(file))) {
 			quarantine_issue(steward,
-					 "the quarantine is full (max-size), and what it holds is younger than a day: "
+					 "the quarantine is full (max-size), and nothing of it may go for what comes: "
 					 "what is infected is denied where it lies");
+			quarantine->try_ns = now_ns() + FULL_NS;
 			return -EDQUOT;
 		}
 		error = items_take(steward, place, request, file, name, entry);
@@ -223,7 +147,9 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 	if (error)
 		say_failed(steward, name->path, error);
 	else
-		tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
+		quarantine_say(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
+	if (!error)
+		quarantine_warn(steward);
 	if (!error && (*entry)->entries < (uint32_t)file->st_nlink) {
 		(*entry)->search = true;
 		names_search_again();
@@ -231,26 +157,47 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 	return error;
 }
 
-static void park(struct steward *steward, const struct steward_request *request, int fd, bool lost)
+/* Its place; NULL: there is no room, the next open of it asks again. */
+static struct parked *park(struct steward *steward, const struct steward_request *request, int fd, bool lost)
 {
 	struct quarantine *quarantine = steward->quarantine;
+	const struct generation *file = &request->generation;
 	struct parked *place = NULL;
 
-	for (int i = 0; i < PARKED_MAX; i++)
-		if (quarantine->parked[i].fd < 0)
-			place = &quarantine->parked[i];
+	for (int i = 0; i < PARKED_MAX; i++) {
+		struct parked *each = &quarantine->parked[i];
+		if (each->fd < 0)
+			place = each;
+		else if (!lost && !each->lost && each->request.generation.ino == file->ino &&
+			 each->request.generation.dev == file->dev)
+			return each;
+	}
 	if (!place)
-		return; /* the next open of it asks again */
+		return NULL;
 	place->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	place->since_ns = now_ns();
 	place->lost = lost;
+	place->owes_reply = false;
 	place->request = *request;
 	if (lost)
 		names_search_again();
+	return place;
 }
 
-/* 0, -errno; -EINPROGRESS: it is not to be moved yet. */
-static int take(struct steward *steward, const struct steward_request *request, int fd, struct quarantine_entry **entry)
+/* Is the agent that delivered it perhaps still at work on it? since_ns: 0, or since when it is parked. */
+static bool delivery_goes_on(const struct steward_request *request, const struct stat *file, uint64_t since_ns)
+{
+	uint64_t changed = (uint64_t)file->st_ctim.tv_sec * STEWARD_SECOND + (uint64_t)file->st_ctim.tv_nsec;
+
+	if (request->delivery == DELIVERY_OVER || (since_ns && now_ns() - since_ns > DELIVERY_MOST_NS))
+		return false;
+	return changed + DELIVERY_NS > wall_ns();
+}
+
+/* 0, -errno; -EINPROGRESS: it is not to be moved yet; -ERESTART: its delivery may go on. since_ns: 0, or since when
+ * it is parked. */
+static int take(struct steward *steward, const struct steward_request *request, int fd, uint64_t since_ns,
+		struct quarantine_entry **entry)
 {
 	static struct found_name name;
 	const struct policy_watch *watch;
@@ -277,6 +224,8 @@ static int take(struct steward *steward, const struct steward_request *request, 
 		error = -EALREADY;
 	else if (store_is_transient((enum store)watch->store, name.path))
 		error = -EINPROGRESS;
+	else if (delivery_goes_on(request, &file, since_ns))
+		error = -ERESTART;
 	else
 		error = take_by_name(steward, request, &file, &name, entry);
 	close(name.folder);
@@ -288,10 +237,19 @@ static int take(struct steward *steward, const struct steward_request *request, 
 void quarantine_take(struct steward *steward, const struct steward_request *request, int fd)
 {
 	struct quarantine_entry *entry = NULL;
-	int error = take(steward, request, fd, &entry);
+	int error = take(steward, request, fd, 0, &entry);
 
-	if (error == -EINPROGRESS || error == -ENOENT)
+	if (error == -ERESTART) {
+		struct parked *parked = park(steward, request, fd, false);
+		if (parked && request->delivery == DELIVERY_PERHAPS && !parked->owes_reply &&
+		    parked->request.case_id == request->case_id) {
+			parked->owes_reply = true;
+			return;
+		}
+		error = -EINPROGRESS;
+	} else if (error == -EINPROGRESS || error == -ENOENT) {
 		park(steward, request, fd, error == -ENOENT);
+	}
 	reply(steward, request, error, error ? NULL : entry);
 }
 
@@ -333,14 +291,22 @@ static void try_parked(struct steward *steward, uint64_t now)
 		int error;
 		if (parked->fd < 0)
 			continue;
-		error = take(steward, &parked->request, parked->fd, &entry);
+		error = take(steward, &parked->request, parked->fd, parked->since_ns, &entry);
 		if (error == -ENOENT && !parked->lost) { /* its name went, and it has another: link and unlink */
 			parked->lost = true;
 			names_search_again();
 		}
-		if ((error == -EINPROGRESS || error == -ENOENT) && now - parked->since_ns < PARKED_PATIENCE_NS)
+		if ((error == -EINPROGRESS || error == -ENOENT || error == -ERESTART) &&
+		    now - parked->since_ns < PARKED_PATIENCE_NS) {
+			if (error == -ERESTART || !parked->owes_reply)
+				continue;
+			parked->owes_reply = false;
+			reply(steward, &parked->request, -EINPROGRESS, NULL);
 			continue;
-		if (!error && entry)
+		}
+		if (parked->owes_reply)
+			reply(steward, &parked->request, error, error ? NULL : entry);
+		if (!error && entry && !parked->owes_reply)
 			steward_log("%s was moved to the quarantine (%u of %u names)", entry->id, entry->entries,
 				    entry->links);
 		close(parked->fd);
@@ -455,7 +421,7 @@ static void try_again(struct steward *steward, uint64_t now)
 			return;
 	}
 	if (quarantine_makes_room(steward, 1) && quarantine->place_count)
-		tell_issue(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
+		quarantine_say(quarantine->issue, sizeof(quarantine->issue), ISSUE_QUARANTINE, "");
 }
 
 bool quarantine_turn(struct steward *steward, uint64_t now)
@@ -470,7 +436,7 @@ bool quarantine_turn(struct steward *steward, uint64_t now)
 	if (searching && !more)
 		end_search(steward->quarantine);
 	searching = more;
-	keep_bounds(steward, now);
+	quarantine_keep_bounds(steward, now);
 	try_again(steward, now);
 	if (settle_new(steward))
 		return true;

@@ -121,6 +121,8 @@ void quarantine_policy(struct steward *steward);
 bool quarantine_turn(struct steward *steward, uint64_t now);
 /* A STEWARD_QUARANTINE or STEWARD_ANOTHER_NAME; fd is borrowed. Replies to the gate. */
 void quarantine_take(struct steward *steward, const struct steward_request *request, int fd);
+/* Tells the keeper how much it holds, where that has changed; once a second at most. */
+void quarantine_tell_held(struct steward *steward, uint64_t now);
 enum steward_next quarantine_list(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_show(struct steward *steward, struct steward_client *client, struct steward_row *row);
 enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row);

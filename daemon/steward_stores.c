@@ -47,6 +47,22 @@ static int cut_short(int fd)
 	return truncate(path, 0) < 0 ? -errno : 0;
 }
 
+/* Nobody is denied in a queue: without a copy the message has to go on as it is. It is said until one is taken out. */
+static void say_room(const struct found_name *name, int error)
+{
+	static bool said;
+
+	if (error == -ENOSPC || error == -EDQUOT)
+		steward_issue(ISSUE_QUEUE,
+			      "%s went through, infected: there was no room for a copy in the quarantine (%s)",
+			      name->path, strerror(-error));
+	else if (!error && said)
+		steward_issue(ISSUE_QUEUE, "%s", "");
+	else if (error || !said)
+		return;
+	said = error != 0;
+}
+
 static int empty(struct steward *steward, const struct steward_request *request, int fd,
 		 struct quarantine_entry **entry)
 {
@@ -74,6 +90,7 @@ static int empty(struct steward *steward, const struct steward_request *request,
 			? quarantine_keep(steward, request, fd, &file, name.folder, held, entry)
 			: -EPERM;
 	close(name.folder);
+	say_room(&name, error);
 	if (!error && request->kind == STEWARD_EMPTY)
 		error = cut_short(fd);
 	if (!error)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "definition.h"
+#include "quarantined.h"
 #include "sweeping.h"
 #include "verdict.h"
 
@@ -122,6 +123,7 @@ struct keeper_part {
 	char steward_issues[STEWARD_ISSUES_SHOWN][256]; /* by enum steward_issue (wire.h); empty: none */
 	uint64_t max_file_size, max_scan_size;          /* of the policy in force, bytes; 0: none is yet */
 	struct sweep_shown sweeps[SWEEP_KINDS];
+	struct quarantine_shown quarantine;
 };
 
 struct gate_part {

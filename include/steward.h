@@ -44,9 +44,18 @@ struct steward_request {
 	char detail[160];   /* as in struct scan_reply, these three */
 	char queue_id[32];
 	char message_id[256];
-	uint32_t action;  /* STEWARD_FINDING: enum sweep_action */
-	uint32_t allowed; /* the entry of the allow list that lets it go, infected or not; 0: none */
-	uint32_t unused;
+	uint32_t action;   /* STEWARD_FINDING: enum sweep_action */
+	uint32_t allowed;  /* the entry of the allow list that lets it go, infected or not; 0: none */
+	uint32_t delivery; /* STEWARD_QUARANTINE: enum steward_delivery */
+};
+
+/* Its delivery may still be going on: the agent reads it back, or gives it to its next recipient as another link. Taken
+ * away under it, what is left of the delivery is deferred (Dovecot's lmtp: "451 Message was expunged"). */
+enum steward_delivery {
+	DELIVERY_OVER = 0, /* a reader waits for it */
+	DELIVERY_PERHAPS,  /* nobody waits: the reply may come when it is moved */
+	DELIVERY_WAITS,    /* the agent itself waits for the reply */
+	DELIVERIES
 };
 
 /* ---- steward -> gate ---- */

@@ -18,6 +18,7 @@
 #define MAILWARD_WIRE_H
 
 #include "definition.h"
+#include "quarantined.h"
 #include "sweeping.h"
 #include "verdict.h"
 
@@ -107,6 +108,7 @@ enum leash_kind {
 	LEASH_ALLOWED, /* steward to keeper, keeper to gate; fd: sealed memfd of struct allowed_table (allowed.h). A
 			  gate gets it before its first policy */
 	LEASH_SWEEP,   /* steward to keeper: value: enum sweep_kind; sweep: what status is to show of it */
+	LEASH_HELD,    /* steward to keeper: quarantine: what status is to show of it */
 	LEASH_KINDS
 };
 enum leash_peer { PEER_LOADER = 1, PEER_RECORDER = 2, PEER_GATE = 3, PEER_STEWARD = 4 };
@@ -117,6 +119,7 @@ enum steward_issue {
 	ISSUE_PURGE,          /* it is about to purge */
 	ISSUE_ALLOWED,        /* the allow list cannot be used */
 	ISSUE_NOTIFY,         /* notices do not get out */
+	ISSUE_QUEUE,          /* something infected went through a queue */
 	STEWARD_ISSUES = 8
 };
 
@@ -168,8 +171,9 @@ struct leash_frame {
 	uint64_t memory;   /* LEASH_LOADED: bytes that the engine takes in memory, about */
 	uint32_t files;    /* how many there are */
 	uint32_t reserved_too;
-	struct definition_file definition; /* LEASH_DEFINITION */
-	struct sweep_shown sweep;          /* LEASH_SWEEP */
+	struct definition_file definition;  /* LEASH_DEFINITION */
+	struct sweep_shown sweep;           /* LEASH_SWEEP */
+	struct quarantine_shown quarantine; /* LEASH_HELD */
 };
 
 /* ---- gate <-> loader ---- */
@@ -182,11 +186,19 @@ enum nursery_kind {
 				idle: that is no loss */
 	NURSERY_KINDS
 };
+/* Who is asked about each file. Bits. */
+enum judgement {
+	LEVEL_SIGNATURES = 1, /* libclamav's */
+	LEVEL_HEURISTICS = 2, /* libclamav's */
+	LEVEL_CONTENT = 4,    /* our own rule: deny-types */
+	LEVEL_CLAMD = 8,      /* another daemon's signatures, in place of our own */
+};
+#define LEVELS 4 /* how many bits */
 struct nursery_frame {
 	uint32_t version;
 	uint32_t kind;
 	int32_t id;
-	uint32_t reserved;
+	uint32_t levels;      /* NURSERY_DEFINITIONS: enum judgement, of whoever judges with them */
 	uint64_t definitions; /* identity of the loaded set: equal only for equal files; 0 = none */
 	uint64_t signatures;
 };
@@ -268,7 +280,8 @@ struct explain_reply {
 	/* Not filled in (exec_policy is empty): an exec gets what an open gets. */
 	uint32_t exec_answer; /* enum answer: what an exec would get now; NONE where a scan decides */
 	uint8_t origin;       /* enum explain_origin */
-	uint8_t reserved[3];
+	uint8_t levels;       /* enum judgement: who was asked for this verdict; 0: not known */
+	uint8_t reserved[2];
 	char exec_policy[320]; /* "file:line" of the line that decides of an exec */
 	uint32_t allowed;      /* the entry of the allow list that lets it go; 0: none */
 	uint32_t unused;

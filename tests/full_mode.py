@@ -24,10 +24,9 @@ import shutil
 import socket
 import subprocess
 
-from harness import Failure, Host, eventually, helper
+from harness import PINS, Failure, Host, eventually, helper
 
 USER = 4711
-PINS = "/sys/fs/bpf/mailward"
 if not os.path.exists("/proc/self/fd/3"):
     os.dup2(os.open("/dev/null", os.O_RDONLY), 3)  # puppets get their socket there: nothing of subprocess's own may lie there
 READS = ("pread", "read", "mmap", "sendfile", "splice")

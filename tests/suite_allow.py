@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import time
 
 from harness import CLEAN, EICAR, MARKER, Host, Suite, eventually
@@ -157,6 +158,45 @@ def _(suite):
         suite.check("numbers go on", "entry 2" in text, text)
         mode = os.stat(host.state + "/steward/allowed").st_mode & 0o777
         suite.check("the file is root's alone", mode == 0o600, oct(mode))
+
+
+@suite.test("verdicts that rest on an entry, or came before it, are void after a restart and in sweeps too")
+def _(suite):
+    with Host(suite) as host:
+        host.start()
+        path, other = host.put("a", EICAR), host.put("b", MARKER)
+        found = lambda: [os.path.basename(row["path"]) for row in host.tool_json("scan", host.watched, timeout=30)  # noqa: E731
+                         if row.get("verdict") == "infected"]
+        name = signature_of(host, path)
+        suite.check("control: a sweep finds both", host.read(other) is None and sorted(found()) == ["a", "b"], found())
+        host.stop()
+        host.start()
+        rc, text = add(host, "--signature", name, "--until", "5s")
+        ends = time.monotonic() + 5
+        suite.check("its verdict of before the restart is void: it opens", rc == 0 and host.read(path) == EICAR, (rc, text))
+        suite.check("a sweep does not find it any more", found() == ["b"], found())
+        host.stop()
+        time.sleep(max(ends - time.monotonic() + 0.1, 0))
+        host.start()
+        suite.check("it ended while no daemon ran: denied", host.read(path) is None)
+        suite.check("and a sweep finds it again", sorted(found()) == ["a", "b"], found())
+
+
+@suite.test("two who change the list at once lose nothing of each other")
+def _(suite):
+    with Host(suite) as host:
+        host.start()
+        writers = [suite.popen([host.programs + "/mailward", "--runtime-dir", host.runtime, "allow", "add", "--signature",
+                                "Name.%d" % i, "--reason", "writer %d" % i], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                   for i in range(12)]
+        said = [writer.communicate(timeout=30) for writer in writers]
+        suite.check("each is told that it is done", all(writer.returncode == 0 for writer in writers), said)
+        rows = entries(host)
+        suite.check("all are there, each with its number and reason", len({row["id"] for row in rows}) == 12 and
+                    {(row["signature"], row["reason"]) for row in rows} == {("Name.%d" % i, "writer %d" % i) for i in range(12)}, rows)
+        host.stop()
+        host.start()
+        suite.check("and after a restart", entries(host) == rows)
 
 
 def tampered(suite, host, what, change, word):
@@ -313,4 +353,4 @@ def _(suite):
         suite.check("all of it is there after a restart", len(entries(host)) == 512 and host.read(path) == EICAR)
 
 
-suite.main()
+suite.main(at_once=2)

@@ -55,6 +55,8 @@ def _(_suite):
         suite.check("explain says who found it", "clamd: Mailward.Test.Eicar.UNOFFICIAL" in (said.get("detail") or ""), said)
         said = explained(host, clean)
         suite.check("explain: clean needs the word of both", said.get("verdict") == "clean", said)
+        suite.check("explain: clamd was asked, libclamav's signatures were not", said["levels"]["clamd"] == "nothing found" and
+                    said["levels"]["libclamav"] == "not asked", said)
         definitions = (host.status() or {}).get("definitions", {})
         suite.check("status: the definitions are clamd's, how many is not known",
                     definitions.get("version", "").startswith("clamd: ClamAV ") and definitions.get("signatures") is None, definitions)

@@ -370,4 +370,4 @@ def _(_suite):
         suite.check("each is in its Maildir", not lost, lost)
 
 
-suite.main()
+suite.main(at_once=2)

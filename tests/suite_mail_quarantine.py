@@ -117,6 +117,12 @@ def _(suite):
         suite.check("the message behind it reads in the same session", answer == "OK" and
                     any(isinstance(part, tuple) and b"the one behind it" in part[1] for part in data), data)
         mail_host.close(session)
+        held = eventually(lambda: (lambda held: held if held["items"] == 1 else None)(mail.host.status()["quarantine"]), 5)
+        suite.check("status says what the quarantine holds", held and held["bytes"] > 0 and held["max_bytes"] == 10 << 30 and
+                    held["max_age_s"] == 90 * 86400 and held["oldest"].endswith("Z"), mail.host.status()["quarantine"])
+        lines = [line for line in mail.host.tool("status")[1].splitlines() if line.startswith("quarantine ")]
+        suite.check("and so does its text", lines and "1 object, " in lines[0] and " of 10G; the oldest " in lines[0] and
+                    lines[0].endswith(" of 90d"), lines)
         suite.check("a new session does not list it any more", uid not in mail.mail.uids("anna"))
         row = eventually(lambda: mail.items(), 10)[0]
         suite.check("the quarantine has it, with its queue id and message id", row["queue_id"] == queue_id and
@@ -124,6 +130,8 @@ def _(suite):
         mail.flows("Maildir", "anna")
         rc, text = mail.host.tool("release", row["id"])
         suite.check("released", rc == 0, text)
+        suite.check("then it holds nothing", eventually(lambda: mail.host.status()["quarantine"]["items"] == 0 and
+                    mail.host.status()["quarantine"]["oldest"] == "", 5), mail.host.status()["quarantine"])
         uids = eventually(lambda: [u for u in mail.mail.uids("anna") if MARKER in (mail.mail.fetch("anna", u)[0] or b"")], 10)
         suite.check("and Dovecot has it again, whole", uids, mail.mail.uids("anna"))
 
@@ -211,4 +219,4 @@ def _(suite):
         mail.flows("sdbox", "sue")
 
 
-suite.main()
+suite.main(at_once=2)

@@ -20,13 +20,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "mai
 suite = Suite("notify", limit=400)
 
 SENDMAIL = """#!/bin/sh
-# Keeps the mail, and how it was called; FOLDER/fail: fails, FOLDER/hang: stands still.
+# Keeps the mail, and how it was called; FOLDER/fail: fails, FOLDER/hang: stands still; FOLDER/refuse: does not
+# take mail for whom it names.
 cd %(folder)s || exit 1
 [ -e hang ] && exec sleep 1000
 name=$(date +%%s%%N).$$
 printf '%%s\\n' "$@" > "$name.args"
 id -u >> "$name.args"
 grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status >> "$name.args"
+[ -e refuse ] && [ "$(cat refuse)" = "$5" ] && exit 67
 [ -e fail ] && { echo "mailbox is on fire"; mv "$name.args" "$name.failed"; exit 75; }
 cat > "$name.part"
 mv "$name.part" "$name.mail"
@@ -67,7 +69,8 @@ class Post:
     def say(self, word, on=True):
         path = os.path.join(self.folder, word)
         if on:
-            open(path, "w").close()
+            with open(path, "w") as f:
+                f.write(on if isinstance(on, str) else "")
         elif os.path.exists(path):
             os.unlink(path)
 
@@ -169,6 +172,13 @@ def _(suite):
         host.wait("it was judged again", lambda: host.counter("scans") > scans)
         time.sleep(2.5)
         suite.check("not again with each mail that comes in", len(post.mails()) == 1)
+        with open(path, "r+b") as f:  # the first one is taken out, and another one of that outbreak comes
+            f.write(b"From a@b Mon Jan  1 00:00:00 2024\n" + MESSAGE.replace(b"found.1", b"found.2") + CLEAN + b"\n")
+            f.write(b"From a@b Mon Jan  1 00:00:00 2024\n" + MESSAGE.replace(b"found.1", b"found.3") + EICAR + b"\n")
+            f.truncate()
+        host.read(path)
+        suite.check("of another message in it, with the same finding, people are told", eventually(lambda: len(post.mails()) == 2, 10) and
+                    "<found.3@example.org>" in text_of(post.mails()[1:]), text_of(post.mails()[1:]))
 
 
 @suite.test("many at once are one mail, and the next one waits its time")
@@ -299,6 +309,45 @@ def _(suite):
         suite.check("its one system user is not", virtual not in text_of(post.to(user.pw_name)))
 
 
+@suite.test("an owner whose mail is not taken, or who has no name for mail, keeps no other from his")
+def _(suite):
+    with Host(suite) as host:
+        post = Post(host)
+        policy(host, post, notify="every = 1s\n    owner = yes")
+        with open("/etc/passwd") as f, open(host.base + "/passwd", "w") as own:
+            own.write(f.read() + "".join("%s:x:%d:%d::/:/bin/false\n" % (name, 54321 + i, 54321 + i)
+                                         for i, name in enumerate(("DOMAIN\\odd", "amy", "bob"))))
+        host.mount("--bind", host.base + "/passwd", "/etc/passwd")
+        post.say("refuse", "amy")
+        host.start()
+        for i in range(3):
+            path = host.put("own%d" % i, EICAR + b"%d" % i)
+            os.chown(path, 54321 + i, 54321 + i)
+            host.read(path)
+        suite.check("control: the first two were tried and not told", eventually(lambda: "exit code 67" in host.log() and
+                    "nobody can be told under this name" in host.log(), 20), host.log()[-300:])
+        suite.check("the third one is told", eventually(lambda: post.to("bob"), 10), [str(mail["To"]) for mail in post.mails()])
+        suite.check("of his own", "own2" in text_of(post.to("bob")) and "own1" not in text_of(post.to("bob")))
+
+
+@suite.test("a directory of users that stands still holds up nothing")
+def _(suite):
+    with Host(suite) as host:
+        post = Post(host)
+        policy(host, post, notify="every = 1s\n    owner = yes")
+        own = host.put("own", EICAR)
+        os.chown(own, 54321, 54321)
+        host.start()
+        steward = host.pid("steward")
+        os.mkfifo(host.base + "/passwd")
+        host.mount("--bind", host.base + "/passwd", "/etc/passwd")
+        suite.check("control: denied", host.read(own) is None)
+        suite.check("the log says that his name is not to be had", eventually(
+            lambda: "a notice to an owner could not be mailed" in host.log(), 15), host.log()[-300:])
+        suite.check("the postmaster is told", eventually(lambda: own in text_of(post.to("postmaster")), 10))
+        suite.check("and the steward is the one of before", host.pid("steward") == steward)
+
+
 @suite.test("without the block nobody is told")
 def _(suite):
     with Host(suite) as host:
@@ -384,4 +433,4 @@ def _(suite):
         mail.stop()
 
 
-suite.main()
+suite.main(at_once=3)

@@ -7,22 +7,16 @@ invariants: nothing-lost, mail-keeps-flowing
 import errno
 import os
 import random
+import re
 import signal
 import stat
 import subprocess
 import time
 
-from harness import EICAR, MARKER, CLEAN, SLACK, Failure, Host, Suite, eventually
+from harness import EICAR, MARKER, CLEAN, SLACK, Failure, Host, Suite, eventually, helper
+from quarantine import FOLDER, age, announced, beside, facts, gone, item, items, maildir, own_mount, policy
 
-suite = Suite("quarantine", limit=420)
-FOLDER = ".mailward-quarantine"
-
-
-def maildir(host, user="anna"):
-    folder = os.path.join(host.watched, user, "Maildir")
-    for name in ("cur", "new", "tmp"):
-        os.makedirs(os.path.join(folder, name), exist_ok=True)
-    return folder
+suite = Suite("quarantine")
 
 
 def deliver(folder, name, content, where="cur"):
@@ -33,34 +27,6 @@ def deliver(folder, name, content, where="cur"):
     path = os.path.join(folder, where, name)
     os.rename(temporary, path)
     return path
-
-
-def policy(host, extra="", **words):
-    words.setdefault("store", "maildir")
-    host.policy(host.watch(**words), top=extra)
-
-
-def items(host):
-    return host.tool_json("quarantine", "list")
-
-
-def item(host, count=1):
-    rows = eventually(lambda: (lambda rows: rows if len(rows) == count else None)(items(host)), 10)
-    if not rows:
-        raise Failure("not %d objects in the quarantine: %s; log: %s" % (count, items(host), host.log()[-600:]))
-    return rows[0] if count == 1 else rows
-
-
-def gone(*paths):
-    return not any(os.path.lexists(p) for p in paths)
-
-
-def facts(path):
-    """All that is to come back: content, owner, mode, ACL and attributes, times, links."""
-    s = os.stat(path)
-    names = sorted(os.listxattr(path))
-    return {"ino": s.st_ino, "uid": s.st_uid, "gid": s.st_gid, "mode": s.st_mode, "size": s.st_size, "links": s.st_nlink,
-            "mtime": s.st_mtime_ns, "xattrs": {n: os.getxattr(path, n) for n in names}}
 
 
 @suite.test("an empty quarantine")
@@ -77,7 +43,7 @@ def _(suite):
 
 @suite.test("moved away, then denied")
 def _(suite):
-    for file_system in ("tmpfs", "ext4"):
+    def run(file_system):
         with Host(suite, file_system=file_system) as host:
             policy(host)
             folder = maildir(host)
@@ -106,6 +72,7 @@ def _(suite):
                         [n["path"] for n in shown[0]["names"]] == [path], shown)
             suite.check("%s: status has no issue of it" % file_system,
                         not [i for i in host.status()["issues"] if i["id"].startswith("quarantine")], host.status()["issues"])
+    beside(lambda: run("tmpfs"), lambda: run("ext4"))
 
 
 @suite.test("fresh mail is moved away before anybody opens it, and not while it is being delivered")
@@ -137,7 +104,7 @@ def _(suite):
 
 @suite.test("observe, deny and report move nothing; an unscanned message is moved where the policy says so")
 def _(suite):
-    for words in ({"mode": "observe"}, {"on_infected": "deny"}, {"on_infected": "report"}):
+    def stays(**words):
         with Host(suite) as host:
             policy(host, **words)
             path = os.path.join(maildir(host), "cur", "1:2,S")
@@ -147,24 +114,30 @@ def _(suite):
             host.read(path)
             time.sleep(0.5)
             suite.check("%s: it stays" % words, os.path.exists(path) and items(host) == [])
-    with Host(suite) as host:
-        host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
-        folder = maildir(host)
-        path = os.path.join(folder, "cur", "1:2,S")
-        with open(path, "wb") as f:
-            f.write(CLEAN * 500)
-        host.start()
-        suite.check("too large: denied and moved", host.read(path) is None and gone(path))
-        row = item(host)
-        suite.check("the list says why", row["verdict"] == "unscanned" and row["reason"] == "too-large", row)
-    with Host(suite, definitions=False) as host:
-        policy(host, on_error="quarantine")
-        path = os.path.join(maildir(host), "cur", "1:2,S")
-        with open(path, "wb") as f:
-            f.write(CLEAN)
-        host.start()
-        suite.check("without definitions a mailbox is denied, but never emptied", host.read(path) is None and
-                    os.path.exists(path) and items(host) == [])
+
+    def large():
+        with Host(suite) as host:
+            host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
+            folder = maildir(host)
+            path = os.path.join(folder, "cur", "1:2,S")
+            with open(path, "wb") as f:
+                f.write(CLEAN * 500)
+            host.start()
+            suite.check("too large: denied and moved", host.read(path) is None and gone(path))
+            row = item(host)
+            suite.check("the list says why", row["verdict"] == "unscanned" and row["reason"] == "too-large", row)
+
+    def without_definitions():
+        with Host(suite, definitions=False) as host:
+            policy(host, on_error="quarantine")
+            path = os.path.join(maildir(host), "cur", "1:2,S")
+            with open(path, "wb") as f:
+                f.write(CLEAN)
+            host.start()
+            suite.check("without definitions a mailbox is denied, but never emptied", host.read(path) is None and
+                        os.path.exists(path) and items(host) == [])
+    beside(lambda: stays(mode="observe"), lambda: stays(on_infected="deny"), lambda: stays(on_infected="report"), large,
+           without_definitions)
 
 
 @suite.test("new definitions: what lies there and is infected after all is moved without being opened")
@@ -184,7 +157,7 @@ def _(suite):
 
 @suite.test("two names: both are gone, and the record says so")
 def _(suite):
-    for file_system in ("tmpfs", "ext4"):
+    def run(file_system):
         with Host(suite, file_system=file_system) as host:
             policy(host)
             first, second = maildir(host, "anna"), maildir(host, "berta")
@@ -218,6 +191,7 @@ def _(suite):
             host.start()
             suite.check("%s: once its content has changed it is moved again" % file_system,
                         host.read(two) is None and eventually(lambda: gone(one, two), 10), os.listdir(first + "/cur"))
+    beside(lambda: run("tmpfs"), lambda: run("ext4"))
 
 
 @suite.test("owner, mode, ACL, attributes and times come back")
@@ -353,6 +327,44 @@ def _(suite):
         suite.check("the other one is denied as before", host.read(other) is None and not gone(other))
 
 
+@suite.test("release: what it cannot do it says, and does nothing; ids are taken whole")
+def _(suite):
+    with Host(suite) as host:
+        host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
+        folder = maildir(host)
+        large, small = os.path.join(folder, "cur", "1:2,S"), os.path.join(folder, "cur", "2:2,S")
+        for path, content in ((large, CLEAN * 500), (small, EICAR)):
+            with open(path, "wb") as f:
+                f.write(content)
+        host.start()
+        suite.check("control: both are denied and moved", host.read(large) is None and host.read(small) is None)
+        ids = {r["path"]: r["id"] for r in item(host, 2)}
+        rc, text = host.tool("release", ids[large])
+        suite.check("above max-file-size: it says that it can't be allowed", rc == 2 and "max-file-size" in text, (rc, text))
+        suite.check("nothing was done", gone(large) and len(items(host)) == 2 and host.tool_json("allow", "list") == [])
+        with open(small, "wb") as f:
+            f.write(CLEAN)
+        rc, text = host.tool("release", ids[small])
+        suite.check("another file is in the way: allowed by now, but not back", rc == 2 and small in text and "allowed" in text and
+                    len(host.tool_json("allow", "list")) == 1 and len(items(host)) == 2, (rc, text))
+        os.unlink(small)
+        for what, ident in (("a part", ids[small][:-1]), ("nothing", ""), ("two", ids[small] + "\n"), ("a path", "../" + ids[small]),
+                            ("long", "x" * 5000), ("colours", "\x1b[31mx"), ("unknown", "20260101T000000-00000000"),
+                            ("an option", "--all"), ("not UTF-8", b"\xff\xfe")):
+            rc, text = host.tool("release", ident)
+            suite.check("%s for an id: 2, and one line of plain text" % what, rc == 2 and "\x1b" not in text and
+                        len(text.splitlines()) <= 2 and len(items(host)) == 2, (rc, text[:300]))
+        rows = host.tool_json("release", ids[small])
+        suite.check("--json: id, result, text", [(r["id"], r["result"]) for r in rows] == [(ids[small], "done")] and
+                    "allowed" in rows[0]["text"], rows)
+        suite.check("and it reads", host.read(small) == EICAR)
+        host.policy(host.watch(store="maildir"))
+        suite.check("with a higher limit the large one is released", host.tool("reload")[0] == 0 and
+                    host.tool("release", ids[large])[0] == 0 and eventually(lambda: host.read(large) == CLEAN * 500, 10))
+        host.stop()
+        suite.check("no daemon: 3", host.tool("release", ids[small])[0] == 3)
+
+
 @suite.test("nobody but root gets at it")
 def _(suite):
     with Host(suite) as host:
@@ -382,84 +394,210 @@ def _(suite):
         suite.check("nor can he ask the daemon for it", rc != 0 and gone(path))
 
 
-def accounted(host, files):
-    """Every file is either where it was or in the quarantine, once. -> [what is wrong]"""
-    wrong, inodes = [], {}
-    for root, folders, names in os.walk(os.path.join(host.fs, FOLDER)):
-        for name in names:
-            if name.isdigit():
-                inodes.setdefault(os.stat(os.path.join(root, name)).st_ino, []).append(os.path.join(root, name))
-    listed = {r["id"]: r for r in items(host)}
-    for path, inode in files.items():
-        there = os.path.lexists(path) and os.lstat(path).st_ino == inode
-        kept = len(inodes.get(inode, []))
-        if there + kept != 1:
-            wrong.append("%s: %d here, %d there" % (path, there, kept))
-        for entry in inodes.get(inode, []):
-            if os.path.basename(os.path.dirname(entry)) not in listed:
-                wrong.append("%s is not listed" % entry)
-    return wrong
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(word) for word in f.read().split()]
 
 
-@suite.test("kill -9 of the steward at any moment loses nothing and doubles nothing")
-def _(suite):
-    with Host(suite, file_system="ext4") as host:
-        policy(host, deadline="1s")
-        folder = maildir(host)
-        host.start()
-        random.seed(4711)
-        files, rounds, moved = {}, 0, 0
-        end = time.monotonic() + 25
-        while time.monotonic() < end:
-            rounds += 1
-            path = os.path.join(folder, "cur", "%d:2,S" % rounds)
-            other = os.path.join(folder, "new", "%d" % rounds)
-            pid = host.pid("steward")
-            with open(path + ".part", "wb") as f:
-                f.write(b"%d " % rounds + EICAR)
-            files[path] = os.stat(path + ".part").st_ino
-            os.rename(path + ".part", path)
-            killer = suite.popen(["/usr/bin/python3", "-S", "-c", "import os,time,sys; time.sleep(float(sys.argv[1]))\n"
-                                  "try: os.kill(int(sys.argv[2]), 9)\nexcept OSError: pass",
-                                  str(random.random() * 0.06), str(pid)])
+def name_of(pid):
+    try:
+        with open("/proc/%d/cmdline" % pid) as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+OTHERS = re.compile("recheck|verdict|notice|sweep|places")  # files that the steward writes of its own accord
+
+
+class Steps:
+    """A change of two names of one content, by the steward, which is killed before each of its steps on the disk in turn:
+    every state that a kill can leave is met, and what its successor makes of it is looked at."""
+
+    def __init__(self, suite, host, copies):
+        self.suite, self.host, self.number = suite, host, 0
+        self.place = os.path.join(host.state, "steward/quarantine") if copies else os.path.join(host.fs, FOLDER)
+        self.folders = [os.path.join(maildir(host, user), "cur") for user in ("anna", "berta")]
+        self.contents = {}
+
+    def new(self):
+        """A new infected file, outside of the watch; .put() gives it its two names."""
+        self.number += 1
+        content = b"%d " % self.number + EICAR + bytes(50000 + 100 * self.number)  # no two are of one size
+        paths = tuple(os.path.join(folder, "%d:2,S" % self.number) for folder in self.folders)
+        part = os.path.join(self.host.fs, "part")
+        with open(part, "wb") as f:
+            f.write(content)
+        os.chown(part, 4711, 4712)
+        os.chmod(part, 0o640)
+        os.utime(part, ns=(10 ** 18, 10 ** 18 + self.number))
+        self.contents[paths] = content
+        return paths
+
+    def put(self, paths):
+        part = os.path.join(self.host.fs, "part")
+        os.link(part, paths[1])
+        os.rename(part, paths[0])
+
+    def read(self, paths):
+        """Opens what is left of it. -> whether it was denied each time, and in time"""
+        denied = True
+        for path in paths:
             started = time.monotonic()
-            got = host.read(path) if os.path.exists(path) else None
-            if got is not None:
-                suite.check("not a byte of it", False, path)
-            if time.monotonic() - started > 1 + SLACK:
-                suite.check("answered in time", False, time.monotonic() - started)
-            killer.wait()
-            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
-        suite.say("%d kills" % rounds)
-        host.wait("the list is answered", lambda: host.tool("quarantine", "list")[0] == 0)
-        for path in files:
-            if os.path.exists(path):
-                host.read(path)
-        suite.check("every message is in one place", eventually(lambda: not accounted(host, files), 10),
-                    accounted(host, files)[:5])
-        suite.check("all of them could be moved in the end", gone(*files), [p for p in files if os.path.exists(p)][:3])
-        rows = items(host)
-        suite.check("as many objects as messages", len(rows) == len(files), (len(rows), len(files)))
-        # The same while they are given back.
-        kills = 0
-        for row in rows:
-            pid = host.pid("steward")
-            killer = suite.popen(["/usr/bin/python3", "-S", "-c", "import os,time,sys; time.sleep(float(sys.argv[1]))\n"
-                                  "try: os.kill(int(sys.argv[2]), 9)\nexcept OSError: pass",
-                                  str(random.random() * 0.03), str(pid)])
-            host.tool("quarantine", "restore", row["id"])
-            killer.wait()
-            kills += 1
-            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
-            if kills == 25:
+            try:
+                denied = denied and self.host.read(path) is None
+            except FileNotFoundError:
+                pass
+            denied = denied and time.monotonic() - started < 1 + SLACK
+        return denied
+
+    def entries(self, paths):
+        """{id: [entry]} of what lies in the quarantine of this content."""
+        found = {}
+        for root, _, names in os.walk(self.place):
+            for name in names:
+                if name.isdigit() and os.stat(os.path.join(root, name)).st_size == len(self.contents[paths]):
+                    found.setdefault(os.path.basename(root), []).append(name)
+        return found
+
+    def wrong(self, paths):
+        try:
+            return self.look(paths)
+        except (FileNotFoundError, ValueError) as error:  # it was moved under our eyes, or nobody answers yet
+            return [error]
+
+    def look(self, paths):
+        """What is not as it should be: each name is there, or an entry of one listed object; never both, never none."""
+        there = [p for p in paths if os.path.lexists(p)]
+        entries = self.entries(paths)
+        listed = {r["id"]: r["moved"] for r in items(self.host)}
+        wrong = []
+        if len(there) + sum(map(len, entries.values())) != len(paths) or len(entries) > 1:
+            wrong.append(("names", there, entries))
+        wrong += [("not listed", i) for i, names in entries.items() if listed.get(i) != len(names)]
+        for path in there:
+            s = os.stat(path)
+            if (s.st_uid, s.st_gid, s.st_mode & 0o7777, s.st_size, s.st_mtime_ns - 10 ** 18) != (
+                    4711, 4712, 0o640, len(self.contents[paths]), int(os.path.basename(path).split(":")[0])):
+                wrong.append(("not as it was", path, s))
+        return wrong + [n for f in self.folders for n in os.listdir(f) if n.startswith(".") or "mailward" in n]
+
+    def steward(self):
+        return next((pid for pid in children(self.host.daemon.pid) if name_of(pid).startswith("mailward-stewar")), None)
+
+    def kill_at(self, step, change, over):
+        """-> the step that it was killed before; None: there are fewer."""
+        pid = self.steward()
+        tracer = self.suite.popen([helper("kill_at"), str(pid), str(step)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if tracer.stdout.readline() != b"ready\n":
+            raise Failure("the steward can't be traced")
+        change()
+        eventually(lambda: tracer.poll() is not None or over(), 5, 0.01)
+        for _ in range(8):  # what comes after the answer is a step, too
+            if tracer.poll() is None:
+                time.sleep(0.01)
+        tracer.stdin.close()
+        said = tracer.stdout.read().decode().split()
+        if said[:1] == ["killed"]:
+            if not eventually(lambda: self.steward() not in (None, pid), 10, 0.01):
+                raise Failure("no steward comes after it: %s" % self.host.log()[-300:])
+            return " ".join(said[1:])
+        if said[:1] != ["passed"]:
+            raise Failure("the steward ended by itself: %s" % self.host.log()[-300:])
+        return None
+
+    def every(self, what, begin, change, over, after):
+        """One after another, each with a subject of its own."""
+        met, wrong = [], []
+        for step in range(1, 120):
+            for _ in range(5):
+                subject = begin()
+                name = self.kill_at(step, lambda: change(subject), lambda: over(subject))
+                if not name or not OTHERS.search(name):
+                    break
+            bad = eventually(lambda: not after(subject), 5) or after(subject)
+            if bad is not True:
+                wrong.append((step, name, bad))
+            if not name or len(wrong) == 3:
                 break
-        suite.check("restoring, killed %d times: every message is in one place" % kills,
-                    eventually(lambda: not accounted(host, files), 10), accounted(host, files)[:5])
+            met.append(name)
+        self.suite.say("%s, %d steps: %s" % (what, len(met), ", ".join(met)))
+        self.suite.check("%s: killed before each step, each message is in one place, whole" % what, met and not wrong, wrong[:3])
+        return " ".join(met)
+
+
+def kill_at_each_step(suite, copies):
+    with Host(suite) as host:  # in memory: what a kill leaves is the same, and a step takes less time
+        if copies:
+            own_mount(host)
+        policy(host, deadline="1s")
+        steps = Steps(suite, host, copies)
+        host.start()
+        words = "copied" if copies else "moved"
+        taken = []
+
+        def taking():
+            taken.append(steps.new())
+            return taken[-1]
+
+        def take(paths):
+            steps.put(paths)
+            if not steps.read(paths):
+                suite.check("denied, in time", False, paths)
+
+        met = steps.every(words + ", taken away", taking, take, lambda paths: gone(*paths), steps.wrong)
+        wanted = ("mkdirat", "openat about.new", "renameat about", "linkat 1", "unlinkat .mailward-gone-") if copies \
+            else ("mkdirat", "openat about.new", "renameat about", "renameat2 0", "renameat2 1")
+        suite.check("control: %s: all of its steps were met" % words, all(w in met for w in wanted), (wanted, met))
+        for paths in taken:
+            steps.read(paths)
+        suite.check("%s: all of them could be moved in the end" % words, eventually(
+            lambda: all(gone(*p) for p in taken) and all(r["moved"] == 2 for r in items(host)), 10) and
+            len(items(host)) == len(taken), (len(items(host)), len(taken)))
+        back = []
+
+        def restoring():
+            while not taken:  # more steps than objects
+                taken.append(steps.new())
+                take(taken[-1])
+                host.wait("it is moved", lambda: gone(*taken[-1]))
+            back.append(taken.pop())
+            return back[-1]
+
+        def restore(paths):
+            host.tool("quarantine", "restore", next(iter(steps.entries(paths))))
+
+        met = steps.every(words + ", given back", restoring, restore, lambda paths: not steps.entries(paths), steps.wrong)
+        wanted = ("openat restoring", "openat .", "linkat", "unlinkat restoring") if copies \
+            else ("openat restoring", "renameat2", "unlinkat restoring")
+        suite.check("control: %s: all of its steps back were met" % words, all(w in met for w in wanted), (wanted, met))
         for row in items(host):
-            host.tool("quarantine", "restore", row["id"])
-        suite.check("all come back in the end", items(host) == [] and not [p for p in files if not os.path.exists(p)])
-        left = [n for n in os.listdir(host.fs + "/" + FOLDER) if not n.startswith(".")]
-        suite.check("no rest in the folder", left == [], left)
+            if any(row["path"] in paths for paths in back):
+                host.tool("quarantine", "restore", row["id"])
+        suite.check("%s: all come back in the end" % words, all(os.path.exists(p) for paths in back for p in paths) and
+                    all(os.stat(p[0]).st_ino == os.stat(p[1]).st_ino for p in back))
+
+        def deleting():
+            paths = restoring()
+            back.remove(paths)
+            return paths
+
+        def delete(paths):
+            host.tool("quarantine", "delete", next(iter(steps.entries(paths))), "--yes")
+
+        def half(paths):
+            entries = steps.entries(paths)
+            listed = {r["id"]: r["moved"] for r in items(host)}
+            return [] if not entries else [(i, n) for i, n in entries.items() if len(n) != 2 or listed.get(i) != 2]
+        if not copies:  # it is the same
+            steps.every(words + ", deleted", deleting, delete, lambda paths: not steps.entries(paths), half)
+        for row in items(host):
+            host.tool("quarantine", "delete", row["id"], "--yes")
+        left = [n for n in os.listdir(steps.place) if not n.startswith(".")]
+        suite.check("%s: no rest in the folder" % words, left == [], left)
+        host.stop()
+        suite.check("%s: what came back is what it was" % words, not [w for paths in back for w in (
+            [] if all(open(p, "rb").read() == steps.contents[paths] for p in paths) else [paths])])
 
 
 @suite.test("a steward that stands still: the open is denied at its deadline, the mail goes on")
@@ -528,8 +666,7 @@ def power_cut(path):
         os.close(fd)
 
 
-@suite.test("power cut at any moment: each message is in one place, whole")
-def _(suite):
+def cut_power(suite):
     with Host(suite, file_system="ext4") as host:
         policy(host, deadline="1s")
         random.seed(1147)
@@ -610,15 +747,9 @@ def _(suite):
         suite.say("%d power cuts" % (cuts + 3))
 
 
-def age(host, ident, days):
-    """Makes an object older. The daemon must not run."""
-    path = os.path.join(host.fs, FOLDER, ident, "about")
-    import json
-    with open(path) as f:
-        about = json.load(f)
-    about["time_ns"] -= int(days * 86400e9)
-    with open(path, "w") as f:
-        json.dump(about, f)
+@suite.test("kill -9 of the steward before each step, and power cuts at any moment, lose nothing and double nothing")
+def _(suite):
+    beside(lambda: kill_at_each_step(suite, False), lambda: kill_at_each_step(suite, True), lambda: cut_power(suite))
 
 
 @suite.test("bounds: by age and size, with a warning before it purges, never within a day")
@@ -626,50 +757,60 @@ def _(suite):
     with Host(suite, size="900M") as host:
         policy(host, "quarantine { max-age = 10d  max-size = 3M }\n")
         folder = maildir(host)
-        paths = [os.path.join(folder, "cur", "%d:2,S" % i) for i in range(6)]
-        for i, path in enumerate(paths[:2]):
+        paths = [os.path.join(folder, "cur", "%d:2,S" % i) for i in range(11)]
+        for i, path in enumerate(paths):
             with open(path, "wb") as f:
-                f.write(b"%d" % i + bytes(1000000) + EICAR)
+                f.write(b"%d" % i + os.urandom(290000) + EICAR)
         host.start()
-        for path in paths[:2]:
+        purges = lambda: [i["text"] for i in host.status()["issues"] if i["id"] == "quarantine-purge"]
+        for path in paths[:9]:
             host.read(path)
-        rows = item(host, 2)
-        suite.check("control: no warning yet", not [i for i in host.status()["issues"] if i["id"] == "quarantine-purge"])
-        for i, path in enumerate(paths[2:4]):
-            with open(path, "wb") as f:
-                f.write(b"%d" % i + bytes(1000000) + MARKER)
-            host.read(path)
-        suite.check("what is younger than a day is not purged: the next one is not taken", len(items(host)) == 3 and
-                    os.path.exists(paths[3]), (len(items(host)), os.listdir(folder + "/cur")))
-        suite.check("it is denied where it lies", host.read(paths[3]) is None)
+        rows = item(host, 9)
+        suite.check("control: no warning yet", not purges())
+        host.read(paths[9])
+        suite.check("nine tenths full: it is said at once", item(host, 10) and host.wait("a warning", purges))
+        suite.check("what is younger than a day is not purged: the next one is not taken", host.read(paths[10]) is None and
+                    len(items(host)) == 10 and os.path.exists(paths[10]), (len(items(host)), os.listdir(folder + "/cur")))
         issue = host.wait("an issue", lambda: [i for i in host.status()["issues"] if i["id"] == "quarantine"])[0]
         suite.check("status says that it is full", "full" in issue["text"], issue)
         host.stop()
         age(host, rows[0]["id"], 2)
         host.start()
-        suite.check("nearly full: a warning", host.wait("a warning", lambda: [
-            i for i in host.status()["issues"] if i["id"] == "quarantine-purge"]))
-        suite.check("the oldest, two days old, makes room", host.read(paths[3]) is None and
-                    eventually(lambda: gone(paths[3]), 10) and
-                    rows[0]["id"] not in [r["id"] for r in items(host)] and len(items(host)) == 3)
+        suite.check("nearly full: a warning", host.wait("a warning", purges))
+        suite.check("the oldest, two days old, makes room", host.read(paths[10]) is None and
+                    eventually(lambda: gone(paths[10]), 10) and
+                    rows[0]["id"] not in [r["id"] for r in items(host)] and len(items(host)) == 10)
         suite.check("the log says what was purged, and why", "purged %s from the quarantine: max-size" % rows[0]["id"] in host.log())
         suite.check("and a file does", rows[0]["id"] in open(host.state + "/steward/purged.jsonl").read())
         host.stop()
+        policy(host, "quarantine { max-age = 10d  max-size = 30M }\n")
         age(host, rows[1]["id"], 9.5)
+        age(host, rows[2]["id"], 20)  # the clock has jumped, or the host was off
         host.start()
-        text = host.wait("a warning", lambda: [i["text"] for i in host.status()["issues"] if i["id"] == "quarantine-purge"])
-        suite.check("days before it goes by age it is said", text, text)
-        suite.check("it is still there", rows[1]["id"] in [r["id"] for r in items(host)])
+        text = host.wait("a warning", purges)
+        suite.check("days before it goes by age it is said", "2 objects" in text[0], text)
+        suite.check("none that nobody was told of is purged, however old", {rows[1]["id"], rows[2]["id"]} <=
+                    {r["id"] for r in items(host)}, host.log()[-300:])
         host.stop()
         age(host, rows[1]["id"], 1)
         host.start()
-        suite.check("past max-age it is purged", eventually(lambda: rows[1]["id"] not in [r["id"] for r in items(host)], 10))
-
-
-def own_mount(host):
-    """The root of the mount is a mailbox itself: no folder can be made in it."""
-    for name in ("cur", "new", "tmp"):
-        os.mkdir(os.path.join(host.fs, name))
+        there = lambda row: row["id"] in [r["id"] for r in items(host)]
+        # The oldest goes first: it was told of too short a time ago.
+        suite.check("it was told of for less than a day: the other one, older still, stays, and it with it", host.wait(
+            "a warning", purges) and there(rows[1]) and there(rows[2]))
+        host.stop()
+        age(host, rows[2]["id"], 1)
+        host.start()
+        suite.check("past max-age, and told of for a day: purged", eventually(lambda: not there(rows[1]) and not there(rows[2]), 10))
+        suite.check("the rest is there", len(items(host)) == 8)
+        host.stop()
+        # Its change lies in the future: the clock was wrong, and is right again.
+        age(host, rows[3]["id"], 12)
+        os.close(os.open(announced(host, rows[3]["id"]), os.O_WRONLY | os.O_CREAT, 0o600))
+        os.utime(announced(host, rows[3]["id"]), (time.time() + 86400 * 30,) * 2)
+        host.start()
+        suite.check("a time in the future counts for nothing", host.wait("a warning", purges) and there(rows[3]) and
+                    os.stat(announced(host, rows[3]["id"])).st_mtime < time.time() + 60)
 
 
 @suite.test("a mailbox that is a mount of its own gets no folder: what is moved away is copied, exactly, and comes back")
@@ -726,67 +867,6 @@ def _(suite):
         host.start()
         suite.check("denied and moved", host.read(path) is None and gone(path) and len(items(host)) == 1)
         suite.check("not into a folder that anybody can read", os.listdir(host.fs + "/" + FOLDER) == [])
-
-
-@suite.test("copies: kill -9 of the steward at any moment")
-def _(suite):
-    with Host(suite, file_system="ext4") as host:
-        own_mount(host)
-        policy(host, deadline="1s")
-        folder = maildir(host)
-        host.start()
-        random.seed(815)
-        contents, rounds = {}, 0
-        end = time.monotonic() + 15
-        pause = "import os,time,sys; time.sleep(float(sys.argv[1]))\ntry: os.kill(int(sys.argv[2]), 9)\nexcept OSError: pass"
-
-        def killing(pid, longest):
-            return suite.popen(["/usr/bin/python3", "-S", "-c", pause, str(random.random() * longest), str(pid)])
-
-        def whole():
-            """-> what is wrong: each content is at its name or in one listed object, once and whole."""
-            wrong, kept = [], {}
-            for r in items(host):
-                with open("%s/steward/quarantine/%s/0" % (host.state, r["id"]), "rb") as f:
-                    kept.setdefault(f.read(), []).append(r["id"])
-            for path, content in contents.items():
-                there = os.path.exists(path)
-                if there + len(kept.get(content, [])) != 1:
-                    wrong.append((path, there, kept.get(content)))
-            left = [n for n in os.listdir(folder + "/cur") if n.startswith(".")]
-            return wrong + left
-        while time.monotonic() < end:
-            rounds += 1
-            path = os.path.join(folder, "cur", "%d:2,S" % rounds)
-            pid = host.pid("steward")
-            contents[path] = b"%d " % rounds + EICAR + bytes(random.randrange(0, 4 << 20))
-            with open(path + ".part", "wb") as f:
-                f.write(contents[path])
-            os.rename(path + ".part", path)
-            killer = killing(pid, 0.12)
-            suite.check("not a byte of it", host.read(path) is None) if os.path.exists(path) else None
-            killer.wait()
-            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
-        suite.say("%d kills while moving" % rounds)
-        for path in contents:
-            if os.path.exists(path):
-                host.read(path)
-        suite.check("every message is in one place, whole", eventually(lambda: not whole(), 10), whole()[:4])
-        suite.check("as many objects as messages", len(items(host)) == len(contents), (len(items(host)), len(contents)))
-        for row in items(host)[:25]:
-            pid = host.pid("steward")
-            killer = killing(pid, 0.08)
-            host.tool("quarantine", "restore", row["id"])
-            killer.wait()
-            eventually(lambda: host.pids().get("steward") not in (None, pid), 10, 0.02)
-        suite.check("killed while giving back: every message is in one place, whole", eventually(lambda: not whole(), 10), whole()[:4])
-        for row in items(host):
-            host.tool("quarantine", "restore", row["id"])
-        suite.check("all come back in the end", items(host) == [] and all(os.path.exists(p) for p in contents))
-        suite.check("no rest", os.listdir(host.state + "/steward/quarantine") in ([], [".try"]),
-                    os.listdir(host.state + "/steward/quarantine"))
-        host.stop()
-        suite.check("each is what it was", all(open(p, "rb").read() == c for p, c in contents.items()))
 
 
 suite.main()

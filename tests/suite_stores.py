@@ -176,7 +176,11 @@ def queue_scenario(file_system):
 
 def check_restored(mail, queue_id, item):
     """Back in hold/, whole: postcat reads it, and postsuper lets it go on."""
+    rc, text = mail.host.tool("release", item["id"])
+    suite.check(mail.name("release says that its content does not last, and does nothing"), rc == 2 and "postsuper -H" in text and
+                item["signature"] in text and mail.host.tool_json("allow", "list") == [], (rc, text))
     rc, text = mail.host.tool("quarantine", "restore", item["id"])
+    suite.check(mail.name("restore says what is to be allowed before it goes on"), item["signature"] in text and "allow" in text, text)
     path = f"{mail.queue}/hold/{queue_id}"
     suite.check(mail.name("restored, it lies in hold/ under its queue id"), rc == 0 and os.path.exists(path), text)
     status = os.stat(path)
@@ -239,6 +243,23 @@ def _(_suite):
         brought = [uid for uid in mail.uids("virtual") - before if messages.is_infected(mail.fetch("virtual", uid) or b"")]
         suite.check(mail.name("no bounce brings it back"), not brought, brought)
         mail.check_next("bounces")
+
+
+@suite.test("a quarantine that has no room for a message of the queue")
+def _(_suite):
+    if absent():
+        return
+    with Mail() as mail:
+        mail.guard(mail.host.watch(mail.queue, store="postfix-queue"), "quarantine { max-size = 1M }\n")
+        check_taken_out(mail, "lmtp", 1)
+        issues = lambda: [issue for issue in mail.host.status()["issues"] if issue["id"] == "queue"]  # noqa: E731
+        suite.check("control: no issue yet", not issues(), issues())
+        large = messages.with_attachment("large", "invoice.zip", messages.zipped("invoice.com", messages.eicar()), ("y" * 60 + "\n") * 20000)
+        _, uid = mail.deliver("lmtp", large)
+        suite.check("a message that finds no room in the quarantine goes through", messages.is_infected(mail.fetch("lmtp", uid)))
+        suite.check("and status says so", eventually(issues, 5) and "no room" in issues()[0]["text"], mail.host.status()["issues"])
+        check_taken_out(mail, "lmtp", 2)
+        suite.check("until there is room again", eventually(lambda: not issues(), 10), issues())
 
 
 @suite.test("a queue that only reports, and one whose steward is dead")
@@ -437,4 +458,4 @@ def _(_suite):
         mail.check_next("a large message", ("lmtp",))
 
 
-suite.main()
+suite.main(at_once=3)

@@ -617,14 +617,14 @@ def _(suite):
             suite.check("idle: %s: no deadline passed" % what, host.counter("deadlines_passed") == 0)
         reading("a reader of that file", first, first)
         reading("a reader of another one", second, other)
-        host.policy(host.watch(deadline="40s", on_timeout="deny"), scanner={"workers": 1, "scan-time": "8s"})
+        host.policy(host.watch(deadline="40s", on_timeout="deny"), scanner={"workers": 1, "scan-time": "20s"})
         host.tool("reload")
         host.wait("a worker with that limit", lambda: host.counter("cases") == 0 and host.tool("status")[0] == 0, 30)
         started = time.monotonic()
         rc, found, summary = scan(host, third)
         suite.say("nobody waits: %.1f s" % (time.monotonic() - started))
         suite.check("idle: nobody waits: it is not called unscanned because all others go first", rc == 0 and
-                    summary["files"] == 1 and summary["known"] == 0 and time.monotonic() - started > 2, (rc, found, summary))
+                    summary["files"] == 1 and summary["known"] == 0 and time.monotonic() - started > 4, (rc, found, summary))
         for pid in hogs:
             os.kill(pid, signal.SIGKILL)
 

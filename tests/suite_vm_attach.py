@@ -6,6 +6,7 @@
 import ctypes
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,9 @@ import sys
 from harness import BUILD, CLEAN, MARKER, Failure, Host, Suite, drop_caches, eventually
 
 HOOKS = "/sys/fs/bpf/mailward"
+with open(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "include/hooks.h")) as header:
+    VERSION = "v" + re.search(r"^#define HOOKS_VERSION (\d+)$", header.read(), re.M).group(1)
+SET = HOOKS + "/" + VERSION  # of the programs as they are built
 MAPS = ["generations", "verdicts", "labels", "origins", "leavers", "folders", "systems", "programs", "orders", "state",
         "refusals"]
 DAEMON = os.path.join(BUILD, "mailwardd")
@@ -73,19 +77,20 @@ def tree():
 
 
 def links():
-    return [p for p in tree() if p.startswith("v1/links-") and p.count("/") == 2]
+    return [p for p in tree() if p.startswith(VERSION + "/links-") and p.count("/") == 2]
 
 
 def map_ids():
-    return {name: getattr(map_info(HOOKS + "/v1/maps/" + name), "id", None) for name in MAPS}
+    return {name: getattr(map_info(SET + "/maps/" + name), "id", None) for name in MAPS}
 
 
 def is_one_set(paths=None):
     """Nothing but one complete set of this version."""
     paths = paths or tree()
     folders = sorted(p for p in paths if p.count("/") < 2)
-    return (len(folders) == 3 and folders[0] == "v1" and folders[1].startswith("v1/links-") and folders[2] == "v1/maps" and
-            sorted(p.split("/")[2] for p in paths if p.startswith("v1/maps/")) == sorted(MAPS))
+    return (len(folders) == 3 and folders[0] == VERSION and folders[1].startswith(VERSION + "/links-") and
+            folders[2] == VERSION + "/maps" and
+            sorted(p.split("/")[2] for p in paths if p.startswith(VERSION + "/maps/")) == sorted(MAPS))
 
 
 def release():
@@ -155,10 +160,10 @@ def _(suite):
         os.chmod("/sys/fs/bpf", 0o1777)  # as it is mounted without mode=
         suite.at_end(lambda: os.chmod("/sys/fs/bpf", 0o700))
         link = HOOKS + "/" + links()[0]
-        deeds = {"list them": "ls " + HOOKS, "open a map": "bpftool map show pinned %s/v1/maps/orders" % HOOKS,
-                 "read a map": "bpftool map dump pinned %s/v1/maps/orders" % HOOKS,
+        deeds = {"list them": "ls " + HOOKS, "open a map": "bpftool map show pinned %s/maps/orders" % SET,
+                 "read a map": "bpftool map dump pinned %s/maps/orders" % SET,
                  "remove a link": "rm -f " + link, "rename the folder": "mv %s /sys/fs/bpf/x" % HOOKS,
-                 "make a folder inside": "mkdir %s/v1/x" % HOOKS}
+                 "make a folder inside": "mkdir %s/x" % SET}
         user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all", "--"]
         probe = suite.run(user + ["mkdir", "/sys/fs/bpf/somebodys"])
         suite.check("control: an ordinary user can make a folder of his own on this bpffs", probe.rc == 0, probe)
@@ -177,8 +182,8 @@ def _(suite):
         # He was there first, and holds the lock that a keeper holds.
         squat = suite.popen(user + ["/usr/bin/python3", "-c",
                                     "import os, fcntl, time\nos.mkdir('%s')\nfd = os.open('%s', os.O_RDONLY)\n"
-                                    "fcntl.flock(fd, fcntl.LOCK_EX)\nos.mkdir('%s/v1')\ntime.sleep(300)" % ((HOOKS,) * 3)])
-        suite.check("control: he has taken the name", eventually(lambda: os.path.isdir(HOOKS + "/v1")) and
+                                    "fcntl.flock(fd, fcntl.LOCK_EX)\nos.mkdir('%s')\ntime.sleep(300)" % (HOOKS, HOOKS, SET)])
+        suite.check("control: he has taken the name", eventually(lambda: os.path.isdir(SET)) and
                     os.stat(HOOKS).st_uid == 65534)
         host.full()
         suite.check("a folder that he has put there first, locked, stops nobody", is_one_set() and
@@ -287,13 +292,13 @@ def _(suite):
         return deed
 
     def wrong_map():
-        os.unlink(HOOKS + "/v1/maps/origins")
-        suite.check("control: a map of another shape lies there", pin_foreign_map(HOOKS + "/v1/maps/origins") == 0)
+        os.unlink(SET + "/maps/origins")
+        suite.check("control: a map of another shape lies there", pin_foreign_map(SET + "/maps/origins") == 0)
 
     def half_done():
-        os.mkdir(HOOKS + "/v1/new-links-99", 0o700)
-        pin_foreign_map(HOOKS + "/v1/new-links-99/lsm_file_open")
-        os.mkdir(HOOKS + "/v1/maps-new", 0o700)
+        os.mkdir(SET + "/new-links-99", 0o700)
+        pin_foreign_map(SET + "/new-links-99/lsm_file_open")
+        os.mkdir(SET + "/maps-new", 0o700)
 
     with Guarded(suite) as host:
         clean, bad = host.put("clean", CLEAN), host.put("bad", MARKER)
@@ -301,12 +306,12 @@ def _(suite):
         can_read(clean)
         starts("nothing changed", lambda: None, True, host)
         starts("a half-done set beside it", half_done, True, host)
-        starts("another version's folder", lambda: os.rename(HOOKS + "/v1", HOOKS + "/v0"), False, host)
+        starts("another version's folder", lambda: os.rename(SET, HOOKS + "/v0"), False, host)
         suite.check("and it says that the earlier version is detached", host.said("earlier version"), host.log()[-300:])
         starts("a map of another shape", wrong_map, False, host)
         starts("maps without links: what changed meanwhile went unseen", remove(os.path.dirname(links()[0])), False, host)
         starts("a link that is missing", lambda: remove(links()[0])(), False, host)
-        starts("a map that is missing", remove("v1/maps/state"), False, host)
+        starts("a map that is missing", remove(VERSION + "/maps/state"), False, host)
 
 
 @suite.test("what changed while nothing was attached is judged anew")

@@ -150,6 +150,24 @@ static int mbox_message_find(struct infected *infected, const struct stat *statu
 		infected->path);
 }
 
+/* What a run before this one left behind when it was killed. */
+static int mend(const struct infected *infected, bool yes)
+{
+	static struct removal removal;
+	char path[4097];
+	int error;
+
+	if (infected->store != STORE_MBOX)
+		return EXIT_FINE;
+	snprintf(path, sizeof(path), "%.*s", (int)infected->row.path_size, infected->row.path);
+	error = clean_mend_mbox(path, yes, &removal);
+	if (error < 0)
+		return trouble("%s: %s", path, removal.text[0] ? removal.text : strerror(-error));
+	if (error > 0)
+		fprintf(stderr, "mailward: a run before this one was cut off; that is put right\n");
+	return EXIT_FINE;
+}
+
 static int message_find(struct infected *infected)
 {
 	unsigned long long at;
@@ -324,6 +342,8 @@ static int clean(const struct options *options, const struct wish *wish)
 			"no infected message is known in a file of many that is called so (mailward blocked --reason "
 			"infected)");
 	code = store_find(options, &infected);
+	if (code == EXIT_FINE)
+		code = mend(&infected, wish->yes);
 	if (code == EXIT_FINE)
 		code = message_find(&infected);
 	if (code == EXIT_FINE)

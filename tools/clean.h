@@ -45,6 +45,9 @@ struct removal {
 	char text[512]; /* where something failed: a sentence */
 };
 
+/* Puts the sentence into removal->text. Returns error, or -EIO where that is 0. */
+__attribute__((format(printf, 3, 4))) int clean_failed(struct removal *removal, int error, const char *format, ...);
+
 /* Does this text (a message as a mail client gets it) have the body of the message in the file? Line ends of both kinds
  * are one; nothing is said of the head, in which mbox keeps words of its own. */
 bool clean_same_body(const struct infected *infected, const char *text, size_t size);
@@ -62,5 +65,8 @@ int clean_find_mbox(const struct infected *infected, struct removal *removal_out
  * for the lock has the file open already, and would deliver into what a rename had put away; the file as it was is kept
  * beside it (PATH.mailward-before) until the new content is on the disk. 0, or -errno and text. */
 int clean_by_rewrite(const struct infected *infected, struct removal *removal);
+/* Where a clean_by_rewrite() was killed: the mbox is made what it was before it (1), or, where it had done all, is left
+ * as it is, and the copy goes. 0: none was. yes: false: only says so. -EUCLEAN: not ours to undo; -errno; and text. */
+int clean_mend_mbox(const char *path, bool yes, struct removal *removal_out);
 
 #endif

@@ -7,19 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "clean.h"
-#include "loop.h"
+#include "clean_lock.h"
 #include "mbox.h"
 
-#define LOCK_NS 10000000000ull
 #define HEAD_MOST (1u << 20)
 #define COPY_BYTES 65536
 #define CONTENT_MOST (512u << 20)
 
-__attribute__((format(printf, 3, 4))) static int failed(struct removal *removal, int error, const char *format, ...)
+int clean_failed(struct removal *removal, int error, const char *format, ...)
 {
 	va_list arguments;
 
@@ -113,109 +111,17 @@ int clean_find_mbox(const struct infected *infected, struct removal *removal)
 
 	*removal = (struct removal){.route = ROUTE_REWRITE};
 	if (size > CONTENT_MOST)
-		return failed(removal, -EFBIG, "the message is larger than 512 MB");
+		return clean_failed(removal, -EFBIG, "the message is larger than 512 MB");
 	removal->content = malloc(size + 1);
 	if (!removal->content)
-		return failed(removal, -ENOMEM, "no memory for the message");
+		return clean_failed(removal, -ENOMEM, "no memory for the message");
 	while (removal->size < size) {
 		ssize_t got = pread(infected->fd, removal->content + removal->size, size - removal->size,
 				    (off_t)(infected->at + removal->size));
 		if (got <= 0)
-			return failed(removal, got < 0 ? -errno : -EIO, "the mbox could not be read");
+			return clean_failed(removal, got < 0 ? -errno : -EIO, "the mbox could not be read");
 		removal->size += (size_t)got;
 	}
-	return 0;
-}
-
-/* ---- locks ---- */
-
-struct locked {
-	int folder; /* O_PATH */
-	int file;   /* O_RDWR */
-	char base[256], lock[300], before[300];
-	bool has_lock;
-};
-
-static void pause_short(void)
-{
-	struct timespec time = {.tv_nsec = 50000000};
-
-	nanosleep(&time, NULL);
-}
-
-/* PATH.lock, as local(8), procmail and Dovecot make it. A stale one is its owner's matter. */
-static int dotlock_take(struct locked *locked, struct removal *removal)
-{
-	uint64_t until = now_ns() + LOCK_NS;
-	int fd;
-
-	while ((fd = openat(locked->folder, locked->lock, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) <
-	       0) {
-		if (errno != EEXIST)
-			return failed(removal, -errno, "%s: %s", locked->lock, strerror(errno));
-		if (now_ns() > until)
-			return failed(removal, -EBUSY,
-				      "%s is there for more than ten seconds: somebody works on the mbox",
-				      locked->lock);
-		pause_short();
-	}
-	dprintf(fd, "%d", getpid());
-	close(fd);
-	locked->has_lock = true;
-	return 0;
-}
-
-static int record_lock_take(struct locked *locked, struct removal *removal)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	uint64_t until = now_ns() + LOCK_NS;
-
-	while (fcntl(locked->file, F_SETLK, &lock) < 0) {
-		if (errno != EAGAIN && errno != EACCES)
-			return failed(removal, -errno, "the mbox could not be locked: %s", strerror(errno));
-		if (now_ns() > until)
-			return failed(removal, -EBUSY, "the mbox was locked for more than ten seconds");
-		pause_short();
-	}
-	return 0;
-}
-
-static void lock_release(struct locked *locked)
-{
-	if (locked->file >= 0)
-		close(locked->file);
-	if (locked->has_lock)
-		unlinkat(locked->folder, locked->lock, 0);
-	if (locked->folder >= 0)
-		close(locked->folder);
-}
-
-static int lock_take(const struct infected *infected, struct locked *locked, struct removal *removal)
-{
-	const char *slash = strrchr(infected->path, '/');
-	char folder[4097];
-	struct stat ours, theirs;
-	int error;
-
-	snprintf(folder, sizeof(folder), "%.*s", (int)(slash - infected->path), infected->path);
-	if (snprintf(locked->base, sizeof(locked->base), "%s", slash + 1) >= (int)sizeof(locked->base) - 20)
-		return failed(removal, -ENAMETOOLONG, "its name is too long for a lock");
-	snprintf(locked->lock, sizeof(locked->lock), "%s.lock", locked->base);
-	snprintf(locked->before, sizeof(locked->before), "%s.mailward-before", locked->base);
-	locked->folder = open(folder[0] ? folder : "/", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (locked->folder < 0)
-		return failed(removal, -errno, "its folder: %s", strerror(errno));
-	locked->file = openat(locked->folder, locked->base, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (locked->file < 0)
-		return failed(removal, -errno, "the mbox: %s", strerror(errno));
-	error = record_lock_take(locked, removal);
-	if (!error)
-		error = dotlock_take(locked, removal);
-	if (error)
-		return error;
-	if (fstat(locked->file, &ours) < 0 || fstat(infected->fd, &theirs) < 0 || ours.st_ino != theirs.st_ino ||
-	    ours.st_dev != theirs.st_dev)
-		return failed(removal, -ESTALE, "the mbox was replaced by another file meanwhile");
 	return 0;
 }
 
@@ -254,40 +160,43 @@ static int bytes_move(int in, uint64_t from, uint64_t end, int out, uint64_t to)
 	return error;
 }
 
-/* The file as it is, beside it; on the disk when this returns. */
-static int copy_before(struct locked *locked, const struct stat *status, struct removal *removal)
+static int folder_sync(const struct mbox_locked *locked)
 {
-	int error, folder,
-		out = openat(locked->folder, locked->before, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			     0600);
+	int folder = openat(locked->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
 
-	if (out < 0 && errno == EEXIST)
-		return failed(
-			removal, -EEXIST,
-			"%s is there: a run before this one was cut off. It holds the mbox as it was then; compare "
-			"the two, and remove it",
-			locked->before);
+	if (folder < 0)
+		return -errno;
+	error = fsync(folder) < 0 ? -errno : 0;
+	close(folder);
+	return error;
+}
+
+/* The file as it is, beside it; on the disk when this returns, and whole as soon as it has its name. */
+static int copy_before(struct mbox_locked *locked, const struct stat *status, struct removal *removal)
+{
+	int error, out;
+
+	unlinkat(locked->folder, locked->copying, 0); /* of a run that was cut off before it changed anything */
+	out = openat(locked->folder, locked->copying, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (out < 0)
-		return failed(removal, -errno, "%s: %s", locked->before, strerror(errno));
+		return clean_failed(removal, -errno, "%s: %s", locked->copying, strerror(errno));
 	error = bytes_move(locked->file, 0, (uint64_t)status->st_size, out, 0);
-	if (!error && (fchown(out, status->st_uid, status->st_gid) < 0 || fchmod(out, status->st_mode & 07777) < 0 ||
-		       fsync(out) < 0))
+	if (!error &&
+	    (fchown(out, status->st_uid, status->st_gid) < 0 || fchmod(out, status->st_mode & 07777) < 0 ||
+	     fsync(out) < 0 ||
+	     renameat2(locked->folder, locked->copying, locked->folder, locked->before, RENAME_NOREPLACE) < 0))
 		error = -errno;
 	close(out);
-	folder = error ? -1 : openat(locked->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder >= 0) {
-		error = fsync(folder) < 0 ? -errno : 0;
-		close(folder);
-	}
-	if (error) {
-		unlinkat(locked->folder, locked->before, 0);
-		return failed(removal, error, "no copy of the mbox could be made: %s", strerror(-error));
-	}
-	return 0;
+	if (error)
+		unlinkat(locked->folder, locked->copying, 0);
+	else
+		error = folder_sync(locked);
+	return error ? clean_failed(removal, error, "no copy of the mbox could be made: %s", strerror(-error)) : 0;
 }
 
 /* Is the message still where it was, with its content? */
-static bool is_still_there(const struct infected *infected, const struct locked *locked, const struct removal *removal)
+static bool is_still_there(const struct infected *infected, const struct mbox_locked *locked,
+			   const struct removal *removal)
 {
 	static char bytes[COPY_BYTES];
 	char line[MBOX_LINE];
@@ -307,16 +216,16 @@ static bool is_still_there(const struct infected *infected, const struct locked 
 	return got == 0;
 }
 
-static int rewrite(const struct infected *infected, struct locked *locked, struct removal *removal)
+static int rewrite(const struct infected *infected, struct mbox_locked *locked, struct removal *removal)
 {
 	struct timespec times[2];
 	struct stat status;
 	int error;
 
 	if (!is_still_there(infected, locked, removal))
-		return failed(removal, -ESTALE, "the mbox has changed meanwhile: try again");
+		return clean_failed(removal, -ESTALE, "the mbox has changed meanwhile: try again");
 	if (fstat(locked->file, &status) < 0)
-		return failed(removal, -errno, "the mbox: %s", strerror(errno));
+		return clean_failed(removal, -errno, "the mbox: %s", strerror(errno));
 	error = copy_before(locked, &status, removal);
 	if (error)
 		return error;
@@ -326,8 +235,8 @@ static int rewrite(const struct infected *infected, struct locked *locked, struc
 	if (!error && fsync(locked->file) < 0)
 		error = -errno;
 	if (error)
-		return failed(removal, error, "writing failed (%s); the mbox as it was is in %s", strerror(-error),
-			      locked->before);
+		return clean_failed(removal, error, "writing failed (%s); the mbox as it was is in %s",
+				    strerror(-error), locked->before);
 	/* New mail is told by these two; taking some away brings none. */
 	times[0] = status.st_atim;
 	times[1] = status.st_mtim;
@@ -338,11 +247,135 @@ static int rewrite(const struct infected *infected, struct locked *locked, struc
 
 int clean_by_rewrite(const struct infected *infected, struct removal *removal)
 {
-	struct locked locked = {.folder = -1, .file = -1};
-	int error = lock_take(infected, &locked, removal);
+	struct mbox_locked locked;
+	struct stat ours, theirs;
+	int error = mbox_lock(infected->path, &locked, removal);
 
+	if (!error && (fstat(locked.file, &ours) < 0 || fstat(infected->fd, &theirs) < 0 ||
+		       ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev))
+		error = clean_failed(removal, -ESTALE, "the mbox was replaced by another file meanwhile");
 	if (!error)
 		error = rewrite(infected, &locked, removal);
-	lock_release(&locked);
+	mbox_unlock(&locked);
+	return error;
+}
+
+/* ---- after a kill ---- */
+
+/* How many bytes the two have in common, from these places on. -1: they could not be read. */
+static int64_t same_bytes(int a, uint64_t at, int b, uint64_t b_at, uint64_t most)
+{
+	static char first[COPY_BYTES], second[COPY_BYTES];
+	uint64_t done = 0;
+
+	while (done < most) {
+		size_t part = most - done < COPY_BYTES ? (size_t)(most - done) : COPY_BYTES, same = 0;
+		if (pread(a, first, part, (off_t)(at + done)) != (ssize_t)part ||
+		    pread(b, second, part, (off_t)(b_at + done)) != (ssize_t)part)
+			return -1;
+		while (same < part && first[same] == second[same])
+			same++;
+		done += same;
+		if (same < part)
+			break;
+	}
+	return (int64_t)done;
+}
+
+/* Is the file, of the copy's length, what moving bytes leaves when it is killed: behind some message of the copy, a
+ * part of what follows that one stands in its place, and the rest is as it was? 1, 0 or -EIO. */
+static int is_cut_off(int file, int copy, uint64_t size, const struct mbox_message *message)
+{
+	int64_t moved = same_bytes(file, message->from, copy, message->end, size - message->end), rest;
+
+	if (moved < 0)
+		return -EIO;
+	rest = same_bytes(file, message->from + (uint64_t)moved, copy, message->from + (uint64_t)moved,
+			  size - message->from - (uint64_t)moved);
+	return rest < 0 ? -EIO : (uint64_t)(moved + rest) == size - message->from;
+}
+
+static int move_back(int file, int copy, uint64_t size)
+{
+	static struct mbox mbox;
+	struct mbox_message message;
+	int64_t same = same_bytes(file, 0, copy, 0, size);
+	int found = same < 0 ? -EIO : (uint64_t)same == size;
+
+	for (bool more = !found && mbox_open(&mbox, copy);
+	     more && (more = mbox_next(&mbox, &message)) && message.from <= (uint64_t)same && !found;)
+		found = is_cut_off(file, copy, size, &message);
+	if (found <= 0)
+		return found < 0 ? found : -EUCLEAN;
+	return bytes_move(copy, 0, size, file, 0);
+}
+
+/* What the file is to its copy: killed while bytes moved it is as long; killed behind that it is the copy without one
+ * piece. Whatever else somebody made of it since is not ours to undo. */
+static int mend(const struct mbox_locked *locked, int copy, uint64_t size, uint64_t copied)
+{
+	int64_t same;
+	uint64_t tail;
+
+	if (size >= copied)
+		return size > copied ? -EUCLEAN : move_back(locked->file, copy, size);
+	same = same_bytes(locked->file, 0, copy, 0, size);
+	if (same < 0)
+		return -EIO;
+	tail = size - (uint64_t)same;
+	same = same_bytes(locked->file, size - tail, copy, copied - tail, tail);
+	return same < 0 ? -EIO : same == (int64_t)tail ? 0 : -EUCLEAN;
+}
+
+static int mend_from(struct mbox_locked *locked, int copy, struct removal *removal)
+{
+	struct stat ours, theirs;
+	int error;
+
+	if (fstat(locked->file, &ours) < 0 || fstat(copy, &theirs) < 0)
+		return clean_failed(removal, -errno, "the mbox: %s", strerror(errno));
+	if (!S_ISREG(theirs.st_mode) || theirs.st_nlink != 1 || theirs.st_uid != ours.st_uid)
+		return clean_failed(removal, -EPERM,
+				    "%s is none that we made (another owner, or more names): look at it",
+				    locked->before);
+	error = mend(locked, copy, (uint64_t)ours.st_size, (uint64_t)theirs.st_size);
+	if (!error && fsync(locked->file) < 0)
+		error = -errno;
+	if (error == -EUCLEAN)
+		return clean_failed(removal, error,
+				    "a run before this one was cut off, and the mbox has changed since: %s holds it as "
+				    "it was; compare the two, and remove it",
+				    locked->before);
+	if (error)
+		return clean_failed(removal, error, "it could not be made what it was (%s); that is in %s",
+				    strerror(-error), locked->before);
+	return unlinkat(locked->folder, locked->before, 0) < 0 ? -errno : 1;
+}
+
+int clean_mend_mbox(const char *path, bool yes, struct removal *removal)
+{
+	struct mbox_locked locked;
+	char before[4200];
+	int copy, error;
+
+	*removal = (struct removal){0};
+	if (snprintf(before, sizeof(before), "%s.mailward-before", path) >= (int)sizeof(before) ||
+	    faccessat(AT_FDCWD, before, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	if (!yes)
+		return clean_failed(
+			removal, -EUCLEAN,
+			"a run before this one was cut off, and %s holds the mbox as it was: with --yes that "
+			"is put right first",
+			before);
+	error = mbox_lock(path, &locked, removal);
+	copy = error ? -1 : openat(locked.folder, locked.before, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (!error && copy < 0)
+		error = clean_failed(removal, -errno, "%s: %s", locked.before, strerror(errno));
+	if (!error)
+		error = mend_from(&locked, copy, removal);
+	if (copy >= 0)
+		close(copy);
+	mbox_unlock(&locked);
 	return error;
 }

@@ -325,6 +325,8 @@ static void find_in_steward(const struct status_page *page, struct findings *fin
 				   "entries anew, which puts it aside"},
 		[ISSUE_NOTIFY] = {"notices",
 				  "look into the log: notify { command } of the policy does not take the mails"},
+		[ISSUE_QUEUE] = {"queue", "make room in the quarantine, or raise its max-size; see that the message's "
+					  "store is watched too"},
 		[ISSUE_PURGE] = {"quarantine-purge", "look at mailward quarantine list, release or delete what is "
 						     "there, or raise its limits"},
 	};

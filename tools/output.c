@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "output.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -127,6 +128,22 @@ void span_text(char *out, size_t room, uint64_t ns)
 		snprintf(out, room, "%lluh", s / 3600);
 	else
 		snprintf(out, room, "%llud", s / 86400);
+}
+
+void size_text(char *out, size_t room, uint64_t bytes)
+{
+	static const char units[] = "kMGTPE";
+	double value = (double)bytes;
+	int unit = -1;
+
+	while (value >= 1024 && unit < (int)sizeof(units) - 2) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		snprintf(out, room, "%" PRIu64 "B", bytes);
+	else
+		snprintf(out, room, value < 10 ? "%.1f%c" : "%.0f%c", value, units[unit]);
 }
 
 /* ---- the terminal ---- */

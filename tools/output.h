@@ -31,6 +31,9 @@ void time_text(char *out, int64_t ns, bool milliseconds);
 /* "41ms", "3.2s", "5min", "7h", "12d". */
 void span_text(char *out, size_t room, uint64_t ns);
 
+/* "1.2G": powers of 1024. */
+void size_text(char *out, size_t room, uint64_t bytes);
+
 /* Colours are on where standard output is a terminal, unless NO_COLOR is set and not empty or TERM is dumb. */
 bool colours_are_on(void);
 /* Columns of the terminal; 0: standard output is none. */

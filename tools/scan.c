@@ -174,23 +174,6 @@ static void print_finding(struct scan *scan, const struct steward_row *row)
 	fflush(stdout);
 }
 
-/* "1.2G": powers of 1024. */
-static void size_text(char *out, size_t room, uint64_t bytes)
-{
-	static const char units[] = "kMGTPE";
-	double value = (double)bytes;
-	int unit = -1;
-
-	while (value >= 1024 && unit < (int)sizeof(units) - 2) {
-		value /= 1024;
-		unit++;
-	}
-	if (unit < 0)
-		snprintf(out, room, "%" PRIu64 "B", bytes);
-	else
-		snprintf(out, room, value < 10 ? "%.1f%c" : "%.0f%c", value, units[unit]);
-}
-
 static void progress_text(const struct steward_row *row, char *out, size_t room, bool bar)
 {
 	const struct sweep_counts *counts = &row->sweep.counts;

@@ -106,7 +106,6 @@ static void counters_to_json(json_t *json, const struct status_page *page)
 	set_number(json, "deadlines_passed", gate->deadlines_passed);
 	set_number(json, "records_lost", gate->records_lost);
 	set_number(json, "worker_deaths", gate->worker_deaths);
-	set_number(json, "behind", gate->behind);
 	set_number(json, "rechecked_bad", gate->rechecked_bad);
 	set_number(json, "hook_refusals", gate->hook_refusals);
 	set_number(json, "hook_refusals_lost", gate->hook_refusals_lost);
@@ -127,6 +126,23 @@ static json_t *sweeps_to_json(const struct status_page *page)
 		json_object_set_new(sweep, "next", json_string(time));
 		json_object_set_new(json, kinds[i], sweep);
 	}
+	return json;
+}
+
+static json_t *quarantine_to_json(const struct quarantine_shown *held)
+{
+	json_t *json;
+	char oldest[32];
+
+	if (!held->known)
+		return json_null();
+	json = json_object();
+	time_text(oldest, (int64_t)held->oldest_ns, false);
+	set_number(json, "items", held->items);
+	set_number(json, "bytes", held->bytes);
+	set_number(json, "max_bytes", held->max_bytes);
+	json_object_set_new(json, "oldest", json_string(oldest));
+	set_number(json, "max_age_s", held->max_age_s);
 	return json;
 }
 
@@ -163,6 +179,7 @@ static json_t *status_to_json(const struct status_page *page, const struct findi
 	json_object_set_new(json, "note", json_string(findings->note ? findings->note : ""));
 	json_object_set_new(json, "definitions", definitions);
 	json_object_set_new(json, "watches", watches_to_json(page));
+	json_object_set_new(json, "quarantine", quarantine_to_json(&keeper->quarantine));
 	json_object_set_new(json, "sweeps", sweeps_to_json(page));
 	json_object_set_new(json, "processes", processes_to_json(page, findings));
 	set_number(json, "waiting", page->gate.waiting);
@@ -308,6 +325,27 @@ static void print_sweeps(const struct keeper_part *keeper)
 	}
 }
 
+/* "3 objects, 12M of 10G; the oldest 4d of 90d" */
+static void print_quarantine(const struct quarantine_shown *held)
+{
+	char bytes[32], most[32], age[32], ends[32];
+	uint64_t now = wall_ns();
+
+	if (!held->known) {
+		puts("quarantine   not looked at yet");
+		return;
+	}
+	size_text(bytes, sizeof(bytes), held->bytes);
+	size_text(most, sizeof(most), held->max_bytes);
+	span_text(age, sizeof(age), now > held->oldest_ns ? now - held->oldest_ns : 0);
+	span_text(ends, sizeof(ends), held->max_age_s * 1000000000u);
+	printf("quarantine   %llu object%s, %s of %s", (unsigned long long)held->items, held->items == 1 ? "" : "s",
+	       bytes, most);
+	if (held->oldest_ns)
+		printf("; the oldest %s of %s", age, ends);
+	putchar('\n');
+}
+
 static void print_status(const struct status_page *page, const struct findings *findings, bool header)
 {
 	const struct gate_part *gate = &page->gate;
@@ -333,6 +371,7 @@ static void print_status(const struct status_page *page, const struct findings *
 	printf("blocked      %llu in 24 h; %llu since the start, %llu would have been\n",
 	       (unsigned long long)findings->blocked_24h, (unsigned long long)gate->denied,
 	       (unsigned long long)gate->would_deny);
+	print_quarantine(&page->keeper.quarantine);
 	print_sweeps(&page->keeper);
 	printf("released     %llu unjudged\n", (unsigned long long)page->keeper.released_unjudged);
 	print_watches(page, header);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RING_BYTES (8u << 20) /* a power of two */
+#define RING_BYTES (4u << 20) /* a power of two */
 
 struct ring {
 	uint64_t head;     /* bytes ever put; the writer's */

@@ -3,7 +3,7 @@
  * The process that hands mails to the local sendmail: a child of its own, forked before rights are dropped, because a
  * sendmail may be setgid, which no_new_privs forbids for good. It runs as _mailward without a capability, holds nothing
  * but its socket (by which it sees its parent end: without CAP_KILL no signal reaches it), has names of users looked up
- * (getpwuid(3) may take long), and gives each sendmail a minute. Nobody waits for it.
+ * (getpwuid(3) may take long: five seconds), and gives each sendmail a minute. Nobody waits for it.
  *
  * In full mode it and the sendmail that it starts are labelled as our own.
  */
@@ -20,7 +20,8 @@ struct mailer_job {
 	char command[1024];
 };
 
-/* code 0: the mail was taken. -ENOENT: there is no such user. Else why says what went wrong, printable. */
+/* code 0: the mail was taken. -ENOENT: there is no such user; -EINVAL: no mail can go to one of this name. Else why
+ * says what went wrong, printable. */
 struct mailer_result {
 	uint64_t id;
 	int32_t code;

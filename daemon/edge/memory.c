@@ -109,10 +109,16 @@ size_t memory_size(void)
 
 int memory_open(struct memory **memory_out, int fd)
 {
-	struct memory *memory = fd < 0 ? calloc(1, sizeof(*memory))
-				       : mmap(NULL, sizeof(*memory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct memory *memory;
 
-	if (!memory || memory == MAP_FAILED)
+	if (fd < 0) {
+		memory = calloc(1, sizeof(*memory));
+	} else {
+		memory = mmap(NULL, sizeof(*memory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (memory == MAP_FAILED)
+			memory = NULL;
+	}
+	if (!memory)
 		return -ENOMEM;
 	if (memory->size == sizeof(*memory)) {
 		take_over(memory);

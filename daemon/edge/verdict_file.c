@@ -156,7 +156,7 @@ static int flush(struct stream *stream)
 	return 0;
 }
 
-static int put(struct stream *stream, const void *bytes, size_t size)
+static int append(struct stream *stream, const void *bytes, size_t size)
 {
 	int error = stream->used + size > sizeof(stream->bytes) ? flush(stream) : 0;
 
@@ -164,19 +164,22 @@ static int put(struct stream *stream, const void *bytes, size_t size)
 		return error;
 	memcpy(stream->bytes + stream->used, bytes, size);
 	stream->used += size;
-	stream->sum = sum_of(stream->sum, bytes, size);
 	return 0;
+}
+
+static int put(struct stream *stream, const void *bytes, size_t size)
+{
+	stream->sum = sum_of(stream->sum, bytes, size);
+	return append(stream, bytes, size);
 }
 
 static int put_all(struct stream *stream, bool (*next)(void *owner, struct kept_verdict *kept_out),
 		   void (*alive)(void *owner), void *owner)
 {
-	static const uint8_t blank[sizeof(struct head)]; /* filled in at the end */
 	struct head head = {.magic = MAGIC, .record_size = WHOLE};
-	struct kept_verdict kept;
-	int error = put(stream, blank, sizeof(blank));
+	struct kept_verdict kept = {0};
+	int error = append(stream, &head, sizeof(head));
 
-	stream->sum = 0;
 	while (!error && head.count < VERDICT_FILE_MAX && next(owner, &kept)) {
 		uint32_t size = kept.verdict.kind == VERDICT_CLEAN ? SHORT : WHOLE;
 		error = put(stream, &size, sizeof(size));
@@ -204,6 +207,7 @@ int verdict_file_save(int directory, bool (*next)(void *owner, struct kept_verdi
 	if (stream.fd < 0)
 		return -errno;
 	stream.used = 0;
+	stream.sum = 0;
 	result = put_all(&stream, next, alive, owner);
 	close(stream.fd);
 	if (result >= 0 && renameat(directory, NEW_NAME, directory, VERDICT_FILE) < 0)

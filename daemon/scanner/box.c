@@ -223,9 +223,10 @@ static const int calls_of_all[] = {
 };
 
 static const int calls_of_parsers[] = {
-	SCMP_SYS(write), SCMP_SYS(openat),     SCMP_SYS(unlink),    SCMP_SYS(mkdir), SCMP_SYS(rmdir),
-	SCMP_SYS(chmod), SCMP_SYS(getdents64), SCMP_SYS(ftruncate), SCMP_SYS(dup), /* gzip that it takes for broken, and
-										      HTML */
+	SCMP_SYS(write),  SCMP_SYS(openat),     SCMP_SYS(unlink),    SCMP_SYS(mkdir), SCMP_SYS(rmdir),
+	SCMP_SYS(chmod),  SCMP_SYS(getdents64), SCMP_SYS(ftruncate), SCMP_SYS(dup), /* gzip that it takes for broken,
+										       and HTML */
+	SCMP_SYS(getcwd), /* libxml2, of a document in memory */
 };
 
 static int calls_allow(scmp_filter_ctx filter, const int *calls, size_t count)

@@ -14,7 +14,8 @@
 #include "second.h"
 #include "unpack.h"
 
-#define TINY 6 /* libclamav does not look at files below this size */
+#define AGAIN_MAX 16 /* messages taken out of one look */
+#define TINY 6       /* libclamav does not look at files below this size */
 #define MAX_SCAN_TIME "Heuristics.Limits.Exceeded.MaxScanTime"
 #define MAX_FILE_SIZE "Heuristics.Limits.Exceeded.MaxFileSize"
 #define MAX_SCAN_SIZE "Heuristics.Limits.Exceeded.MaxScanSize"
@@ -25,9 +26,11 @@ struct content {
 	const struct scanner_settings *settings;
 	struct findings *findings;
 	struct scan_reply *reply;
-	uint64_t until_ns;            /* when all of it must be done */
-	uint64_t room;                /* bytes that may still be taken out of the file */
-	int given;                    /* the descriptor that the gate sent; every other one is of a file of our own */
+	uint64_t until_ns;    /* when all of it must be done */
+	uint64_t room;        /* bytes that may still be taken out of the file */
+	int given;            /* the descriptor that the gate sent; every other one is of a file of our own */
+	int again[AGAIN_MAX]; /* files of our own, to be looked at */
+	unsigned again_count;
 	char clamd_said[SECOND_SAID]; /* empty: it was not asked */
 };
 
@@ -166,6 +169,40 @@ static void engine_look(struct content *content, int fd)
 		clamd_look(content, fd);
 }
 
+/* libclamav knows a message by the names of its first headers, which its sender may choose. With another one before
+ * them it takes the copy for what it is. */
+static bool again_take(void *owner, const unsigned char *bytes, size_t size)
+{
+	static const char first[] = "Delivered-To: mailward\n";
+	struct content *content = owner;
+	int out;
+
+	if (content->again_count == AGAIN_MAX || size > content->room)
+		return false;
+	out = content_file();
+	if (out < 0)
+		return false;
+	if (write(out, first, sizeof(first) - 1) != sizeof(first) - 1 || write(out, bytes, size) != (ssize_t)size) {
+		close(out);
+		return false;
+	}
+	content->room -= size;
+	content->again[content->again_count++] = out;
+	return true;
+}
+
+/* What was taken in a look; a look at that may take more, as long as there is room. */
+static void again_look(struct content *content)
+{
+	content->findings->copy = true;
+	while (content->again_count > 0) {
+		int fd = content->again[--content->again_count];
+		engine_look(content, fd);
+		close(fd);
+	}
+	content->findings->copy = false;
+}
+
 /* The bytes of fd as they are. */
 static void file_look(struct content *content, int fd)
 {
@@ -178,6 +215,7 @@ static void file_look(struct content *content, int fd)
 		content->findings->layers++;
 	} else if (status.st_size >= TINY) {
 		engine_look(content, fd);
+		again_look(content);
 	} else {
 		small = padded(fd, (size_t)status.st_size);
 		if (small < 0) {
@@ -211,7 +249,7 @@ static void message_look(struct content *content, int fd, unsigned number, bool 
 	enum packing packing = packing_at(fd, at, size, &text);
 	int out;
 
-	if (only && text) {
+	if (only && text && content->findings->mail) {
 		headers_note(content, fd, at);
 		return;
 	}
@@ -268,7 +306,7 @@ static bool messages_look(struct content *content, int fd)
 /* Looks at one message of a file of many by itself. true: it is the one; its head and its place are noted. */
 static bool message_is_it(struct content *content, int fd, unsigned number, uint64_t at, uint64_t start, uint64_t size)
 {
-	struct findings *before = content->findings, own = {0};
+	struct findings *before = content->findings, own = {.again = again_take, .owner = content};
 	bool text;
 	int out;
 
@@ -347,7 +385,7 @@ static void clamd_tell(const struct content *content)
 
 void content_scan(struct engine *engine, const struct scanner_settings *settings, int fd, struct scan_reply *reply)
 {
-	struct findings findings = {0};
+	struct findings findings = {.again = again_take};
 	struct content content = {.engine = engine,
 				  .settings = settings,
 				  .findings = &findings,
@@ -359,6 +397,7 @@ void content_scan(struct engine *engine, const struct scanner_settings *settings
 	size_t used;
 	struct stat status;
 
+	findings.owner = &content;
 	if (fstat(fd, &status) < 0) {
 		content_unscanned(reply, REASON_IO_ERROR, "fstat failed");
 		return;

@@ -63,8 +63,13 @@ static size_t entries_read(DIR *folder, struct entry *entries)
 uint64_t definitions_identity(const void *of, size_t size, const char *engine_version,
 			      const struct scanner_settings *settings)
 {
-	uint64_t limits[] = {settings->max_file_size, settings->max_scan_size, settings->max_files,
-			     settings->max_depth,     settings->scan_time_ms,  settings->deny_types};
+	uint64_t limits[] = {settings->max_file_size,
+			     settings->max_scan_size,
+			     settings->max_files,
+			     settings->max_depth,
+			     settings->scan_time_ms,
+			     settings->deny_types,
+			     JUDGING};
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	uint64_t identity = 0;

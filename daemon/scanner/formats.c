@@ -3,6 +3,11 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
+
+#include "zips.h"
+
+#define PARAMETERS_MAX 1000 /* of an attachment in a calendar entry: more are odd enough */
 
 struct magic {
 	const char *name;
@@ -57,6 +62,9 @@ static const struct magic shut[] = {
 	MAGIC("age", 0, "age-encryption.org/v1"),
 	MAGIC("MSZIP", 0, "SZ \x88\xf0\x27\x33\xd1"),
 	MAGIC("KWAJ", 0, "KWAJ\x88\xf0\x27\xd1"),
+	MAGIC("ActiveMime", 0, "ActiveMime"),
+	MAGIC("NTFS", 3, "NTFS    "),
+	MAGIC("exFAT", 3, "EXFAT   "),
 };
 
 static uint32_t le16(const unsigned char *bytes)
@@ -67,47 +75,6 @@ static uint32_t le16(const unsigned char *bytes)
 static bool type_is(const char *type, const char *name)
 {
 	return !strncmp(type, "CL_TYPE_", 8) && !strcmp(type + 8, name);
-}
-
-/* What libclamav's unz() can do: stored, imploded, deflated, deflate64, bzip2. 99 is AES: reported as encrypted. */
-static bool zip_method_opens(uint32_t method)
-{
-	return method == 0 || method == 6 || method == 8 || method == 9 || method == 12 || method == 99;
-}
-
-static const char *zip_method_name(uint32_t method)
-{
-	switch (method) {
-	case 1:
-		return "zip method 1 (shrunk)";
-	case 14:
-		return "zip method 14 (LZMA)";
-	case 20:
-	case 93:
-		return "zip method 93 (zstd)";
-	case 95:
-		return "zip method 95 (xz)";
-	case 98:
-		return "zip method 98 (PPMd)";
-	}
-	return "zip method";
-}
-
-/* Every local and central header, wherever it lies: libclamav looks for both, too. The version that a member needs
- * (below 10.0) and the two flag bits that are never used tell a header from four bytes that happen to be there. */
-static const char *zip_unsupported(const unsigned char *bytes, size_t size)
-{
-	const unsigned char *at = bytes, *end = bytes + size;
-
-	while ((at = memmem(at, (size_t)(end - at), "PK", 2)) && end - at >= 30) {
-		bool local = at[2] == 3 && at[3] == 4, central = at[2] == 1 && at[3] == 2;
-		const unsigned char *fields = at + (local ? 4 : 6); /* version needed, flags, method */
-		if ((local || central) && le16(fields) < 100 && !(le16(fields + 2) & 0x1000) &&
-		    !zip_method_opens(le16(fields + 4)))
-			return zip_method_name(le16(fields + 4));
-		at += 2;
-	}
-	return NULL;
 }
 
 /* delharc, in libclamav, opens lh0, lh4-lh7, lhx, lzs, lz4, lz5 and pm0; lhd is a folder. */
@@ -189,6 +156,99 @@ static bool has_yenc(const unsigned char *bytes, size_t size)
 	return false;
 }
 
+/* FAT names itself in its boot sector, behind a jump; ext2 to ext4 in the superblock (state and what to do on errors
+ * are small numbers). Their files lie in pieces. */
+static const char *file_system(const unsigned char *bytes, size_t size)
+{
+	if (size >= 2048 && bytes[510] == 0x55 && bytes[511] == 0xaa && (bytes[0] == 0xeb || bytes[0] == 0xe9) &&
+	    (!memcmp(bytes + 54, "FAT", 3) || !memcmp(bytes + 82, "FAT32", 5)))
+		return "FAT";
+	if (size >= 2048 && le16(bytes + 1080) == 0xef53 && le16(bytes + 1082) < 8 && le16(bytes + 1084) <= 3)
+		return "ext file system";
+	return NULL;
+}
+
+/* libclamav opens the first stream of a file alone; bzip2 opens all, and some programs write one for every 900 kB. */
+static bool has_more_bzip2(const unsigned char *bytes, size_t size)
+{
+	static const char block[] = "\x31\x41\x59\x26\x53\x59"; /* behind "BZh9" */
+	const unsigned char *at = bytes + 4, *end = bytes + size;
+
+	if (size < 14)
+		return false;
+	while ((at = memmem(at, (size_t)(end - at), "BZh", 3)) && end - at >= 10) {
+		if (at[3] >= '1' && at[3] <= '9' && !memcmp(at + 4, block, sizeof(block) - 1))
+			return true;
+		at += 3;
+	}
+	return false;
+}
+
+/* libclamav reads sizes in octal alone, and takes types that it doesn't know for nothing, which GNU tar and 7-Zip take
+ * for files. Where each header lies depends on the sizes before it, so the first of these ends the walk. */
+static bool is_odd_tar(const unsigned char *bytes, size_t size)
+{
+	static const char files[] = "07S", others[] = "123456KLNXgxVD";
+	size_t at = 0;
+
+	while (size - at >= 512) {
+		const unsigned char *head = bytes + at;
+		char type = head[156] ? (char)head[156] : '0';
+		uint64_t length = 0;
+		if (head[124] & 0x80)
+			return true;
+		for (int i = 124; i < 136; i++)
+			length = head[i] >= '0' && head[i] <= '7' ? length * 8 + (head[i] - '0') : length;
+		at += 512;
+		if (type == 'x' && memmem(bytes + at, length < size - at ? (size_t)length : size - at, " size=", 6))
+			return true;
+		if (length > 0 && !strchr(files, type) && !strchr(others, type))
+			return true;
+		if (length > size - at || (type >= '1' && type <= '6'))
+			length = type >= '1' && type <= '6' ? 0 : size - at;
+		length = (length + 511) / 512 * 512;
+		at += length < size - at ? (size_t)length : size - at;
+	}
+	return false;
+}
+
+static bool has(const unsigned char *bytes, size_t size, const char *word)
+{
+	return memmem(bytes, size, word, strlen(word)) != NULL;
+}
+
+/* Word opens these as any document of its own: what is binary lies in them in base64. libclamav loses it. */
+static bool is_flat_office(const unsigned char *bytes, size_t size)
+{
+	if (size < 5 || (memcmp(bytes, "<?xml", 5) != 0 && memcmp(bytes, "\xef\xbb\xbf<?", 5) != 0))
+		return false;
+	return (has(bytes, size, "binData") && has(bytes, size, ".mso")) ||
+	       (has(bytes, size, "binaryData") &&
+		(has(bytes, size, "vbaProject.bin") || has(bytes, size, "/embeddings/")));
+}
+
+/* A file in the text itself (RFC 5545 3.8.1.1), as "ATTACH;VALUE=BINARY;ENCODING=BASE64:..." */
+static bool is_calendar_with_file(const unsigned char *bytes, size_t size)
+{
+	static const char start[] = "BEGIN:VCALENDAR", word[] = "ATTACH";
+	const unsigned char *at = bytes, *end = bytes + size;
+
+	if (size < sizeof(start) || strncasecmp((const char *)bytes, start, sizeof(start) - 1) != 0)
+		return false;
+	while ((at = memchr(at, '\n', (size_t)(end - at)))) {
+		const unsigned char *colon;
+		if ((size_t)(end - ++at) < sizeof(word) || strncasecmp((const char *)at, word, sizeof(word) - 1) != 0)
+			continue;
+		colon = memchr(at, ':', end - at < PARAMETERS_MAX ? (size_t)(end - at) : PARAMETERS_MAX);
+		if (!colon)
+			return true;
+		for (; colon - at >= 6; at++)
+			if (!strncasecmp((const char *)at, "BASE64", 6) || !strncasecmp((const char *)at, "BINARY", 6))
+				return true;
+	}
+	return false;
+}
+
 static bool is_text(const char *type)
 {
 	return type_is(type, "MAIL") || type_is(type, "MHTML") || !strncmp(type, "CL_TYPE_TEXT_", 13);
@@ -197,6 +257,7 @@ static bool is_text(const char *type)
 const char *format_unsupported(const char *type, const unsigned char *bytes, size_t size, bool rar)
 {
 	size_t skipped = skippable_frames(bytes, size);
+	const char *zip = NULL;
 
 	if (!rar && type_is(type, "RAR"))
 		return "RAR";
@@ -214,11 +275,22 @@ const char *format_unsupported(const char *type, const unsigned char *bytes, siz
 		return "lzma";
 	if (!rar && memmem(bytes, size, "Rar!\x1a\x07", 6))
 		return "RAR";
-	if (type_is(type, "ZIP") || type_is(type, "ZIPSFX") || !strncmp(type, "CL_TYPE_OOXML", 13) ||
-	    type_is(type, "MSEXE"))
-		return zip_unsupported(bytes, size);
+	if (format_is_zip(type) || zip_lists(bytes, size) || type_is(type, "MSEXE"))
+		zip = zip_unsupported(bytes, size, !format_is_zip(type) && !zip_lists(bytes, size));
+	if (zip || format_is_zip(type))
+		return zip;
 	if (is_text(type) && has_yenc(bytes, size))
 		return "yEnc";
+	if (type_is(type, "BZ") && has_more_bzip2(bytes, size))
+		return "bzip2 of several streams";
+	if ((type_is(type, "POSIX_TAR") || type_is(type, "OLD_TAR")) && is_odd_tar(bytes, size))
+		return "tar of an odd form";
+	if (is_flat_office(bytes, size))
+		return "an office document in one XML";
+	if (is_calendar_with_file(bytes, size))
+		return "a file in a calendar entry";
+	if (file_system(bytes, size))
+		return file_system(bytes, size);
 	return lha_unsupported(bytes, size);
 }
 
@@ -286,6 +358,16 @@ const char *format_encrypted(const char *type, const unsigned char *bytes, size_
 	if (size > 5 && !memcmp(bytes, "<?xml", 5) && memmem(bytes, size, "manifest:encryption-data", 24))
 		return "OpenDocument";
 	return NULL;
+}
+
+bool format_is_zip(const char *type)
+{
+	return type_is(type, "ZIP") || type_is(type, "ZIPSFX") || !strncmp(type, "CL_TYPE_OOXML", 13);
+}
+
+bool format_zip_behind(const char *type, const unsigned char *bytes, size_t size)
+{
+	return !format_is_zip(type) && zip_ends(bytes, size);
 }
 
 enum format_members format_members(const char *type)

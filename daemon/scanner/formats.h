@@ -19,6 +19,11 @@ const char *format_unsupported(const char *type, const unsigned char *bytes, siz
  * are not here: they are mail to a person, not to a reader. */
 const char *format_encrypted(const char *type, const unsigned char *bytes, size_t size);
 
+/* Is it a zip, or is its content one by another name? */
+bool format_is_zip(const char *type);
+/* Does something that is no zip end as one? Programs open it by its end. */
+bool format_zip_behind(const char *type, const unsigned char *bytes, size_t size);
+
 /* What libclamav does with the members of a layer of this type. */
 enum format_members {
 	MEMBERS_NONE,      /* no archive, or one whose members may rightly be none */

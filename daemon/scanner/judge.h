@@ -26,6 +26,12 @@ struct findings {
 	char content[FINDING_SIZE];                /* what the content rule says, where HEURISTIC_TYPE has a name */
 	const char *engine;                        /* who looked, for the detail; NULL: libclamav */
 	bool named;                                /* the engine has reported a name */
+	bool mail;                                 /* the engine takes the whole for a message */
+	bool copy;                                 /* it is a copy that again() made */
+	/* Takes a message that the engine does not take for one, to be looked at by itself; false: it cannot. NULL:
+	 * none. */
+	bool (*again)(void *owner, const unsigned char *bytes, size_t size);
+	void *owner;
 	bool spoke;                          /* the engine had a message: its process should not be trusted with more */
 	uint8_t name_count;                  /* different names that make it infected, in the order they came */
 	bool names_more;                     /* there were others beyond these */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mime.h"
+#include "oddities.h"
 #include "wire.h"
 
 void layers_open(struct layers *layers, struct findings *findings, bool rar, uint32_t deny_types)
@@ -27,6 +28,8 @@ static void unopened(struct layers *layers, const struct level *level)
 /* Did everything come out of it that it promised? */
 static void promises_check(struct layers *layers, const struct level *level)
 {
+	if (level->zip_behind)
+		findings_unsupported(layers->findings, "a zip behind something else");
 	if (level->encrypted)
 		return;
 	switch (level->members) {
@@ -78,6 +81,29 @@ static void claims_take(struct layers *layers, const char *type, const unsigned 
 		claims_message(&layers->claims, bytes, size);
 }
 
+/* What libclamav does with a message, and does not. */
+static void message_check(struct layers *layers, const char *type, const unsigned char *bytes, size_t size)
+{
+	const char *text = (const char *)bytes;
+	struct findings *findings = layers->findings;
+	const char *left_out = NULL;
+	size_t start;
+
+	if (is_mail(type))
+		findings->mail = findings->mail || layers->depth == 1;
+	if (message_has_cr_alone(text, size)) {
+		left_out = "a message with lines that end in CR alone";
+	} else if (is_mail(type)) {
+		left_out = message_left_out(text, size);
+	} else if (message_begins(text, size, &start)) {
+		if ((layers->depth == 1 && findings->copy) || !findings->again ||
+		    !findings->again(findings->owner, bytes + start, size - start))
+			left_out = "a message that does not begin as one";
+	}
+	if (left_out)
+		findings_unsupported(findings, left_out);
+}
+
 bool layers_begin(struct layers *layers, const char *type, const unsigned char *bytes, size_t size, const char *name)
 {
 	const char *kind = NULL, *encrypted = NULL;
@@ -87,6 +113,7 @@ bool layers_begin(struct layers *layers, const char *type, const unsigned char *
 	if (layers->depth > 0) {
 		layers->levels[layers->depth - 1].below++;
 		layers->levels[layers->depth - 1].pending = false;
+		layers->levels[layers->depth - 1].zip_behind &= !type || !format_is_zip(type);
 	}
 	if (layers->depth == LEVELS_MAX) {
 		findings_error(layers->findings, REASON_ENGINE_ERROR, "too many nested layers");
@@ -104,6 +131,8 @@ bool layers_begin(struct layers *layers, const char *type, const unsigned char *
 	encrypted = format_encrypted(type, bytes, size);
 	if (encrypted)
 		findings_encrypted(layers->findings, encrypted);
+	message_check(layers, type, bytes, size);
+	level->zip_behind = format_zip_behind(type, bytes, size);
 	level->members = format_members(type);
 	level->encrypted = encrypted != NULL;
 	level->tiny = is_tiny(type, bytes, size);
@@ -123,6 +152,7 @@ void layers_member(struct layers *layers, const char *container, const char *nam
 	if (encrypted && !strcmp(container, "CL_TYPE_ARJ")) /* of the others the engine says so itself */
 		findings_encrypted(layers->findings, "ARJ");
 	level = &layers->levels[layers->depth - 1];
+	level->zip_behind = level->zip_behind && strcmp(container, "CL_TYPE_ZIP") != 0;
 	text_printable(level->member, sizeof(level->member), name);
 	if (level->pending)
 		unopened(layers, level);

@@ -18,12 +18,13 @@
 
 struct level {
 	enum format_members members;
-	bool tiny;      /* may hold nothing worth a layer (a stream of 5 bytes) */
-	bool encrypted; /* was noticed here: no wonder that nothing comes */
-	bool announced; /* members were announced at all */
-	bool pending;   /* the latest one has not come as a layer */
-	bool expected;  /* one that is larger than 5 bytes was announced */
-	unsigned below; /* layers that came from it */
+	bool tiny;       /* may hold nothing worth a layer (a stream of 5 bytes) */
+	bool encrypted;  /* was noticed here: no wonder that nothing comes */
+	bool announced;  /* members were announced at all */
+	bool pending;    /* the latest one has not come as a layer */
+	bool zip_behind; /* it ends as a zip does, which has not come as a layer */
+	bool expected;   /* one that is larger than 5 bytes was announced */
+	unsigned below;  /* layers that came from it */
 	char type[40];
 	char member[64]; /* the latest announced, printable; or empty */
 };

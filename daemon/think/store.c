@@ -30,16 +30,28 @@ bool store_may_empty(enum store store)
 	return store == STORE_POSTFIX_QUEUE;
 }
 
+static bool is_one_of(const char *const programs[], const char *exe, size_t size)
+{
+	for (size_t i = 0; programs[i]; i++) {
+		size_t length = strlen(programs[i]);
+		if (size > length && memcmp(exe + size - length, programs[i], length) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool store_may_wait(enum store store, const char *exe, size_t size)
 {
 	static const char *const agents[] = {"/local", "/virtual", "/lmtp", "/smtp", "/pipe", "/bounce", NULL};
 
-	for (size_t i = 0; store_may_empty(store) && agents[i]; i++) {
-		size_t length = strlen(agents[i]);
-		if (size > length && memcmp(exe + size - length, agents[i], length) == 0)
-			return true;
-	}
-	return false;
+	return store_may_empty(store) && is_one_of(agents, exe, size);
+}
+
+bool store_is_delivery(enum store store, const char *exe, size_t size)
+{
+	static const char *const agents[] = {"/dovecot/lmtp", "/dovecot-lda", "/dovecot/deliver", NULL};
+
+	return (store == STORE_MAILDIR || store == STORE_SDBOX) && is_one_of(agents, exe, size);
 }
 
 bool store_forbids_lease(enum store store)

@@ -37,6 +37,10 @@ bool store_is_control(enum store store, const char *path);
  * delivers will rename or unlink it: it is not taken away from him. path: absolute. */
 bool store_is_transient(enum store store, const char *path);
 
+/* Is this program one that delivers into such a store, and may open what it has just delivered: to index it, or for the
+ * next recipient? exe: as above. */
+bool store_is_delivery(enum store store, const char *exe, size_t size);
+
 /* May a writer of this store have the file open with O_NONBLOCK, so that even a read lease held for a moment would fail
  * it? Then no lease is taken (fcntl(2), F_SETLEASE). */
 bool store_forbids_lease(enum store store);

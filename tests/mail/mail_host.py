@@ -15,9 +15,10 @@ over /etc/passwd and /etc/group.
 Where mail for each domain goes:
     NAME@lmtp.test      Postfix lmtp -> Dovecot LMTP -> STORE/lmtp/NAME      (maildir of the virtual user NAME)
     NAME@virtual.test   Postfix virtual              -> STORE/virtual/NAME   (the same; IMAP user NAME.v)
-    mia@lmtp.test       the same                     -> STORE/mbox/mia/inbox (mbox)
-    moe@lmtp.test       the same                     -> STORE/mdbox/moe      (mdbox)
-    sue@lmtp.test       the same                     -> STORE/sdbox/sue      (sdbox)
+    NAME@lda.test       Postfix pipe -> dovecot-lda  -> STORE/lmtp/NAME      (the same mailbox)
+    mia, mel@lmtp.test  Postfix lmtp -> Dovecot LMTP -> STORE/mbox/NAME/inbox (mbox)
+    moe, max@lmtp.test  the same                     -> STORE/mdbox/NAME     (mdbox)
+    sue, sam@lmtp.test  the same                     -> STORE/sdbox/NAME     (sdbox)
     NAME@local.test     Postfix local                -> STORE/home/NAME/Maildir  (users of the private passwd; NAME.l)
 """
 
@@ -34,6 +35,7 @@ import time
 VMAIL_UID = 5000
 USERS = ("anna", "ben", "carl", "dora")
 LOCAL_UIDS = {"anna": 5001, "ben": 5002, "carl": 5003, "dora": 5004}
+OTHERS = {"mbox": ("mia", "mel"), "mdbox": ("moe", "max"), "sdbox": ("sue", "sam")}
 PASSWORD = "test"
 SLOW = float(os.environ.get("TIME_FACTOR", "1"))
 NEEDED = {
@@ -80,6 +82,20 @@ def _write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
+def _children(parent):
+    """{pid: command name} of a process's children."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                name, rest = file.read().split("(", 1)[1].rsplit(")", 1)
+            if int(rest.split()[1]) == parent:
+                found[int(pid)] = name
+        except OSError:
+            continue
+    return found
+
+
 MASTER_CF = """\
 127.0.0.1:{smtp_port} inet n - n - - smtpd
 pickup     unix  n - n 60   1 pickup
@@ -102,6 +118,8 @@ discard    unix  - - n -    - discard
 local      unix  - n n -    - local
 virtual    unix  - n n -    - virtual
 lmtp       unix  - - n -    - lmtp
+lda        unix  - n n -    - pipe
+  flags=DRhu user=vmail argv=/usr/lib/dovecot/dovecot-lda -c {base}/dovecot/dovecot.conf -f ${{sender}} -d ${{user}}
 anvil      unix  - - n -    1 anvil
 scache     unix  - - n -    1 scache
 postlog    unix-dgram n - n - 1 postlogd
@@ -122,7 +140,9 @@ mydestination = local.test
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
-smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_relay_restrictions = permit_mynetworks, permit_auth_destination, reject
+smtpd_authorized_xclient_hosts = 127.0.0.1
+lda_destination_recipient_limit = 1
 smtpd_recipient_restrictions =
 smtpd_client_connection_rate_limit = 0
 disable_dns_lookups = yes
@@ -133,7 +153,7 @@ alias_maps =
 alias_database =
 local_recipient_maps =
 home_mailbox = Maildir/
-virtual_mailbox_domains = virtual.test, lmtp.test
+virtual_mailbox_domains = virtual.test, lmtp.test, lda.test
 virtual_mailbox_base = {store}/virtual
 virtual_mailbox_maps = texthash:{base}/postfix/mailboxes
 virtual_uid_maps = static:{vmail}
@@ -152,6 +172,7 @@ DOVECOT_CONF = """\
 base_dir = {base}/dovecot/run
 state_dir = {base}/dovecot/state
 log_path = {dovecot_log}
+mail_temp_dir = {spool}
 protocols = imap lmtp
 listen = 127.0.0.1
 ssl = no
@@ -183,6 +204,11 @@ service lmtp {{
     mode = 0666
   }}
 }}
+service auth {{
+  unix_listener auth-userdb {{
+    mode = 0666
+  }}
+}}
 service stats {{
   unix_listener stats-writer {{
     mode = 0666
@@ -201,6 +227,7 @@ class MailHost:
         self.maillog = os.path.join(base, "mail.log")
         self.dovecot_log = os.path.join(base, "dovecot.log")
         self.smtp_port, self.imap_port = free_ports(2)
+        self.spool = "/tmp"  # of Dovecot, for large messages
         self.dovecot = None
         self.postfix_started = False
 
@@ -219,6 +246,17 @@ class MailHost:
             os.chown(home, uid, uid)
         for path in (self.maillog, self.dovecot_log):
             _write(path, "", 0o666)
+
+    def _queue_folders(self):
+        """As postfix-files has them; then `postfix start` need not check them."""
+        for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace",
+                     "maildrop", "public", "pid"):
+            path = f"{self.queue}/{name}"
+            os.makedirs(path, exist_ok=True)
+            if name != "pid":
+                shutil.chown(path, "postfix", "postdrop" if name in ("maildrop", "public") else "root")
+            os.chmod(path, {"maildrop": 0o730, "public": 0o710, "pid": 0o755}.get(name, 0o700))
+        _write(f"{self.queue}/quick-start", "")
 
     def _system_users(self):
         """Own /etc/passwd and /etc/group, in this mount namespace only."""
@@ -239,9 +277,13 @@ class MailHost:
                       smtp_port=self.smtp_port)
         _write(f"{self.base}/postfix/main.cf", MAIN_CF.format(**fields))
         _write(f"{self.base}/postfix/master.cf", MASTER_CF.format(**fields))
-        _write(f"{self.base}/postfix/transports", f"lmtp.test lmtp:unix:{self.base}/dovecot/run/lmtp\n")
+        _write(f"{self.base}/postfix/transports", f"lmtp.test lmtp:unix:{self.base}/dovecot/run/lmtp\nlda.test lda:\n")
         _write(f"{self.base}/postfix/mailboxes",
-               "".join(f"{name}@virtual.test {name}/\n{name}@lmtp.test {name}/\n" for name in USERS + ("mia", "moe", "sue")))
+               "".join(f"{name}@{domain}.test {name}/\n" for name in USERS + sum(OTHERS.values(), ())
+                       for domain in ("virtual", "lmtp", "lda")))
+        # Whoever of Postfix reads a file that is younger than some seconds waits until it is not.
+        for name in os.listdir(f"{self.base}/postfix"):
+            os.utime(f"{self.base}/postfix/{name}", (time.time() - 60,) * 2)
 
     def _dovecot_files(self):
         users = []
@@ -251,16 +293,15 @@ class MailHost:
                 mail = f"userdb_mail=maildir:{self.store}/{folder}"
                 users.append(f"{name}{suffix}:{PASSWORD}:{uid}:{uid}::{self.store}/{folder}::{mail}\n")
                 users.append(f"{name}{suffix}@lmtp.test:{PASSWORD}:{uid}:{uid}::{self.store}/{folder}::{mail}\n")
-        mail = f"userdb_mail=mbox:{self.store}/mbox/mia:INBOX={self.store}/mbox/mia/inbox"
-        for name in ("mia", "mia@lmtp.test"):
-            users.append(f"{name}:{PASSWORD}:{VMAIL_UID}:{VMAIL_UID}::{self.store}/mbox/mia::{mail}\n")
-        for name, kind in (("moe", "mdbox"), ("sue", "sdbox")):
-            for who in (name, f"{name}@lmtp.test"):
-                users.append(f"{who}:{PASSWORD}:{VMAIL_UID}:{VMAIL_UID}::{self.store}/{kind}/{name}::"
-                             f"userdb_mail={kind}:{self.store}/{kind}/{name}\n")
+        for kind, names in OTHERS.items():
+            for name in names:
+                folder = f"{self.store}/{kind}/{name}"
+                inbox = f":INBOX={folder}/inbox" if kind == "mbox" else ""
+                for who in (name, f"{name}@lmtp.test"):
+                    users.append(f"{who}:{PASSWORD}:{VMAIL_UID}:{VMAIL_UID}::{folder}::userdb_mail={kind}:{folder}{inbox}\n")
         _write(f"{self.base}/dovecot/users", "".join(users))
         _write(f"{self.base}/dovecot/dovecot.conf",
-               DOVECOT_CONF.format(base=self.base, dovecot_log=self.dovecot_log, vmail=VMAIL_UID,
+               DOVECOT_CONF.format(base=self.base, dovecot_log=self.dovecot_log, vmail=VMAIL_UID, spool=self.spool,
                                    imap_port=self.imap_port))
 
     # ---- running ----
@@ -270,6 +311,7 @@ class MailHost:
         self._system_users()
         self._postfix_files()
         self._dovecot_files()
+        self._queue_folders()
         if dovecot:
             self.dovecot = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.base}/dovecot/dovecot.conf"],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -305,22 +347,29 @@ class MailHost:
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
             self.postfix_started = False
         if self.dovecot and self.dovecot.poll() is None:
-            self.dovecot.send_signal(signal.SIGTERM)
-            try:
-                self.dovecot.wait(10)
-            except subprocess.TimeoutExpired:
-                self.dovecot.kill()
-                self.dovecot.wait()
+            # By SIGTERM it takes a second at least.
+            for pid in (self.dovecot.pid, *_children(self.dovecot.pid)):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self.dovecot.wait()
         self.dovecot = None
         for path in ("/etc/passwd", "/etc/group"):
             subprocess.run(["umount", path], stderr=subprocess.DEVNULL)
 
     # ---- SMTP in ----
-    def send(self, sender, recipients, message):
-        """One SMTP transaction; message: bytes or email.message. Returns the queue id Postfix gave it."""
+    def send(self, sender, recipients, message, xclient=None):
+        """One SMTP transaction; message: bytes or email.message. Returns the queue id Postfix gave it. xclient: words of
+        XCLIENT (who the client is to be taken for)."""
         data = message if isinstance(message, bytes) else message.as_bytes()
         with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=60) as smtp:
             smtp.ehlo("client.test")
+            if xclient:
+                code, reply = smtp.docmd("XCLIENT", xclient)
+                if code != 220:
+                    raise RuntimeError(f"XCLIENT: {code} {reply.decode()}")
+                smtp.ehlo("evil.helo")
             smtp.mail(sender)
             for one in recipients:
                 code, reply = smtp.rcpt(one)
@@ -367,16 +416,7 @@ class MailHost:
 
     def processes(self):
         """Command names of Postfix master's children."""
-        master, names = self.master_pid(), []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/stat") as file:
-                    name, rest = file.read().split("(", 1)[1].rsplit(")", 1)
-                if int(rest.split()[1]) == master:
-                    names.append(name)
-            except OSError:
-                continue
-        return names
+        return list(_children(self.master_pid()).values())
 
     # ---- IMAP out ----
     def imap(self, user):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/scanner/formats.c
+// objects: daemon/scanner/formats.c daemon/scanner/zips.c
 #include <CUnit/Basic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +152,138 @@ static void members_are_expected_where_they_must_come(void)
 	CU_ASSERT_EQUAL(format_members("CL_TYPE_"), MEMBERS_NONE);
 }
 
+/* A header of 512 bytes, and what it says of the size and the type. */
+static const char *tar_kind(const char *digits, char type, const char *behind)
+{
+	static char bytes[2048];
+
+	memset(bytes, 0, sizeof(bytes));
+	memcpy(bytes + 124, digits, strlen(digits));
+	bytes[156] = type;
+	strcpy(bytes + 512, behind);
+	return kind_of("CL_TYPE_POSIX_TAR", bytes, sizeof(bytes), false);
+}
+
+static void a_tar_is_walked_as_others_do(void)
+{
+	CU_ASSERT_PTR_NULL(tar_kind("00000000010", '0', "a member"));
+	CU_ASSERT_PTR_NULL(tar_kind("00000000010", 0, "a member"));
+	CU_ASSERT_PTR_NULL(tar_kind("00000000000", 'A', ""));
+	CU_ASSERT_PTR_NULL(tar_kind("77777777777", '5', ""));
+	CU_ASSERT_PTR_NULL(tar_kind("00000000020", 'x', "15 mtime=12345\n"));
+	CU_ASSERT_STRING_EQUAL(tar_kind("00000000010", 'A', "a member"), "tar of an odd form");
+	CU_ASSERT_STRING_EQUAL(tar_kind("\200", '0', "a member"), "tar of an odd form");
+	CU_ASSERT_STRING_EQUAL(tar_kind("00000000014", 'x', "12 size=123\n"), "tar of an odd form");
+	CU_ASSERT_PTR_NULL(kind_of("CL_TYPE_POSIX_TAR", "", 0, false));
+}
+
+static void a_second_stream_of_bzip2_is_seen(void)
+{
+	static const char two[] = "BZh91AY&SYxxxxxBZh91AY&SYxxxxx", one[] = "BZh91AY&SYxxxxxBZh91AY&SZxxxxx";
+
+	CU_ASSERT_STRING_EQUAL(kind_of("CL_TYPE_BZ", two, sizeof(two) - 1, false), "bzip2 of several streams");
+	CU_ASSERT_PTR_NULL(kind_of("CL_TYPE_BZ", one, sizeof(one) - 1, false));
+	CU_ASSERT_PTR_NULL(kind_of("CL_TYPE_BZ", two, 24, false));
+	CU_ASSERT_PTR_NULL(kind_of(BIN, two, sizeof(two) - 1, false));
+}
+
+static void texts_that_hold_files_are_seen(void)
+{
+	static const char entry[] = "BEGIN:VCALENDAR\r\nATTACH;ENCODING=base64:aGVs\r\n",
+			  plain[] = "BEGIN:VCALENDAR\nATTACH:http://a\n";
+	static const char word[] = "<?xml version=\"1.0\"?><w:binData w:name=\"editdata.mso\">",
+			  picture[] = "<?xml?><w:binData w:name=\"1.png\">";
+
+	CU_ASSERT_PTR_NOT_NULL(kind_of(BIN, entry, sizeof(entry) - 1, false));
+	CU_ASSERT_PTR_NULL(kind_of(BIN, plain, sizeof(plain) - 1, false));
+	CU_ASSERT_PTR_NOT_NULL(kind_of(BIN, word, sizeof(word) - 1, false));
+	CU_ASSERT_PTR_NULL(kind_of(BIN, picture, sizeof(picture) - 1, false));
+}
+
+static bool behind(const char *type, const char *bytes, size_t size)
+{
+	unsigned char *copy = malloc(size ? size : 1);
+	bool found;
+
+	memcpy(copy, bytes, size);
+	found = format_zip_behind(type, copy, size);
+	free(copy);
+	return found;
+}
+
+static void a_zip_is_known_by_its_end(void)
+{
+	static char bytes[4 + 46 + 22 + 3] = "ID3 PK\1\2";
+
+	memcpy(bytes + 50, "PK\5\6", 4);
+	bytes[62] = 46;
+	bytes[70] = 3; /* a comment of three bytes */
+	CU_ASSERT_TRUE(behind(BIN, bytes, sizeof(bytes)));
+	CU_ASSERT_FALSE(behind("CL_TYPE_ZIP", bytes, sizeof(bytes)));
+	CU_ASSERT_FALSE(behind("CL_TYPE_OOXML_WORD", bytes, sizeof(bytes)));
+	CU_ASSERT_FALSE(behind(BIN, bytes, sizeof(bytes) - 1));
+	CU_ASSERT_FALSE(behind(BIN, bytes + 5, sizeof(bytes) - 5));
+	CU_ASSERT_FALSE(behind(BIN, bytes, 0));
+	bytes[62] = 45; /* there is no list */
+	CU_ASSERT_FALSE(behind(BIN, bytes, sizeof(bytes)));
+}
+
+/* Two stored members of one byte each, of the names a and b, and their list. */
+static size_t zip_make(char *out)
+{
+	static const char local[30] = "PK\3\4\24", listed[46] = "PK\1\2\24\0\24", end[22] = "PK\5\6";
+	size_t at = 0;
+
+	for (int i = 0; i < 2; i++) {
+		memcpy(out + at, local, 30);
+		out[at + 18] = out[at + 22] = out[at + 26] = 1;
+		out[at + 30] = (char)('a' + i);
+		out[at + 31] = 'x';
+		at += 32;
+	}
+	for (int i = 0; i < 2; i++) {
+		memcpy(out + at, listed, 46);
+		out[at + 20] = out[at + 24] = out[at + 28] = 1;
+		out[at + 42] = (char)(32 * i);
+		out[at + 46] = (char)('a' + i);
+		at += 47;
+	}
+	memcpy(out + at, end, 22);
+	out[at + 8] = out[at + 10] = 2;
+	out[at + 12] = 94;
+	out[at + 16] = 64;
+	return at + 22;
+}
+
+static void a_zip_says_the_same_twice(void)
+{
+	static const struct {
+		size_t at;
+		char value;
+		bool same;
+	} changes[] = {
+		{4, 10, true},           {32 + 6, 1, false},        {32 + 8, 8, false},        {32 + 18, 0, false},
+		{32 + 22, 2, false},     {32 + 26, 2, false},       {32 + 6, 8, true},         {32 + 7, 0x20, false},
+		{64 + 47, 'X', false},   {64 + 47 + 20, 2, false},  {64 + 47 + 42, 33, false}, {64 + 94 + 10, 3, false},
+		{64 + 94 + 10, 1, true}, {64 + 94 + 16, 65, false}, {64 + 94 + 12, 120, false}};
+	char bytes[256], before[300] = "text";
+	size_t size = zip_make(bytes);
+
+	CU_ASSERT_PTR_NULL(kind_of("CL_TYPE_ZIP", bytes, size, false));
+	memcpy(before + 10, bytes, size);
+	CU_ASSERT_PTR_NULL(kind_of("CL_TYPE_ZIPSFX", before, size + 10, false));
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		zip_make(bytes);
+		bytes[changes[i].at] = changes[i].value;
+		CU_ASSERT_EQUAL(kind_of("CL_TYPE_ZIP", bytes, size, false) == NULL, changes[i].same);
+	}
+	for (size_t cut = 1; cut < size; cut++) { /* nothing is read beyond its end */
+		zip_make(bytes);
+		kind_of("CL_TYPE_ZIP", bytes, size - cut, false);
+		kind_of("CL_TYPE_ZIP", bytes + cut, size - cut, false);
+	}
+}
+
 int main(void)
 {
 	CU_initialize_registry();
@@ -163,6 +295,11 @@ int main(void)
 	CU_ADD_TEST(suite, what_has_little_magic_needs_more_than_that);
 	CU_ADD_TEST(suite, lha_methods_are_told_apart);
 	CU_ADD_TEST(suite, encryption_that_the_engine_passes_over_is_seen);
+	CU_ADD_TEST(suite, a_tar_is_walked_as_others_do);
+	CU_ADD_TEST(suite, a_second_stream_of_bzip2_is_seen);
+	CU_ADD_TEST(suite, texts_that_hold_files_are_seen);
+	CU_ADD_TEST(suite, a_zip_is_known_by_its_end);
+	CU_ADD_TEST(suite, a_zip_says_the_same_twice);
 	CU_ADD_TEST(suite, members_are_expected_where_they_must_come);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kill_at PID N: SIGKILL to that process just before the N-th system call (from 1) by which it changes something on a
+ * disk, from now on. So every step of a change can be met, not only those that a random moment meets. fsync(2) is none
+ * of them: after a kill nothing shows whether it was called.
+ *
+ * Says `ready` when it counts; then `killed NAME ARGUMENT`; or, when its input ends before, `passed COUNT`, and the
+ * process goes on untouched. Needs the right to trace it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/ptrace.h>
+
+static const struct call {
+	long number;
+	const char *name;
+	int path;  /* which argument is the one to be shown; -1: none */
+	int flags; /* which argument must have O_CREAT or a temporary file's flag in it; -1: it always counts */
+} calls[] = {
+	{SYS_mkdirat, "mkdirat", 1, -1},     {SYS_openat, "openat", 1, 2},   {SYS_renameat, "renameat", 3, -1},
+	{SYS_renameat2, "renameat2", 3, -1}, {SYS_linkat, "linkat", 3, -1},  {SYS_unlinkat, "unlinkat", 1, -1},
+	{SYS_fchown, "fchown", -1, -1},      {SYS_fchmod, "fchmod", -1, -1}, {SYS_utimensat, "utimensat", -1, -1},
+	{SYS_fsetxattr, "fsetxattr", 1, -1}, {SYS_write, "write", -1, -1},
+#ifdef SYS_rename
+	{SYS_rename, "rename", 1, -1},       {SYS_unlink, "unlink", 0, -1},
+#endif
+};
+
+static void text_of(pid_t pid, unsigned long address, char *out, size_t size)
+{
+	struct iovec here = {out, size - 1}, there = {(void *)address, size - 1};
+	ssize_t got = process_vm_readv(pid, &here, 1, &there, 1, 0);
+
+	out[got > 0 ? got : 0] = 0;
+}
+
+static const struct call *change(const struct ptrace_syscall_info *info)
+{
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if ((long)info->entry.nr == calls[i].number)
+			return calls[i].flags < 0 ||
+					       info->entry.args[calls[i].flags] & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
+				       ? &calls[i]
+				       : NULL;
+	return NULL;
+}
+
+static int let_go(pid_t pid, long count)
+{
+	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
+	waitpid(pid, NULL, __WALL);
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+	printf("passed %ld\n", count);
+	return 0;
+}
+
+static int killed(pid_t pid, const struct call *call, const struct ptrace_syscall_info *info)
+{
+	char text[200] = "";
+
+	if (call->path >= 0)
+		text_of(pid, (unsigned long)info->entry.args[call->path], text, sizeof(text));
+	kill(pid, SIGKILL);
+	printf("killed %s %s\n", call->name, text);
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct ptrace_syscall_info info;
+	struct pollfd end = {.fd = 0, .events = POLLIN};
+	pid_t pid = argc == 3 ? atoi(argv[1]) : 0;
+	long left = argc == 3 ? atol(argv[2]) : 0, count = 0;
+	int status;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (pid <= 0 || left <= 0)
+		return 2;
+	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0) {
+		perror("ptrace");
+		return 2;
+	}
+	waitpid(pid, &status, __WALL);
+	printf("ready\n");
+	for (;;) {
+		int signal = WSTOPSIG(status) & 0x80 || status >> 16 ? 0 : WSTOPSIG(status);
+		if (ptrace(PTRACE_SYSCALL, pid, 0, signal == SIGTRAP ? 0 : signal) < 0)
+			return 1;
+		while (waitpid(pid, &status, __WALL | WNOHANG) == 0)
+			if (poll(&end, 1, 1) > 0)
+				return let_go(pid, count);
+		if (WIFEXITED(status) || WIFSIGNALED(status))
+			return 1;
+		if (WSTOPSIG(status) != (SIGTRAP | 0x80) ||
+		    ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) <= 0 ||
+		    info.op != PTRACE_SYSCALL_INFO_ENTRY)
+			continue;
+		const struct call *call = change(&info);
+		if (call && ++count == left)
+			return killed(pid, call, &info);
+	}
+}
