@@ -17,25 +17,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "newest.h"
 #include "queue.h"
 #include "steward_far.h"
 #include "steward_state.h"
 #include "walk.h"
 
-#define NEWEST_MOST 8192u /* sent in their exact order */
-#define OUT_MOST 8u       /* asked and not answered */
+#define OUT_MOST 8u /* asked and not answered */
 #define STEPS_A_TURN 256
 #define ANSWER_LATEST (900 * STEWARD_SECOND) /* the longest scan-time, and some */
 #define BUSY_PAUSE (STEWARD_SECOND)
 #define DONE_FILE "recheck"
 
 enum pass { PASS_NONE = 0, PASS_SEARCH, PASS_NEWEST, PASS_REST, PASS_DRAIN };
-
-struct newest {
-	int64_t time_ns;
-	uint32_t root;
-	char *path; /* from the root on */
-};
 
 struct out {
 	uint64_t id;      /* 0: free */
@@ -50,10 +44,8 @@ struct recheck_pass {
 	enum pass pass;
 	uint32_t root; /* that is walked */
 	struct walk *walk;
-	struct newest heap[NEWEST_MOST]; /* the oldest of them on top; sorted, the newest first, from PASS_NEWEST on */
-	uint32_t count, next;
-	bool all;          /* there were no others */
-	int64_t cutoff_ns; /* where not: what is younger is in the heap */
+	struct newest newest;
+	int64_t cutoff_ns; /* what is younger has been sent with the newest */
 	uint64_t next_id, begun_ns, looked, judged, infected;
 	struct out out[OUT_MOST];
 };
@@ -94,35 +86,6 @@ static void done_write(uint64_t definitions)
 
 /* ---- the newest ---- */
 
-static void swap(struct newest *a, struct newest *b)
-{
-	struct newest kept = *a;
-
-	*a = *b;
-	*b = kept;
-}
-
-static void sink(struct recheck_pass *recheck, uint32_t at)
-{
-	for (;;) {
-		uint32_t least = at, left = 2 * at + 1, right = left + 1;
-		if (left < recheck->count && recheck->heap[left].time_ns < recheck->heap[least].time_ns)
-			least = left;
-		if (right < recheck->count && recheck->heap[right].time_ns < recheck->heap[least].time_ns)
-			least = right;
-		if (least == at)
-			return;
-		swap(&recheck->heap[at], &recheck->heap[least]);
-		at = least;
-	}
-}
-
-static void rise(struct recheck_pass *recheck, uint32_t at)
-{
-	for (; at > 0 && recheck->heap[at].time_ns < recheck->heap[(at - 1) / 2].time_ns; at = (at - 1) / 2)
-		swap(&recheck->heap[at], &recheck->heap[(at - 1) / 2]);
-}
-
 /* A canary of ours, there for a moment. */
 static bool is_canary(const char *path)
 {
@@ -131,40 +94,17 @@ static bool is_canary(const char *path)
 	return strncmp(slash ? slash + 1 : path, SELFTEST_PREFIX, sizeof(SELFTEST_PREFIX) - 1) == 0;
 }
 
-static void newest_add(struct recheck_pass *recheck, const struct stat *status)
+static void note(struct recheck_pass *recheck, const struct stat *status)
 {
 	int64_t time_ns = status->st_mtim.tv_sec * 1000000000ll + status->st_mtim.tv_nsec;
-	bool full = recheck->count == NEWEST_MOST;
 	static char path[4096];
-	char *copy;
+	bool told;
 
-	if (full && time_ns <= recheck->heap[0].time_ns) {
-		recheck->all = false;
+	if (!newest_wants(&recheck->newest, time_ns))
 		return;
-	}
-	if (walk_path(recheck->walk, path, sizeof(path)) && is_canary(path))
-		return;
-	copy = walk_path(recheck->walk, path, sizeof(path)) ? strdup(path) : NULL;
-	if (!copy) {
-		recheck->all = false;
-		return;
-	}
-	if (full) {
-		recheck->all = false;
-		free(recheck->heap[0].path);
-		recheck->heap[0] = (struct newest){.time_ns = time_ns, .root = recheck->root, .path = copy};
-		sink(recheck, 0);
-		return;
-	}
-	recheck->heap[recheck->count] = (struct newest){.time_ns = time_ns, .root = recheck->root, .path = copy};
-	rise(recheck, recheck->count++);
-}
-
-static int by_age(const void *left, const void *right)
-{
-	const struct newest *a = left, *b = right;
-
-	return (a->time_ns < b->time_ns) - (a->time_ns > b->time_ns);
+	told = walk_path(recheck->walk, path, sizeof(path)) > 0;
+	if (!told || !is_canary(path))
+		newest_add(&recheck->newest, time_ns, recheck->root, told ? path : NULL);
 }
 
 /* ---- asking ---- */
@@ -255,9 +195,7 @@ static void walk_end(struct recheck_pass *recheck)
 static void pass_end(struct recheck_pass *recheck)
 {
 	walk_end(recheck);
-	for (uint32_t i = recheck->next; i < recheck->count; i++)
-		free(recheck->heap[i].path);
-	recheck->count = recheck->next = 0;
+	newest_clear(&recheck->newest);
 	for (uint32_t i = 0; i < OUT_MOST; i++)
 		if (recheck->out[i].id)
 			out_end(&recheck->out[i]);
@@ -298,13 +236,12 @@ static void next_pass(struct steward *steward)
 
 	switch (recheck->pass) {
 	case PASS_SEARCH:
-		recheck->cutoff_ns = recheck->count ? recheck->heap[0].time_ns : 0;
-		qsort(recheck->heap, recheck->count, sizeof(recheck->heap[0]), by_age);
+		recheck->cutoff_ns = newest_sort(&recheck->newest);
 		recheck->pass = PASS_NEWEST;
 		return;
 	case PASS_NEWEST:
 		recheck->pass = PASS_REST;
-		if (recheck->all || !walk_begin(steward, 0))
+		if (!recheck->newest.others || !walk_begin(steward, 0))
 			recheck->pass = PASS_DRAIN;
 		return;
 	case PASS_REST:
@@ -325,7 +262,7 @@ static void walk_step(struct steward *steward)
 	switch (walk_next(recheck->walk, &found)) {
 	case WALK_FILE:
 		if (recheck->pass == PASS_SEARCH)
-			newest_add(recheck, &found.status);
+			note(recheck, &found.status);
 		else if (found.status.st_mtim.tv_sec * 1000000000ll + found.status.st_mtim.tv_nsec <=
 			 recheck->cutoff_ns) {
 			ask(recheck, found.fd);
@@ -347,16 +284,15 @@ static void walk_step(struct steward *steward)
 static void newest_step(struct steward *steward)
 {
 	struct recheck_pass *recheck = steward->recheck;
-	struct newest *newest = &recheck->heap[recheck->next];
+	struct newest_file file;
 	int fd;
 
-	if (recheck->next == recheck->count) {
+	if (!newest_take(&recheck->newest, &file)) {
 		next_pass(steward);
 		return;
 	}
-	fd = walk_open_below(steward->roots[newest->root].fd, newest->path, O_PATH);
-	free(newest->path);
-	recheck->next++;
+	fd = walk_open_below(steward->roots[file.root].fd, file.path, O_PATH);
+	free(file.path);
 	if (fd >= 0)
 		ask(recheck, fd);
 }
@@ -406,7 +342,6 @@ static void begin(struct steward *steward, uint64_t definitions)
 
 	pass_end(recheck);
 	recheck->definitions = definitions;
-	recheck->all = true;
 	recheck->looked = recheck->judged = recheck->infected = 0;
 	recheck->begun_ns = now_ns();
 	recheck->pass = PASS_SEARCH;

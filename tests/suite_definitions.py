@@ -487,6 +487,30 @@ def _(suite):
         suite.check("old mail: a restart alone begins no pass", passes(host) == 2)
 
 
+@suite.test("old mail in a deep folder")
+def _(suite):
+    """Its path is longer than any that can be told; it is judged anew all the same, though it is the newest."""
+    with Host(suite) as host:
+        host.policy(host.watch(recheck="background", mode="observe"))
+        host.start()
+        host.wait("the first pass is over", lambda: passes(host) == 1)
+        old = host.put("old", CLEAN)
+        os.utime(old, (1700000000, 1700000000))
+        folder = os.open(host.watched, os.O_RDONLY)
+        for _ in range(30):
+            os.mkdir("d" * 200, dir_fd=folder)
+            deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=folder)
+            os.close(folder)
+            folder = deeper
+        with open(os.open("bad", os.O_WRONLY | os.O_CREAT, dir_fd=folder), "wb") as f:
+            f.write(NEW)
+        os.close(folder)
+        signatures(host, New=NEW)
+        host.wait("the pass is over", lambda: passes(host) == 2, 60)
+        line = [l for l in host.log().splitlines() if "recheck with the new definitions" in l][-1]
+        suite.check("deep: it was judged anew", " 1 infected" in line, line)
+
+
 @suite.test("old mail in a maildir")
 def _(suite):
     """What turns out infected is handled like new: it goes to the quarantine before anybody opens it."""

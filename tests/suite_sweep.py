@@ -582,7 +582,7 @@ def _(suite):
     with Host(suite, "ext4") as host:
         host.policy(host.watch(deadline="40s", on_timeout="deny"), scanner={"workers": 1, "scan-time": "100s"})
         busy = [sys.executable, "-c", "while True: pass"]
-        first, second = host.put("toil/1/first", toilsome), host.put("toil/2/second", toilsome + b"2")
+        first, second, third = (host.put("toil/%d" % i, toilsome + b"%d" % i) for i in range(3))
         other = host.put("other", CLEAN)
         host.start(beside=[busy for _ in os.sched_getaffinity(0)])
         hogs = [pid for pid in session_members(host.daemon.pid) if command(pid) == busy]
@@ -617,6 +617,14 @@ def _(suite):
             suite.check("idle: %s: no deadline passed" % what, host.counter("deadlines_passed") == 0)
         reading("a reader of that file", first, first)
         reading("a reader of another one", second, other)
+        host.policy(host.watch(deadline="40s", on_timeout="deny"), scanner={"workers": 1, "scan-time": "20s"})
+        host.tool("reload")
+        host.wait("a worker with that limit", lambda: host.counter("cases") == 0 and host.tool("status")[0] == 0, 30)
+        started = time.monotonic()
+        rc, found, summary = scan(host, third)
+        suite.say("nobody waits: %.1f s" % (time.monotonic() - started))
+        suite.check("idle: nobody waits: it is not called unscanned because all others go first", rc == 0 and
+                    summary["files"] == 1 and summary["known"] == 0 and time.monotonic() - started > 4, (rc, found, summary))
         for pid in hogs:
             os.kill(pid, signal.SIGKILL)
 

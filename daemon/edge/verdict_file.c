@@ -104,7 +104,8 @@ static int go_through(struct stream *stream, void (*each)(void *owner, const str
 	    head.count > VERDICT_FILE_MAX)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < head.count; i++) {
-		kept = (struct kept_verdict){.verdict.kind = VERDICT_CLEAN};
+		memset(&kept, 0, sizeof(kept));
+		kept.verdict.kind = VERDICT_CLEAN;
 		if (take(stream, &size, sizeof(size)) != 1 || (size != SHORT && size != WHOLE) ||
 		    take(stream, &kept, size) != 1)
 			return -EBADMSG;

@@ -312,9 +312,12 @@ static bool give_up_hash(struct workers *workers, struct workers_event *event)
 
 static void retire(struct workers *workers, int32_t pid)
 {
-	for (int i = 0; i < WORKERS_MAX; i++)
-		if (workers->all[i].handler.fd >= 0 && workers->all[i].pid == pid)
-			workers->all[i].retiring = true;
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		if (workers->all[i].handler.fd < 0 || workers->all[i].pid != pid)
+			continue;
+		workers->all[i].retiring = true;
+		idles_set(workers, &workers->all[i], false); /* the new definitions wait for its end */
+	}
 }
 
 static bool hear_loader(struct workers *workers, struct workers_event *event)

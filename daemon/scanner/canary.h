@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Proof that a worker sees: random bytes that this loader alone has a signature for (engine.c adds it). */
+/* Proof that a worker sees: random bytes that this loader alone has a signature for (engine_load.c adds it). */
 #ifndef MAILWARD_CANARY_H
 #define MAILWARD_CANARY_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * libclamav behind a door: engine.c alone includes clamav.h. The loader loads (and never scans: the state of a scan
- * would be the same in all workers); a worker scans what it is given by descriptor, never by path.
+ * libclamav behind a door: engine.c and engine_load.c alone include clamav.h. The loader loads (and never scans: the
+ * state of a scan would be the same in all workers); a worker scans what it is given by descriptor, never by path.
  */
 #ifndef MAILWARD_ENGINE_H
 #define MAILWARD_ENGINE_H
