@@ -77,21 +77,43 @@ static bool type_is(const char *type, const char *name)
 	return !strncmp(type, "CL_TYPE_", 8) && !strcmp(type + 8, name);
 }
 
-/* delharc, in libclamav, opens lh0, lh4-lh7, lhx, lzs, lz4, lz5 and pm0; lhd is a folder. */
+static bool is_lha(const unsigned char *bytes, size_t size)
+{
+	return size >= 7 && bytes[2] == '-' && bytes[6] == '-' &&
+	       ((bytes[3] == 'l' && (bytes[4] == 'h' || bytes[4] == 'z')) || (bytes[3] == 'p' && bytes[4] == 'm'));
+}
+
+/* delharc, in libclamav, opens lh0, lh4-lh7, lhx, lzs, lz4, lz5 and pm0; lhd is a folder. At another it ends, so every
+ * member's counts. */
 static const char *lha_unsupported(const unsigned char *bytes, size_t size)
 {
 	static const char *const opens[] = {"-lh0-", "-lh1-", "-lh4-", "-lh5-", "-lh6-", "-lh7-",
 					    "-lhx-", "-lhd-", "-lzs-", "-lz4-", "-lz5-", "-pm0-"};
-	bool looks =
-		size >= 21 && bytes[2] == '-' && bytes[6] == '-' &&
-		((bytes[3] == 'l' && (bytes[4] == 'h' || bytes[4] == 'z')) || (bytes[3] == 'p' && bytes[4] == 'm'));
+	const unsigned char *at = bytes + 2, *end = bytes + size;
 
-	if (!looks)
+	if (size < 21 || !is_lha(bytes, size))
 		return NULL;
-	for (size_t i = 0; i < sizeof(opens) / sizeof(opens[0]); i++)
-		if (!memcmp(bytes + 2, opens[i], 5))
-			return NULL;
-	return "LHA method";
+	for (; (at = memchr(at, '-', (size_t)(end - at))) && end - at >= 5; at++) {
+		bool known = !is_lha(at - 2, (size_t)(end - at) + 2);
+		for (size_t i = 0; !known && i < sizeof(opens) / sizeof(opens[0]); i++)
+			known = !memcmp(at, opens[i], 5);
+		if (!known)
+			return "LHA method";
+	}
+	return NULL;
+}
+
+/* libclamav reads the ISO 9660 side of a disk that has two, Windows the other one. */
+static bool has_udf_beside(const unsigned char *bytes, size_t size)
+{
+	size_t first = 16 * 2048 + 1;
+
+	if (size < first + 5 || memcmp(bytes + first, "CD001", 5) != 0)
+		return false;
+	for (size_t at = first; at < 64 * 2048 && at < size && size - at >= 5; at += 2048)
+		if (!memcmp(bytes + at, "NSR0", 4))
+			return true;
+	return false;
 }
 
 /* ARC has only a first byte to go by: the method must be one that exists, the name a name, the sizes fit. */
@@ -281,6 +303,8 @@ const char *format_unsupported(const char *type, const unsigned char *bytes, siz
 		return zip;
 	if (is_text(type) && has_yenc(bytes, size))
 		return "yEnc";
+	if (has_udf_beside(bytes, size))
+		return "UDF beside ISO 9660";
 	if (type_is(type, "BZ") && has_more_bzip2(bytes, size))
 		return "bzip2 of several streams";
 	if ((type_is(type, "POSIX_TAR") || type_is(type, "OLD_TAR")) && is_odd_tar(bytes, size))

@@ -498,6 +498,14 @@ def streams(payload):
     yield "7z, BCJ2", seven_zip({"a.exe": open("/bin/true", "rb").read(), "a.bin": payload}, "-mf=BCJ2")
     yield "7z, Delta", seven_zip({"a.bin": payload}, "-mf=Delta:4")
     yield "7z, no list compressed", seven_zip({"a.bin": payload}, "-mhc=off")
+    for which, names in (("second", "b.txt a.bin"), ("first", "a.bin b.txt")):
+        lha = by_tool(["sh", "-c", "lha aq out.lzh " + names], {"a.bin": payload, "b.txt": b"clean and harmless text, clean and harmless text"}, "out.lzh")
+        yield "lha, the %s of two" % which, lha
+        yield "lha, the %s of two by an unknown method" % which, lha[:2] + lha[2:].replace(b"-lh5-", b"-lh2-") if which == "first" else \
+            lha[:lha.rindex(b"-lh")] + b"-lh2-" + lha[lha.rindex(b"-lh") + 5:]
+    for first, last in (("LZMA", "BZip2"), ("BZip2", "LZMA"), ("LZMA", "PPMd")):
+        yield "7z, %s and then %s" % (first, last), by_tool(
+            ["sh", "-c", "7z a -m0=%s out.7z b.txt && 7z a -m0=%s out.7z a.bin" % (first, last)], {"a.bin": payload * 2, "b.txt": b"clean and harmless text" * 9}, "out.7z")
     yield "7z, encrypted", seven_zip({"a.bin": payload}, "-psecret")
     yield "7z, list encrypted", seven_zip({"a.bin": payload}, "-psecret", "-mhe=on")
     yield "7z, cut off", seven_zip({"a.bin": payload})[:-10]
@@ -510,6 +518,8 @@ def documents(payload):
     yield "ISO in a zip", zip_of({"a.iso": mails.iso({"a.bin": payload})})
     yield "ISO, UDF", by_tool(["genisoimage", "-quiet", "-udf", "-o", "out.iso", "a.bin"], {"a.bin": payload}, "out.iso")
     yield "ISO, a hidden file", by_tool(["genisoimage", "-quiet", "-J", "-hide", "a.bin", "-hide-joliet", "b", "-o", "out.iso", "a.bin"], {"a.bin": payload}, "out.iso")
+    yield "ISO, UDF alone knows it", by_tool(["sh", "-c", "gzip -9n a.bin && genisoimage -quiet -udf -J -hide a.bin.gz -hide-joliet a.bin.gz -o out.iso a.bin.gz b.txt"],
+                                             {"a.bin": payload, "b.txt": b"clean"}, "out.iso")
     for kind in ("ext2", "ext4"):
         try:
             yield kind + " image", by_tool(["sh", "-c", "mkfs.%s -q -d d out 400" % kind], {"d/a.bin": plain * 3}, "out")
@@ -607,5 +617,5 @@ def onenote(content):
 
 
 def opaque(mail, *words):
-    return by_tool(["sh", "-c", "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=a -days 2 2>/dev/null && "
+    return by_tool(["sh", "-c", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout k -out c -subj /CN=a -days 2 2>/dev/null && "
                     "openssl smime -sign -nodetach -in m -signer c -inkey k -from a@b -to c@d -subject x " + " ".join(words) + " >out"], {"m": mail}, "out")

@@ -228,6 +228,27 @@ static void a_zip_is_known_by_its_end(void)
 	CU_ASSERT_FALSE(behind(BIN, bytes, sizeof(bytes)));
 }
 
+static void every_member_of_an_lha_counts(void)
+{
+	static const char one[] = "\30\0-lh5-------------------------", two[] = "\30\0-lh5-------------------\0-lh2--",
+			  name[] = "\30\0-lh5-     a-lh2.txt    -lh";
+
+	CU_ASSERT_PTR_NULL(kind_of(BIN, one, sizeof(one) - 1, false));
+	CU_ASSERT_STRING_EQUAL(kind_of(BIN, two, sizeof(two) - 1, false), "LHA method");
+	CU_ASSERT_PTR_NULL(kind_of(BIN, name, sizeof(name) - 1, false));
+}
+
+static void a_disk_with_two_sides_is_seen(void)
+{
+	static char disk[20 * 2048];
+
+	memcpy(disk + 19 * 2048 + 1, "NSR02", 5);
+	CU_ASSERT_PTR_NULL(kind_of(BIN, disk, sizeof(disk), false));
+	memcpy(disk + 16 * 2048 + 1, "CD001", 5);
+	CU_ASSERT_STRING_EQUAL(kind_of(BIN, disk, sizeof(disk), false), "UDF beside ISO 9660");
+	CU_ASSERT_PTR_NULL(kind_of(BIN, disk, 19 * 2048 + 3, false));
+}
+
 /* Two stored members of one byte each, of the names a and b, and their list. */
 static size_t zip_make(char *out)
 {
@@ -300,6 +321,8 @@ int main(void)
 	CU_ADD_TEST(suite, texts_that_hold_files_are_seen);
 	CU_ADD_TEST(suite, a_zip_is_known_by_its_end);
 	CU_ADD_TEST(suite, a_zip_says_the_same_twice);
+	CU_ADD_TEST(suite, every_member_of_an_lha_counts);
+	CU_ADD_TEST(suite, a_disk_with_two_sides_is_seen);
 	CU_ADD_TEST(suite, members_are_expected_where_they_must_come);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();
