@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "quarantine_state.h"
@@ -50,6 +51,14 @@ static void stop(void)
 	running = (struct digesting){.fd = -1};
 }
 
+/* More than the quarantine holds can only be holes, and could be read for years. */
+static bool is_endless(const struct steward *steward, int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) < 0 || (uint64_t)status.st_size > steward->policy->quarantine.max_size;
+}
+
 static bool start(struct steward *steward, const struct quarantine_entry *entry)
 {
 	int item = items_open(steward->quarantine, entry);
@@ -60,7 +69,8 @@ static bool start(struct steward *steward, const struct quarantine_entry *entry)
 		running.fd = openat(item, name, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
 	close(item);
 	running.context = EVP_MD_CTX_new();
-	if (running.fd < 0 || !running.context || EVP_DigestInit_ex(running.context, EVP_sha256(), NULL) != 1) {
+	if (running.fd < 0 || is_endless(steward, running.fd) || !running.context ||
+	    EVP_DigestInit_ex(running.context, EVP_sha256(), NULL) != 1) {
 		stop();
 		return false;
 	}
@@ -93,6 +103,9 @@ bool digest_turn(struct steward *steward)
 	}
 	entry = items_by_id(steward->quarantine, running.id);
 	for (int i = 0; entry && i < PIECES_A_TURN; i++) {
+		size = -1;
+		if ((uint64_t)running.at > steward->policy->quarantine.max_size) /* somebody makes it longer */
+			break;
 		size = pread(running.fd, bytes, sizeof(bytes), running.at);
 		if (size <= 0)
 			break;
