@@ -15,6 +15,14 @@
 
 static uint8_t bytes[PIECE];
 
+/* More than the quarantine holds can only be holes, and could be read for years. */
+static bool is_endless(const struct steward *steward, int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) < 0 || (uint64_t)status.st_size > steward->policy->quarantine.max_size;
+}
+
 int digest_file(struct steward *steward, int fd, uint8_t digest[32])
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
@@ -22,10 +30,14 @@ int digest_file(struct steward *steward, int fd, uint8_t digest[32])
 	ssize_t size = -1;
 	int error = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
 
+	if (!error && is_endless(steward, fd))
+		error = -EFBIG;
 	while (!error && (size = pread(fd, bytes, sizeof(bytes), at)) > 0) {
 		at += size;
 		if (EVP_DigestUpdate(context, bytes, (size_t)size) != 1)
 			error = -EIO;
+		if ((uint64_t)at > steward->policy->quarantine.max_size) /* somebody makes it longer */
+			error = -EFBIG;
 		steward_alive(steward);
 	}
 	if (!error && size < 0)
@@ -49,14 +61,6 @@ static void stop(void)
 		close(running.fd);
 	EVP_MD_CTX_free(running.context);
 	running = (struct digesting){.fd = -1};
-}
-
-/* More than the quarantine holds can only be holes, and could be read for years. */
-static bool is_endless(const struct steward *steward, int fd)
-{
-	struct stat status;
-
-	return fstat(fd, &status) < 0 || (uint64_t)status.st_size > steward->policy->quarantine.max_size;
 }
 
 static bool start(struct steward *steward, const struct quarantine_entry *entry)

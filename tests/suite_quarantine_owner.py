@@ -101,6 +101,11 @@ def _(suite):
         before = spent(pid)
         time.sleep(1)
         suite.check("and nobody goes on with it", spent(pid) - before < 50, spent(pid) - before)
+        ident = next(r["id"] for r in items(host) if r["path"] == huge)
+        rc, text = host.tool("quarantine", "restore", ident)
+        suite.check("it can be given back", rc == 0 and not gone(huge), (rc, text))
+        os.rename(huge, huge + "S")
+        suite.check("it is denied, and stays", host.read(huge + "S") is None and not gone(huge + "S") and len(items(host)) == 1)
 
 
 @suite.test("another name of what was copied, changed meanwhile, is a file that nobody has judged")
