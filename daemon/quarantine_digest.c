@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "quarantine_state.h"
@@ -14,6 +15,14 @@
 
 static uint8_t bytes[PIECE];
 
+/* More than the quarantine holds can only be holes, and could be read for years. */
+static bool is_endless(const struct steward *steward, int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) < 0 || (uint64_t)status.st_size > steward->policy->quarantine.max_size;
+}
+
 int digest_file(struct steward *steward, int fd, uint8_t digest[32])
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
@@ -21,10 +30,14 @@ int digest_file(struct steward *steward, int fd, uint8_t digest[32])
 	ssize_t size = -1;
 	int error = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
 
+	if (!error && is_endless(steward, fd))
+		error = -EFBIG;
 	while (!error && (size = pread(fd, bytes, sizeof(bytes), at)) > 0) {
 		at += size;
 		if (EVP_DigestUpdate(context, bytes, (size_t)size) != 1)
 			error = -EIO;
+		if ((uint64_t)at > steward->policy->quarantine.max_size) /* somebody makes it longer */
+			error = -EFBIG;
 		steward_alive(steward);
 	}
 	if (!error && size < 0)
@@ -60,7 +73,8 @@ static bool start(struct steward *steward, const struct quarantine_entry *entry)
 		running.fd = openat(item, name, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
 	close(item);
 	running.context = EVP_MD_CTX_new();
-	if (running.fd < 0 || !running.context || EVP_DigestInit_ex(running.context, EVP_sha256(), NULL) != 1) {
+	if (running.fd < 0 || is_endless(steward, running.fd) || !running.context ||
+	    EVP_DigestInit_ex(running.context, EVP_sha256(), NULL) != 1) {
 		stop();
 		return false;
 	}
@@ -93,6 +107,9 @@ bool digest_turn(struct steward *steward)
 	}
 	entry = items_by_id(steward->quarantine, running.id);
 	for (int i = 0; entry && i < PIECES_A_TURN; i++) {
+		size = -1;
+		if ((uint64_t)running.at > steward->policy->quarantine.max_size) /* somebody makes it longer */
+			break;
 		size = pread(running.fd, bytes, sizeof(bytes), running.at);
 		if (size <= 0)
 			break;

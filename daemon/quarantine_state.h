@@ -231,7 +231,7 @@ void back_add(const struct stat *file, const uint8_t digest[32]);
 bool back_is(struct steward *steward, int fd, const struct stat *file);
 
 /* ---- quarantine_digest.c ---- */
-/* Digest of a file, whole. 0 or -errno; alive: called now and then. */
+/* Digest of a file, whole. 0 or -errno; -EFBIG: it is larger than all that the quarantine may hold. */
 int digest_file(struct steward *steward, int fd, uint8_t digest_out[32]);
 /* Goes on with an item that has no digest, if there is one. true: more to do. */
 bool digest_turn(struct steward *steward);

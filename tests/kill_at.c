@@ -45,6 +45,16 @@ static void text_of(pid_t pid, unsigned long address, char *out, size_t size)
 	out[got > 0 ? got : 0] = 0;
 }
 
+/* A name that is not there is not taken away, and that changes nothing. */
+static int is_there(pid_t pid, const struct ptrace_syscall_info *info)
+{
+	char name[256], path[400];
+
+	text_of(pid, (unsigned long)info->entry.args[1], name, sizeof(name));
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d/%s", (int)pid, (int)info->entry.args[0], name);
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static const struct call *change(const struct ptrace_syscall_info *info)
 {
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
@@ -109,6 +119,8 @@ int main(int argc, char **argv)
 		    info.op != PTRACE_SYSCALL_INFO_ENTRY)
 			continue;
 		const struct call *call = change(&info);
+		if (call && call->number == SYS_unlinkat && !is_there(pid, &info))
+			continue;
 		if (call && ++count == left)
 			return killed(pid, call, &info);
 	}

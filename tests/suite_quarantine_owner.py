@@ -84,6 +84,30 @@ def _(suite):
             lambda: all(r["sha256"] for r in items(host)), 10), items(host))
 
 
+@suite.test("a file of a million gigabytes of nothing does not keep the steward at its sum for ever")
+def _(suite):
+    with Host(suite) as host:
+        host.policy(host.watch(store="maildir"), scanner={"max_file_size": "10k"})
+        folder = os.path.join(maildir(host), "cur")
+        huge, large = put(os.path.join(folder, "1:2,S"), CLEAN), put(os.path.join(folder, "2:2,S"), CLEAN * 500)
+        os.truncate(huge, 1 << 50)
+        host.start()
+        suite.check("both are denied and moved", host.read(huge) is None and host.read(large) is None and gone(huge, large))
+        sums = lambda: {r["path"]: r["sha256"] for r in items(host)}
+        suite.check("the other one has its SHA-256", eventually(lambda: sums().get(large), 5), sums())
+        suite.check("that one has none", huge in sums() and sums()[huge] is None)
+        spent = lambda pid: sum(map(int, open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[11:13]))
+        pid = host.pid("steward")
+        before = spent(pid)
+        time.sleep(1)
+        suite.check("and nobody goes on with it", spent(pid) - before < 50, spent(pid) - before)
+        ident = next(r["id"] for r in items(host) if r["path"] == huge)
+        rc, text = host.tool("quarantine", "restore", ident)
+        suite.check("it can be given back", rc == 0 and not gone(huge), (rc, text))
+        os.rename(huge, huge + "S")
+        suite.check("it is denied, and stays", host.read(huge + "S") is None and not gone(huge + "S") and len(items(host)) == 1)
+
+
 @suite.test("another name of what was copied, changed meanwhile, is a file that nobody has judged")
 def _(suite):
     with Host(suite) as host:
