@@ -192,7 +192,7 @@ static void hear_refusals(void *owner, uint32_t events)
 static void hear_recorder(void *owner, uint32_t events)
 {
 	(void)events;
-	telling_explain(owner);
+	explaining_answer(owner);
 }
 
 static void hear_steward(void *owner, uint32_t events)

@@ -151,6 +151,7 @@ struct gate {
 
 	uint64_t run; /* CLOCK_MONOTONIC at our start: a worker's number counts from here, never twice on one boot */
 	uint64_t definitions;  /* identity of those in use; 0: none yet */
+	uint8_t levels;        /* enum judgement: who is asked with these; 0: not told yet */
 	bool told_definitions; /* the loader has named them; until then those of an earlier gate count */
 	bool no_definitions;   /* the loader said that there are none */
 	uint64_t not_adopted;  /* fresh files for which there was no descriptor to spare */
@@ -251,7 +252,7 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 bool telling_is_canary(const struct gate *gate, uint32_t uid, int fd);
 void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
 void telling_refusals(struct gate *gate);                        /* by the kernel side, see hooks.h */
-void telling_explain(struct gate *gate);                         /* a question from the recorder's socket */
+void explaining_answer(struct gate *gate);                         /* a question from the recorder's socket */
 
 /* allowing.c */
 void allowing_take(struct gate *gate, int fd); /* from the keeper: the list that counts from now on */

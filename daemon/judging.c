@@ -472,6 +472,7 @@ static void hear_definitions(struct gate *gate, const struct workers_event *even
 	gate->no_definitions = event->signatures == 0;
 	if (event->signatures) {
 		gate->definitions = event->definitions;
+		gate->levels = event->levels;
 		kernel_memory_definitions(gate->kernel, gate->definitions);
 		__atomic_store_n(&gate->status->definitions, gate->definitions, __ATOMIC_RELEASE);
 	} else if (!gate->told_definitions) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the tool asks of the quarantine. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,8 +109,20 @@ enum steward_next quarantine_show(struct steward *steward, struct steward_client
 	return STEWARD_NEXT_ROW;
 }
 
+/* Is it a message out of a Postfix queue? Postfix writes into the file as it delivers, so that nothing that goes by its
+ * content lasts. */
+static bool is_of_a_queue(const struct steward *steward, const struct quarantine_names *names)
+{
+	int watch = names->count ? policy_match(steward->policy, names->list[0].path) : -1;
+
+	return watch >= 0 && store_may_empty((enum store)steward->policy->watches[watch].store);
+}
+
+#define QUEUE_STEPS                                                                                                    \
+	"mailward allow add --signature %s --reason ..., then mailward quarantine restore %s, then postsuper -H"
+
 static enum steward_next restore(struct steward *steward, struct steward_client *client, struct steward_row *row,
-				 const char *done)
+				 const char *done, const char *already)
 {
 	struct quarantine_entry *entry = items_by_id(steward->quarantine, client->ask.id);
 	char why[512] = "";
@@ -118,26 +131,64 @@ static enum steward_next restore(struct steward *steward, struct steward_client 
 	if (!entry)
 		return none_such(client, row);
 	if (error)
-		return steward_end(row, error, "%s", why[0] ? why : strerror(-error));
+		return steward_end(row, error, "%.400s%s", why[0] ? why : strerror(-error), already);
 	steward_log("%s was given back from the quarantine%s", client->ask.id, done);
 	return steward_end(row, 0, "%s is back under its names%s", client->ask.id, done);
 }
 
 enum steward_next quarantine_restore(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
+	static struct quarantine_names names;
+	static struct steward_row about;
+	struct quarantine_entry *entry;
+	char done[400] = "; opens of it are denied as before";
+
 	if (!steward->policy)
 		return STEWARD_NEXT_LATER;
-	return restore(steward, client, row, "; opens of it are denied as before");
+	entry = items_by_id(steward->quarantine, client->ask.id);
+	if (entry && fill_item(steward, entry, &about, &names)) {
+		if (is_of_a_queue(steward, &names))
+			snprintf(
+				done, sizeof(done),
+				" in hold/; unless %s is allowed (mailward allow add --signature) before postsuper -H, "
+				"it is taken out of the queue again as soon as Postfix writes into it, and in full "
+				"mode at once",
+				about.item.verdict.signature[0] ? about.item.verdict.signature
+								: "what was found in it");
+		names_clear(&names);
+	}
+	return restore(steward, client, row, done, "");
+}
+
+/* Allowing its content would change nothing: said before anything is done. */
+static enum steward_next refuse_release(struct steward *steward, struct steward_client *client, struct steward_row *row,
+					const struct quarantine_item *about, bool queue)
+{
+	if (queue)
+		return steward_end(
+			row, -EINVAL,
+			"%s is of a Postfix queue: Postfix writes into it as it delivers, so that allowing its "
+			"content would not last: " QUEUE_STEPS,
+			client->ask.id, about->verdict.signature[0] ? about->verdict.signature : "NAME",
+			client->ask.id);
+	return steward_end(row, -EFBIG,
+			   "%s is larger than max-file-size (%" PRIu64
+			   " bytes), above which no content is known by its "
+			   "SHA-256: with a higher one, or on-limit = allow, it can be released; mailward quarantine "
+			   "restore gives it back as it is, and its opens stay denied",
+			   client->ask.id, steward->policy->scanner.max_file_size);
 }
 
 /* Allowed first, and given back when the gate knows of it: it must not be denied in between. position: 1 from then on.
  */
 enum steward_next quarantine_release(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
+	static struct quarantine_names names;
 	struct quarantine_entry *entry;
 	static struct steward_row about;
 	char why[256] = "", reason[64];
 	uint32_t id;
+	bool queue;
 	int error;
 
 	if (!steward->policy)
@@ -145,8 +196,12 @@ enum steward_next quarantine_release(struct steward *steward, struct steward_cli
 	entry = items_by_id(steward->quarantine, client->ask.id);
 	if (!entry)
 		return none_such(client, row);
-	if (!fill_item(steward, entry, &about, NULL))
+	if (!fill_item(steward, entry, &about, &names))
 		return steward_end(row, -EIO, "what is known of %s can't be read", client->ask.id);
+	queue = is_of_a_queue(steward, &names);
+	names_clear(&names);
+	if (queue || about.item.size > steward->policy->scanner.max_file_size)
+		return refuse_release(steward, client, row, &about.item, queue);
 	if (!about.item.has_digest) { /* it is being made, or could not be: somebody had a lease on it, perhaps */
 		if (now_ns() > client->begun_ns + DIGEST_PATIENCE_NS)
 			return steward_end(row, -EIO, "the content of %s can't be read", client->ask.id);
@@ -164,7 +219,8 @@ enum steward_next quarantine_release(struct steward *steward, struct steward_cli
 	}
 	if (!allow_in_force(steward) && now_ns() < client->begun_ns + ALLOW_PATIENCE_NS)
 		return STEWARD_NEXT_LATER;
-	return restore(steward, client, row, ", and its content is allowed");
+	return restore(steward, client, row, ", and its content is allowed",
+		       "; its content is allowed by now (mailward allow list), only the file is not back");
 }
 
 enum steward_next quarantine_delete(struct steward *steward, struct steward_client *client, struct steward_row *row)

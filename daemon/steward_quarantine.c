@@ -113,7 +113,7 @@ static void say_failed(struct steward *steward, const char *path, int error)
 		steward_log("%s could not be moved away: %s", path, strerror(-error));
 }
 
-/* Moves the file away by this name, into its item or a new one. 0 or -errno. */
+/* Moves the file away by this name, into its item or a new one; without a request into its item alone. 0 or -errno. */
 static int take_by_name(struct steward *steward, const struct steward_request *request, const struct stat *file,
 			const struct found_name *name, struct quarantine_entry **entry)
 {
@@ -124,6 +124,10 @@ static int take_by_name(struct steward *steward, const struct steward_request *r
 
 	*entry = items_by_file(quarantine, file);
 	error = *entry ? items_take_name(steward, *entry, file, name) : -ESTALE;
+	if (error == -ESTALE && !request) {
+		*entry = NULL; /* found by its number, and another file by now: nobody has judged it */
+		return -ESTALE;
+	}
 	if (error == -ESTALE) {
 		*entry = NULL; /* what makes room moves them all in memory */
 		place = places_of(steward, file, mount_of(name->folder), &why);

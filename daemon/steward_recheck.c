@@ -354,7 +354,7 @@ static void newest_step(struct steward *steward)
 		next_pass(steward);
 		return;
 	}
-	fd = walk_open_path(steward->roots[newest->root].fd, newest->path, O_PATH);
+	fd = walk_open_below(steward->roots[newest->root].fd, newest->path, O_PATH);
 	free(newest->path);
 	recheck->next++;
 	if (fd >= 0)

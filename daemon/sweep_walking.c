@@ -72,30 +72,35 @@ static bool leave_out_uncounted(void *owner, int fd, const struct stat *folder)
 }
 
 /* Entered is no mount whose server may fall silent (steward_far.h). */
-static bool is_far_below(const struct sweep *sweep, const struct walk *walk, uint32_t root)
+static bool is_far_below(const struct sweep *sweep, uint32_t root, const char *below)
 {
-	static char path[2 * SWEEP_PATH_SIZE + 2], below[SWEEP_PATH_SIZE];
+	static char path[2 * SWEEP_PATH_SIZE + 2];
 	const char *top = sweep->state->roots[root].path;
 	char type[64];
 
-	if (!walk || walk_path(walk, below, sizeof(below)) == 0)
-		return true;
 	snprintf(path, sizeof(path), "%s/%s", strcmp(top, "/") != 0 ? top : "", below);
 	return far_path(path, type, sizeof(type));
+}
+
+static bool mount_is_far(const struct sweep *sweep, const struct walk *walk, uint32_t root)
+{
+	static char below[SWEEP_PATH_SIZE];
+
+	return !walk || walk_path(walk, below, sizeof(below)) == 0 || is_far_below(sweep, root, below);
 }
 
 static bool leave_mount(void *owner)
 {
 	const struct sweep *sweep = owner;
 
-	return is_far_below(sweep, sweep->walk, sweep->state->root);
+	return mount_is_far(sweep, sweep->walk, sweep->state->root);
 }
 
 static bool leave_mount_uncounted(void *owner)
 {
 	const struct sweep *sweep = owner;
 
-	return is_far_below(sweep, sweep->counter, sweep->counted_root);
+	return mount_is_far(sweep, sweep->counter, sweep->counted_root);
 }
 
 void walking_path(const struct sweep *sweep, const char *below, char *out, size_t size)
@@ -222,8 +227,10 @@ static enum walking take_redo(struct sweep *sweep, int *fd_out, uint64_t *size_o
 	struct stat status;
 
 	fd = root < 0  ? -ENOENT
-	     : path[0] ? walk_open_path(root, path, O_PATH)
+	     : path[0] ? walk_open_below(root, path, O_PATH)
 		       : openat(root, "", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	if (fd == -EXDEV && sweep->state->flags & SWEEP_MOUNTS && !is_far_below(sweep, sweep->state->root, path))
+		fd = walk_open_path(root, path, O_PATH);
 	if (fd < 0 && !path[0] && root >= 0)
 		fd = fcntl(root, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {

@@ -186,11 +186,19 @@ enum nursery_kind {
 				idle: that is no loss */
 	NURSERY_KINDS
 };
+/* Who is asked about each file. Bits. */
+enum judgement {
+	LEVEL_SIGNATURES = 1, /* libclamav's */
+	LEVEL_HEURISTICS = 2, /* libclamav's */
+	LEVEL_CONTENT = 4,    /* our own rule: deny-types */
+	LEVEL_CLAMD = 8,      /* another daemon's signatures, in place of our own */
+};
+#define LEVELS 4 /* how many bits */
 struct nursery_frame {
 	uint32_t version;
 	uint32_t kind;
 	int32_t id;
-	uint32_t reserved;
+	uint32_t levels;      /* NURSERY_DEFINITIONS: enum judgement, of whoever judges with them */
 	uint64_t definitions; /* identity of the loaded set: equal only for equal files; 0 = none */
 	uint64_t signatures;
 };
@@ -272,7 +280,8 @@ struct explain_reply {
 	/* Not filled in (exec_policy is empty): an exec gets what an open gets. */
 	uint32_t exec_answer; /* enum answer: what an exec would get now; NONE where a scan decides */
 	uint8_t origin;       /* enum explain_origin */
-	uint8_t reserved[3];
+	uint8_t levels;       /* enum judgement: who was asked for this verdict; 0: not known */
+	uint8_t reserved[2];
 	char exec_policy[320]; /* "file:line" of the line that decides of an exec */
 	uint32_t allowed;      /* the entry of the allow list that lets it go; 0: none */
 	uint32_t unused;

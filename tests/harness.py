@@ -130,7 +130,7 @@ def helper(name):
     used = [source]
     if os.path.dirname(source).endswith("fake"):
         used += [os.path.join(base, f) for f in ("frame.c", "loop.c", "log.c")]
-        used += [os.path.join(ROOT, "include", f) for f in ("wire.h", "verdict.h", "definition.h")]
+        used += [os.path.join(ROOT, "include", f) for f in os.listdir(os.path.join(ROOT, "include"))]
         used += [os.path.join(TESTS, "fake", f) for f in os.listdir(os.path.join(TESTS, "fake")) if f.endswith(".h")]
     if not os.path.exists(program) or os.path.getmtime(program) < max(os.path.getmtime(f) for f in used):
         os.makedirs(folder, exist_ok=True)

@@ -2,6 +2,7 @@
 """What the suites of the quarantine have in common."""
 import json
 import os
+import threading
 
 from harness import Failure, eventually
 
@@ -65,3 +66,21 @@ def own_mount(host):
     """The root of the mount is a mailbox itself: no folder can be made in it."""
     for name in ("cur", "new", "tmp"):
         os.mkdir(os.path.join(host.fs, name))
+
+
+def beside(*functions):
+    """At one time, each with a host of its own: what they do most of the time is wait."""
+    failed = []
+
+    def run(function):
+        try:
+            function()
+        except Exception as error:
+            failed.append(error)
+    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]

@@ -11,7 +11,7 @@ import driver, packed, samples
 from clamd_host import Clamd, FakeClamd
 from samples import EICAR, TEXT, dbox, hdb, mail, ndb, nested, queue_file, rar5, zipped, zstd
 from suite_scanner import (ENCRYPTED, ENGINE_ERROR, PACKED, TIMEOUT, TOO_DEEP, TOO_LARGE, UNSUPPORTED, VIRUS, Skip, check, equal,
-                           expect, memory, put, test, usual)
+                           expect, memory, put, test, usual, waits)
 
 base.TESTS.clear()
 SIGNATURES = {"test.ndb": ndb("Mailward.Test.Eicar", EICAR) + ndb("Mailward.Test.Small", b"MwT!"),
@@ -108,7 +108,7 @@ def a_clamd_that_says_ok_beyond_its_limits_says_nothing_that_counts():
             check("AlertExceedsMax" in s.refused[1], s.refused)
 
 
-@test
+@waits
 def a_clamd_that_comes_goes_and_comes_back():
     host = clamd()
     with scanner(host, time_ms=5000) as s:
@@ -140,27 +140,66 @@ def a_clamd_that_comes_goes_and_comes_back():
             equal(s.scan(EICAR).verdict, ENGINE_ERROR, "killed")
 
 
-@test
+LATER, FOUND_LATER = b"word of the later signature", "infected(Mailward.Test.Later.UNOFFICIAL)"
+
+
+@waits
 def new_files_in_clamd_s_folder_void_what_was_judged():
-    later, found = b"word of the later signature", "infected(Mailward.Test.Later.UNOFFICIAL)"
     with clamd(SelfCheck="3600") as host:
         for name in os.listdir(host.database):  # they have long been there
             os.utime(os.path.join(host.database, name), (1e9, 1e9))
         with scanner(host, host.database) as s:
-            expect(s, [("before", later, "clean")])
+            expect(s, [("before", LATER, "clean")])
             before = s.definitions[0]
             time.sleep(3)
             s.turn()
             equal(s.definitions[0], before, "nothing has changed")
             host.put("later.ndb", ndb("Mailward.Test.Later", b"later signature"))
             s.until(lambda: s.definitions[0] != before, 40, "other definitions")
-            eventually(s, later, found)
-            after = s.definitions[0]
+            eventually(s, LATER, FOUND_LATER)
+
+
+@waits
+def files_that_are_young_at_the_start_are_told_to_clamd():
+    with clamd(SelfCheck="3600") as host:
+        host.put("later.ndb", ndb("Mailward.Test.Later", b"later signature"))
         with scanner(host, host.database) as s:
-            eventually(s, later, found, what="after a restart")
+            eventually(s, LATER, "clean", what="not in clamd's memory")
             first = s.definitions[0]
-            check(first != after, "files as young as these may not be in clamd's memory")
-            s.until(lambda: s.definitions[0] == after, 40, "and then they are known to be")
+            s.until(lambda: s.definitions[0] != first, 40, "they are known to be in its memory")
+            eventually(s, LATER, FOUND_LATER)
+            after = s.definitions[0]
+        for name in os.listdir(host.database):
+            os.utime(os.path.join(host.database, name), (1e9, 1e9))
+        with scanner(host, host.database) as s:
+            eventually(s, LATER, FOUND_LATER, what="after a restart")
+            check(s.definitions[0] not in (first,), "files as young as these were not in clamd's memory")
+
+
+@test
+def one_that_takes_the_place_of_another_proves_itself_anew():
+    """Within the minute in which the proof of the first one would hold; its version is the same."""
+    deep = nested(packed.PAYLOAD, 9)
+    with clamd(MaxRecursion="5") as host, scanner(host) as s:
+        expect(s, [("control: the first one, beyond its limits", deep, TOO_DEEP), ("within", mail(), "clean")])
+        host.stop(signal.SIGKILL)
+        host.settings["AlertExceedsMax"] = "no"
+        with host:
+            for what, content in (("beyond its limits, it says OK", deep), ("within", mail())):
+                reply = s.scan(content)
+                equal(reply.verdict, ENGINE_ERROR, what)
+            s.until(lambda: s.refused[0] == 4, 10, "the issue")
+
+
+@test
+def other_kinds_of_attachment_void_what_was_judged():
+    with clamd() as host:
+        seen = []
+        for types in ((), ("executable",)):
+            with scanner(host, deny_types=types) as s:
+                seen.append((s.scan(mail(TEXT, name="a.exe")).kind, s.definitions[0]))
+        equal([kind for kind, _ in seen], ["clean", "infected"], "a program by its name")
+        check(seen[0][1] != seen[1][1], "the verdicts of the first would count for the second")
 
 
 @test
@@ -204,7 +243,7 @@ def only_one_question_is_ever_put_on_a_connection():
         equal(s.definitions[1], 2 ** 64 - 1, "how many signatures is not known")
 
 
-@test
+@waits
 def a_new_version_voids_what_was_judged():
     version = [FakeClamd.VERSION]
     with fake(lambda command, content: version[0] if command == b"VERSION" else NotImplemented) as host, scanner(host) as s:
@@ -252,7 +291,7 @@ def answers_that_no_clamd_gives_are_not_clean():
             expect(s, [(what, mail(), wanted)])
 
 
-@test
+@waits
 def one_that_hangs_costs_a_timeout_and_no_more():
     held = threading.Event()
     def give(command, content):
@@ -267,7 +306,10 @@ def one_that_hangs_costs_a_timeout_and_no_more():
         check(1.3 < took < 2.4, "%.1f s" % took)
         held.set()
         eventually(s, mail(), "clean", what="when it answers again")
-    # it answers nothing at all
+
+
+@waits
+def one_that_never_answers_is_said_to():
     with fake(lambda command, content: None) as host, scanner(host) as s:
         s.until(lambda: s.loaded, 20, "a word of the definitions")
         equal(s.loaded[0], 0, "none")

@@ -55,6 +55,8 @@ def _(_suite):
         suite.check("explain says who found it", "clamd: Mailward.Test.Eicar.UNOFFICIAL" in (said.get("detail") or ""), said)
         said = explained(host, clean)
         suite.check("explain: clean needs the word of both", said.get("verdict") == "clean", said)
+        suite.check("explain: clamd was asked, libclamav's signatures were not", said["levels"]["clamd"] == "nothing found" and
+                    said["levels"]["libclamav"] == "not asked", said)
         definitions = (host.status() or {}).get("definitions", {})
         suite.check("status: the definitions are clamd's, how many is not known",
                     definitions.get("version", "").startswith("clamd: ClamAV ") and definitions.get("signatures") is None, definitions)
@@ -64,6 +66,30 @@ def _(_suite):
         suite.check("in words too", f"engine: clamd, whose signatures these are, at {clamd.socket}" in host.tool("check", host.config)[1])
         rc, text = host.tool("definitions")
         suite.check("definitions: fine", rc == 0 and "clamd: ClamAV" in text, (rc, text))
+
+
+@suite.test("other deny-types void what was judged")
+def _(_suite):
+    if not os.path.exists("/usr/sbin/clamd"):
+        suite.skip("other deny-types", "not installed: clamav-daemon")
+        return
+    with Host(suite, "ext4") as host:
+        script = host.put("script", b"#!/bin/sh\necho " + CLEAN)
+        clamd = clamd_of(host)
+        guarded(host, clamd)
+        host.start()
+        suite.check("deny-types: control: it opens", host.probe("open", script).rc == 0)
+        host.stop()
+        host.start()
+        before = host.counter("scans")
+        suite.check("deny-types: control: a restart alone has nothing judged anew",
+                    host.probe("open", script).rc == 0 and host.counter("scans") == before, host.counter("scans"))
+        host.stop()
+        scanner = {"engine": "clamd", "clamd-socket": clamd.socket, "scan-time": "3s"}
+        host.policy(host.watch(), "attachments { deny-types = { script } }\n", scanner=scanner)
+        host.start()
+        suite.check("deny-types: what was clean is judged anew, and denied",
+                    eventually(lambda: host.probe("open", script).rc == 1, 10), explained(host, script))
 
 
 @suite.test("clamd ends: what is new is unscanned, what was judged stays judged, status says so until it is back")

@@ -124,6 +124,7 @@ def _(suite):
             before = definitions(host)["version"]
             put_definitions(host, "filler.ndb", text())
             host.wait("other ones are in use", lambda: definitions(host)["version"] != before, 30)
+        eventually(lambda: resident(host.pid("loader")) < 1.5 * one, 10)  # once no worker has it any more
         after = resident(host.pid("loader"))
         suite.say("memory: one engine %d MB, after four swaps %d MB" % (one >> 20, after >> 20))
         suite.check("memory: the same loader", host.pid("loader") == pid)
@@ -218,6 +219,30 @@ def _(suite):
         os.unlink(host.definitions + "/broken.ndb")
         suite.check("broken: it is over when the file is gone",
                     eventually(lambda: not issues(host) and definitions(host)["refused"] is None, 15), issues(host))
+
+
+@suite.test("no files")
+def _(suite):
+    """A pipe or a folder that is called like a database: libclamav would read it without end."""
+    with Host(suite) as host:
+        host.start()
+        pids = host.pids()
+        for make, take_away in ((os.mkfifo, os.unlink), (os.mkdir, os.rmdir)):
+            make(host.definitions + "/daily.ndb")
+            told = eventually(lambda: issues(host).get("definitions-broken"), 10)
+            suite.check("no files: %s: status names it" % make.__name__, told and
+                        "daily.ndb is no regular file" in told["text"], (told, issues(host)))
+            take_away(host.definitions + "/daily.ndb")
+            suite.check("no files: %s: it is over when it is gone" % make.__name__, eventually(lambda: not issues(host), 10),
+                        issues(host))
+        suite.check("no files: nothing was started again", host.pids() == pids, (host.pids(), pids))
+        os.mkfifo(host.definitions + "/daily.ndb")
+        host.stop()
+        host.start()
+        suite.check("no files: at the start, too", "daily.ndb is no regular file" in
+                    host.wait("it is told", lambda: issues(host).get("no-definitions"))["text"], issues(host))
+        os.unlink(host.definitions + "/daily.ndb")
+        wait_count(host, 2)
 
 
 def crashing(host):
@@ -676,4 +701,4 @@ def _(suite):
         suite.check("network: control: the test itself has one or could", os.path.exists("/proc/self/net/dev"))
 
 
-suite.main()
+suite.main(at_once=3)

@@ -63,6 +63,9 @@ def _(suite):
         host.start()
         suite.check("control: without deny-types it is clean", host.read(program) == PROGRAM and
                     explain(host, program)["verdict"] == "clean")
+        said = explain(host, program)
+        suite.check("explain: of a clean one too, who was asked and who was not", said["levels"] == {
+            "libclamav": "nothing found", "heuristics": "nothing found", "content": "not asked", "clamd": "not asked"}, said)
         host.policy(TYPES, host.watch())
         suite.check("with them what was clean before is refused", host.tool("reload")[0] == 0 and
                     eventually(lambda: host.read(program) is None, 20), explain(host, program))
@@ -73,6 +76,8 @@ def _(suite):
         suite.check("explain shows each level", said["detail"] ==
                     "libclamav: clean; content: Mailward.Type.DoubleExtension, Executable (member invoice.pdf.exe)", said)
         suite.check("other files are opened as before", host.read(letter) == CLEAN)
+        suite.check("the content rule was asked about them", explain(host, letter)["levels"]["content"] == "nothing found" and
+                    said["levels"]["content"] == "found", (explain(host, letter), said))
         host.policy(TYPES, host.watch(on_type="report"))
         suite.check("on-type = report lets it go, and tells", host.tool("reload")[0] == 0 and host.read(program) == PROGRAM and
                     any(r["answer"] == "would-deny" for r in rows_of(host, program)), rows_of(host, program))

@@ -3,7 +3,7 @@
 """The levels of judgement, in the real mailward-scanner: what is found in which container, heuristics beside signatures, the
 content rule, YARA rules, bombs. Each test has its positive control. Needs root.
 Usage: suite_levels.py [--build DIR] [word of a test's name...]"""
-import bz2, functools, glob, gzip, lzma, os, random, struct, sys, time, zipfile
+import base64, bz2, functools, glob, gzip, lzma, os, random, struct, sys, time, zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "levels"), os.path.join(HERE, "scanner")]
@@ -341,9 +341,26 @@ def overlapping(count, size):
     return whole + central + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count, count, len(central), len(whole), 0)
 
 
+class Sparse:
+    """A file of `size` bytes: nothing but holes, or `line` all over, as many times as 64 MB have room."""
+
+    def __init__(self, size, line):
+        self.size, self.line = size, line
+
+    def __len__(self):
+        return self.size
+
+    def open(self):
+        fd = os.memfd_create("sparse")
+        os.write(fd, self.line * (64 << 20))
+        os.ftruncate(fd, self.size)
+        return fd
+
+
 def bombs():
     """(what, content, verdicts that are right)"""
     limits = (base.TOO_LARGE, base.TOO_DEEP, base.TIMEOUT)
+    mails_head = b"From: a@b\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n"
     floor = zip_of({"%02d" % n: bytes(8 << 20) for n in range(16)})
     level = zip_of({"%02d.zip" % n: floor for n in range(16)})
     yield "42.zip style: 16 x 16 x 16 x 8 MB", zip_of({"%02d.zip" % n: level for n in range(16)}), limits
@@ -357,12 +374,20 @@ def bombs():
     yield "ratio 1:1000, gzip of 1 GB", gzip.compress(bytes(64 << 20), 9) * 16, limits
     yield "ratio 1:1000, xz", lzma.compress(bytes(512 << 20), preset=0), limits
     yield "overlapping members", overlapping(200, 1 << 20), limits
-    yield "10,000 parts of a mail", (b"From: a@b\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n" +
-                                     b"--x\nContent-Type: text/plain; name=a.txt\n\nx\n" * 10000 + b"--x--\n"), limits + ("clean",)
+    yield "10,000 parts of a mail", (mails_head + b"--x\nContent-Type: text/plain; name=a.txt\n\nx\n" * 10000 + b"--x--\n"), limits + ("clean",)
+    yield "100,000 parts of a mail", mails_head + b"--x\n\nx\n" * 100000 + b"--x--\n", limits + ("clean",)
+    yield "base64 in one line of 31 MB", mails_head + b"--x\nContent-Transfer-Encoding: base64\n\n" + b"QUJD" * (31 << 18) + b"\n--x--\n", limits + ("clean",)
+    yield "a line of 31 MB", b"a" * (31 << 20), ("clean",)
+    yield "1 GB of one line", Sparse(1 << 30, b"a"), (base.TOO_LARGE,)
+    yield "a sparse file of 1 TB", Sparse(1 << 40, b""), (base.TOO_LARGE,)
+    disguised = b"X-Spam: no\n" + mails_head + b"--x\nContent-Transfer-Encoding: base64\n\n%s--x--\n"
+    yield "100 messages that do not begin as one", message(*[("a.eml", disguised % base64.b64encode(b"%d" % n * 10))
+                                                              for n in range(100)]), (base.UNSUPPORTED,)
+    yield "ten of 3 MB within one another", functools.reduce(lambda c, _: disguised % base64.encodebytes(c), range(10), bytes(300 << 10)), limits + ("clean",)
     yield "a head of 20 MB", b"From: a@b\nContent-Disposition: attachment" + b";\n filename*1=b" * (20 << 16) + b"\n\nx\n", limits + ("clean",)
 
 
-@test
+@base.waits
 def bombs_stay_in_their_limits_and_hold_nobody_up():
     time_ms, most = 8000, 64 << 20
     options = dict(workers=1, time_ms=time_ms, max_file=32 << 20, max_scan=most, deny_types=ALL_TYPES)
@@ -370,7 +395,7 @@ def bombs_stay_in_their_limits_and_hold_nobody_up():
     with scanner(**options) as s:
         for what, content, right in bombs():
             worker = s.worker()
-            fd = base.memory(content)
+            fd = content.open() if isinstance(content, Sparse) else base.memory(content)
             begin = time.monotonic()
             worker.ask(fd)
             peak, reply = 0, None
@@ -435,7 +460,7 @@ def a_slow_expression_is_not_clean():
             equal(verdict(after), PACKED, what + ", the next one")
 
 
-@test
+@base.waits
 def an_expression_that_never_ends_ends_with_its_worker():
     """Below the limit of steps from each byte, but from a million bytes: PCRE cannot be stopped. The gate kills the worker
     1 s after the time for a scan; here the test does."""

@@ -10,7 +10,7 @@ import suite_scanner as base
 import bare, packed, samples
 from samples import EICAR, TEXT, dbox, dovecot_lz4, mail, zipped, zstd, zstd_zeros
 from suite_scanner import (ENCRYPTED, PACKED, TIMEOUT, TOO_LARGE, UNSUPPORTED, VIRUS, Skip, check, equal, expect, inside, fill,
-                           scanner, test, usual, with_fault)
+                           scanner, test, usual, waits, with_fault)
 
 base.TESTS.clear()
 CLEAN_MAIL = mail(zipped(TEXT), message_id="<clean@example.org>")
@@ -131,7 +131,7 @@ def encrypted_messages_are_said_to_be():
         expect(s, [("an infected one beside", dbox(crypted, zstd_tool(BAD_MAIL)), PACKED)])
 
 
-@test
+@waits
 def the_limits_of_a_scan_hold():
     big = zstd_zeros(30 << 20)
     check(len(big) < 2000, "the bomb is small")
@@ -199,7 +199,7 @@ class Dovecot:
         return sorted(found, key=os.path.getmtime)
 
 
-@test
+@waits
 def real_dovecot_stores_are_opened():
     host, definitions = Dovecot(), usual()
     missed_by_bare = []

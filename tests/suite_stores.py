@@ -176,7 +176,11 @@ def queue_scenario(file_system):
 
 def check_restored(mail, queue_id, item):
     """Back in hold/, whole: postcat reads it, and postsuper lets it go on."""
+    rc, text = mail.host.tool("release", item["id"])
+    suite.check(mail.name("release says that its content does not last, and does nothing"), rc == 2 and "postsuper -H" in text and
+                item["signature"] in text and mail.host.tool_json("allow", "list") == [], (rc, text))
     rc, text = mail.host.tool("quarantine", "restore", item["id"])
+    suite.check(mail.name("restore says what is to be allowed before it goes on"), item["signature"] in text and "allow" in text, text)
     path = f"{mail.queue}/hold/{queue_id}"
     suite.check(mail.name("restored, it lies in hold/ under its queue id"), rc == 0 and os.path.exists(path), text)
     status = os.stat(path)

@@ -24,15 +24,6 @@ from harness import BUILD, CLEAN, EICAR, MARKER, SLACK, TESTS, Host, Suite, even
 suite = Suite("sweep", limit=420)
 
 
-# It waits for a minute of the clock, and for one after a start: in a process of its own, while the others run.
-DAILY = "the daily sweep"
-beside = None if sys.argv[1:] else subprocess.Popen([sys.executable, os.path.abspath(__file__), DAILY], text=True,
-                                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                                    stderr=subprocess.STDOUT)
-if beside:
-    suite.track(beside.pid)
-
-
 def scan(host, *arguments, json_too=True, timeout=60):
     """(exit code, findings by path, summary); the tool's own words where it has no JSON."""
     rc, text = host.tool("scan", *(("--json",) if json_too else ()), *arguments, timeout=timeout)
@@ -51,6 +42,92 @@ def popen_scan(host, *arguments, **more):
     """As a process of its own, for what is stopped half-way."""
     return suite.popen([os.path.join(BUILD, "mailward"), "--runtime-dir", host.base + "/run", "--state-dir",
                         host.base + "/state", "scan", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+
+
+def in_minutes(minutes):
+    return time.strftime("%H:%M", time.localtime(time.time() + 60 * minutes))
+
+
+@suite.test("the daily sweep")
+def _(suite):
+    """At the time that the policy names, of watches and paths; its results in status."""
+    with Host(suite, "ext4") as host:
+        watched = host.put("mail/bad", MARKER)
+        aside = host.put("aside/bad", EICAR, host.outside)
+        host.put("elsewhere/bad", EICAR, host.outside)
+        host.put("mail/clean", CLEAN)
+        host.policy(host.watch(), "schedule { sweep = never }")
+        host.start()
+        suite.check("schedule: control: never means that none is planned",
+                    host.status()["sweeps"]["schedule"]["next"] == "", host.status()["sweeps"])
+        host.policy(host.watch(), "")
+        host.tool("reload")
+        planned = host.wait("one is planned", lambda: host.status()["sweeps"]["schedule"]["next"])
+        at = time.strptime(planned, "%Y-%m-%dT%H:%M:%SZ")
+        import calendar
+        minute = time.localtime(calendar.timegm(at))
+        suite.check("schedule: without the block it is at 03:00, and up to an hour later", minute.tm_hour == 3 or
+                    (minute.tm_hour == 4 and minute.tm_min == 0), planned)
+        when = in_minutes(1 if time.localtime().tm_sec < 54 else 2)
+        silent = Silent(host, host.outside + "/silent") if os.path.exists("/dev/fuse") else None
+        host.policy(host.watch(), 'schedule { sweep = "%s"  paths = { "%s", "%s" } }' % (
+            when, host.outside + ("/silent" if silent else "/aside"), os.path.dirname(aside)))
+        rc, text = host.tool("reload")
+        suite.check("schedule: the policy is taken", rc == 0, text)
+        if silent:
+            silent.fall_silent()
+        suite.check("schedule: control: nothing was swept before its time",
+                    host.status()["sweeps"]["schedule"]["state"] == "never", host.status()["sweeps"])
+        sweep = host.wait("the sweep has ended", lambda: host.status()["sweeps"]["schedule"]["state"] == "ended" and
+                          host.status()["sweeps"]["schedule"], 140)
+        suite.check("schedule: it begins at its minute", time.strftime("%H:%M", time.localtime(calendar.timegm(
+            time.strptime(sweep["begun"], "%Y-%m-%dT%H:%M:%SZ")))) == when, (sweep, when))
+        suite.check("schedule: a path whose file system has fallen silent is left out, and the log says so", not silent or
+                    "silent is not swept: calls on its file system (fuse.tests) may never end" in host.log(), host.log()[-600:])
+        suite.check("schedule: watches and paths were swept, nothing else", sweep["files"] == 3 and sweep["infected"] == 2, sweep)
+        rows = host.wait("it is recorded", lambda: [r for r in host.blocked() if r.get("phase") == "sweep"])
+        suite.check("schedule: what was found is in the history, with phase sweep",
+                    sorted(r["path"] for r in rows) == sorted([watched, aside]), rows)
+        suite.check("schedule: the next one is planned for tomorrow", sweep["next"] > sweep["ended"], sweep)
+        rc, text = host.tool("status")
+        suite.check("schedule: status shows it", re.search(r"sweep +schedule: ended .*3 files, 2 infected.*; next ", text), text)
+
+
+@suite.test("a sweep that was missed, and one that was broken off")
+def _(suite):
+    with Host(suite, "ext4") as host:
+        host.put("mail/bad", MARKER)
+        host.put("mail/clean", CLEAN)
+        aside = host.put("aside/bad", EICAR, host.outside)
+        when = in_minutes(-180)
+        host.policy(host.watch(), 'schedule { sweep = "%s"  paths = { "%s" } }' % (when, os.path.dirname(aside)))
+        host.start()
+        host.wait("its state is kept", lambda: os.path.exists(host.base + "/state/steward/sweep-schedule"))
+        host.stop()
+        with open(host.base + "/state/steward/sweep-schedule") as f:
+            state = f.read()
+        ended = time.time_ns() - 2 * 86400 * 10**9
+        with open(host.base + "/state/steward/sweep-schedule", "w") as f:  # as the host left it two days ago
+            f.write(re.sub(r"\nstate \d", "\nstate 3", re.sub(r"(begun|ended|known)_ns \d+", r"\1_ns %d" % ended, state)))
+        host.start()
+        started = time.time()
+        first = host.status()["sweeps"]["schedule"]["ended"]
+        sweep = host.wait("the missed one is caught up", lambda: host.status()["sweeps"]["schedule"]["ended"] > first and
+                          host.status()["sweeps"]["schedule"], 120)
+        suite.say("a missed one: %.0f s after the start" % (time.time() - started))
+        suite.check("schedule: one that was missed is caught up soon after the start, once", time.time() - started > 50 and
+                    sweep["state"] == "ended" and sweep["files"] == 3, sweep)
+        host.stop()
+        with open(host.base + "/state/steward/sweep-schedule") as f:
+            state = f.read()
+        with open(host.base + "/state/steward/sweep-schedule", "w") as f:  # as a stop in its second folder leaves it
+            f.write(re.sub(r"\nroot \d+\n", "\nroot 1\n", re.sub(r"\nstate 3\n", "\nstate 1\n", state)))
+        host.start()
+        host.wait("it goes on", lambda: "sweep goes on" in host.log() and
+                  host.status()["sweeps"]["schedule"]["state"] == "ended", 30)
+        again = host.status()["sweeps"]["schedule"]
+        suite.check("schedule: one that a stop broke off goes on at the next start, with the folders that are left",
+                    again["begun"] == sweep["begun"] and again["files"] == sweep["files"] + 1, (sweep, again))
 
 
 @suite.test("infected among clean")
@@ -544,10 +621,6 @@ def _(suite):
             os.kill(pid, signal.SIGKILL)
 
 
-def in_minutes(minutes):
-    return time.strftime("%H:%M", time.localtime(time.time() + 60 * minutes))
-
-
 @suite.test("control files")
 def _(suite):
     """What mail software keeps beside the messages is never denied, and never moved, by a sweep neither."""
@@ -625,92 +698,4 @@ def _(suite):
         suite.check("quarantine: both come back", os.path.exists(inside) and os.path.exists(outside))
 
 
-def read_beside(suite):
-    """Takes over what that process has found."""
-    text, ended = beside.communicate(timeout=suite.limit)[0], False
-    suite.watchdog.forget(beside.pid)
-    for line in text.splitlines():
-        word, _, rest = line.partition(" ")
-        if word in ("ok", "FAIL"):
-            suite.check(rest, word == "ok")
-        elif word == "sweep:":
-            ended = True
-        elif word != "--":
-            suite.say(line.strip())
-    suite.check("schedule: all of it was looked at", ended, text[-300:])
-
-
-@suite.test(DAILY)
-def _(suite):
-    """At the time that the policy names, of watches and paths; its results in status; broken off by a stop it goes on."""
-    if beside:
-        read_beside(suite)
-        return
-    with Host(suite, "ext4") as host:
-        watched = host.put("mail/bad", MARKER)
-        aside = host.put("aside/bad", EICAR, host.outside)
-        host.put("elsewhere/bad", EICAR, host.outside)
-        host.put("mail/clean", CLEAN)
-        host.policy(host.watch(), "schedule { sweep = never }")
-        host.start()
-        suite.check("schedule: control: never means that none is planned",
-                    host.status()["sweeps"]["schedule"]["next"] == "", host.status()["sweeps"])
-        host.policy(host.watch(), "")
-        host.tool("reload")
-        planned = host.wait("one is planned", lambda: host.status()["sweeps"]["schedule"]["next"])
-        at = time.strptime(planned, "%Y-%m-%dT%H:%M:%SZ")
-        import calendar
-        minute = time.localtime(calendar.timegm(at))
-        suite.check("schedule: without the block it is at 03:00, and up to an hour later", minute.tm_hour == 3 or
-                    (minute.tm_hour == 4 and minute.tm_min == 0), planned)
-        when = in_minutes(1 if time.localtime().tm_sec < 45 else 2)
-        silent = Silent(host, host.outside + "/silent") if os.path.exists("/dev/fuse") else None
-        host.policy(host.watch(), 'schedule { sweep = "%s"  paths = { "%s" "%s" } }' % (
-            when, host.outside + ("/silent" if silent else "/aside"), os.path.dirname(aside)))
-        rc, text = host.tool("reload")
-        suite.check("schedule: the policy is taken", rc == 0, text)
-        if silent:
-            silent.fall_silent()
-        suite.check("schedule: control: nothing was swept before its time",
-                    host.status()["sweeps"]["schedule"]["state"] == "never", host.status()["sweeps"])
-        sweep = host.wait("the sweep has ended", lambda: host.status()["sweeps"]["schedule"]["state"] == "ended" and
-                          host.status()["sweeps"]["schedule"], 140)
-        suite.check("schedule: it begins at its minute", time.strftime("%H:%M", time.localtime(calendar.timegm(
-            time.strptime(sweep["begun"], "%Y-%m-%dT%H:%M:%SZ")))) == when, (sweep, when))
-        suite.check("schedule: a path whose file system has fallen silent is left out, and the log says so", not silent or
-                    "silent is not swept: calls on its file system (fuse.tests) may never end" in host.log(), host.log()[-600:])
-        suite.check("schedule: watches and paths were swept, nothing else", sweep["files"] == 3 and sweep["infected"] == 2, sweep)
-        rows = host.wait("it is recorded", lambda: [r for r in host.blocked() if r.get("phase") == "sweep"])
-        suite.check("schedule: what was found is in the history, with phase sweep",
-                    sorted(r["path"] for r in rows) == sorted([watched, aside]), rows)
-        suite.check("schedule: the next one is planned for tomorrow", sweep["next"] > sweep["ended"], sweep)
-        rc, text = host.tool("status")
-        suite.check("schedule: status shows it", re.search(r"sweep +schedule: ended .*3 files, 2 infected.*; next ", text), text)
-        host.stop()
-        with open(host.base + "/state/steward/sweep-schedule") as f:
-            state = f.read()
-        two_days = 2 * 86400 * 10**9
-        with open(host.base + "/state/steward/sweep-schedule", "w") as f:
-            f.write(re.sub(r"(begun|ended|known)_ns (\d+)", lambda m: "%s_ns %d" % (m[1], int(m[2]) - two_days), state))
-        host.start()
-        started = time.time()
-        first = sweep["ended"]
-        sweep = host.wait("the missed one is caught up", lambda: host.status()["sweeps"]["schedule"]["ended"] > first and
-                          host.status()["sweeps"]["schedule"], 120)
-        suite.say("a missed one: %.0f s after the start" % (time.time() - started))
-        suite.check("schedule: one that was missed is caught up soon after the start, once", time.time() - started > 50 and
-                    sweep["state"] == "ended" and sweep["files"] == 3, sweep)
-        host.stop()
-        with open(host.base + "/state/steward/sweep-schedule") as f:
-            state = f.read()
-        with open(host.base + "/state/steward/sweep-schedule", "w") as f:  # as a stop in its second folder leaves it
-            f.write(re.sub(r"\nroot \d+\n", "\nroot 1\n", re.sub(r"\nstate 3\n", "\nstate 1\n", state)))
-        host.start()
-        host.wait("it goes on", lambda: "sweep goes on" in host.log() and
-                  host.status()["sweeps"]["schedule"]["state"] == "ended", 30)
-        again = host.status()["sweeps"]["schedule"]
-        suite.check("schedule: one that a stop broke off goes on at the next start, with the folders that are left",
-                    again["begun"] == sweep["begun"] and again["files"] == sweep["files"] + 1, (sweep, again))
-
-
-suite.main()
+suite.main(at_once=3)

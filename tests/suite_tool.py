@@ -558,8 +558,17 @@ def _(suite):
     answer = json.loads(stage.tool("explain", stage.base + "/link", "--json").out)
     suite.check("links are followed", answer["path"] == path and answer["answer"] == "deny" and
                 answer["verdict"] == "infected" and answer["policy"] == "m.conf:4", answer)
+    suite.check("who found it, and who was asked besides", answer["levels"] == {
+        "libclamav": "found", "heuristics": "asked", "content": "not asked", "clamd": "not asked"}, answer)
     stage.command("explain", answer=1, verdict=1, state=1)
     suite.check("allowed: 0", stage.tool("explain", path).rc == 0)
+    for levels, said in ((3, ("nothing found", "nothing found", "not asked", "not asked")),
+                         (7, ("nothing found", "nothing found", "nothing found", "not asked")),
+                         (14, ("not asked", "nothing found", "nothing found", "nothing found")), (0, ("not known",) * 4)):
+        stage.command("explain", answer=1, verdict=1, state=1, levels=levels)
+        text, answer = stage.tool("explain", path).out, json.loads(stage.tool("explain", "--json", path).out)
+        suite.check("clean, levels %d: each says what it is worth" % levels, tuple(answer["levels"].values()) == said and
+                    "levels   " + "; ".join("%s: %s" % pair for pair in answer["levels"].items()) in text, (text, answer))
     stage.command("explain", answer=0, verdict=0, state=2)
     result = stage.tool("explain", path)
     suite.check("not known yet: 0, it would wait", result.rc == 0 and "would wait for a scan" in result.out, result)

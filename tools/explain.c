@@ -76,6 +76,56 @@ static const char *answer_sentence(const struct explain_reply *reply, uint32_t a
 	return answer == ANSWER_ALLOW ? "would go on" : "would wait for a scan";
 }
 
+static const char *const level_names[LEVELS] = {"libclamav", "heuristics", "content", "clamd"};
+
+static bool level_found(const struct verdict *verdict, uint32_t level)
+{
+	const uint8_t type = 1 << HEURISTIC_TYPE;
+
+	switch ((enum judgement)level) {
+	case LEVEL_SIGNATURES: /* one of these two is asked */
+	case LEVEL_CLAMD:
+		return verdict->heuristics == 0;
+	case LEVEL_HEURISTICS:
+		return verdict->heuristics & ~type;
+	case LEVEL_CONTENT:
+		return verdict->heuristics & type;
+	}
+	return false;
+}
+
+/* What is known of each: beside a finding the others may have been cut short, and what an entry of the allow list took
+ * out had been found by somebody. */
+static const char *level_word(const struct explain_reply *reply, uint32_t level)
+{
+	if (!reply->levels)
+		return "not known";
+	if (!(reply->levels & level))
+		return "not asked";
+	if (reply->verdict.kind == VERDICT_CLEAN && !reply->allowed)
+		return "nothing found";
+	return reply->verdict.kind == VERDICT_INFECTED && level_found(&reply->verdict, level) ? "found" : "asked";
+}
+
+static void levels_text(const struct explain_reply *reply, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = 0;
+	for (uint32_t i = 0; i < LEVELS && reply->verdict.kind != VERDICT_NONE && used < size; i++)
+		used += (size_t)snprintf(out + used, size - used, "%s%s: %s", i ? "; " : "", level_names[i],
+					 level_word(reply, 1u << i));
+}
+
+static json_t *levels_json(const struct explain_reply *reply)
+{
+	json_t *json = json_object();
+
+	for (uint32_t i = 0; i < LEVELS && reply->verdict.kind != VERDICT_NONE; i++)
+		json_object_set_new(json, level_names[i], json_string(level_word(reply, 1u << i)));
+	return json;
+}
+
 static void print_line(const char *title, const char *text, size_t size)
 {
 	char quoted[QUOTED_ROOM(8192)];
@@ -100,6 +150,8 @@ static void print_text(const struct explain_reply *reply, const char *path, size
 		 reply->verdict.kind == VERDICT_NONE ? "none yet" : verdict_word(&reply->verdict), name[0] ? ", " : "",
 		 name, when[0] ? ", judged " : "", when);
 	print_line("verdict", line, strlen(line));
+	levels_text(reply, line, sizeof(line));
+	print_line("levels", line, strlen(line));
 	print_line("detail", reply->detail, strlen(reply->detail));
 	print_line("policy", reply->policy, strlen(reply->policy));
 	print_line("origin", origin_sentences[reply->origin], strlen(origin_sentences[reply->origin]));
@@ -127,6 +179,7 @@ static json_t *explain_to_json(const struct explain_reply *reply, const char *pa
 	json_object_set_new(json, "verdict", json_string(verdicts[reply->verdict.kind]));
 	json_object_set_new(json, "signature", json_text(reply->verdict.signature, strlen(reply->verdict.signature)));
 	json_object_set_new(json, "heuristics", heuristics_json(&reply->verdict));
+	json_object_set_new(json, "levels", levels_json(reply));
 	json_object_set_new(json, "reason", json_string(reasons[reply->verdict.reason]));
 	json_object_set_new(json, "allowed", reply->allowed ? json_integer(reply->allowed) : json_null());
 	json_object_set_new(json, "detail", json_text(reply->detail, strlen(reply->detail)));

@@ -69,15 +69,25 @@ static bool printable(const char *text, size_t size)
 	return length < size;
 }
 
+/* A verdict that fits no case of a policy would get the answer of another one. */
+static bool verdict_is_sound(const struct verdict *verdict)
+{
+	bool named = verdict->signature[0] != 0, has_reason = verdict->reason != REASON_NONE;
+
+	if (verdict->reason >= REASONS || verdict->heuristics >= 1 << HEURISTICS ||
+	    !printable(verdict->signature, sizeof(verdict->signature)))
+		return false;
+	if (verdict->kind == VERDICT_CLEAN)
+		return !named && !has_reason && !verdict->heuristics;
+	if (verdict->kind == VERDICT_INFECTED)
+		return named && (!has_reason || verdict->heuristics);
+	return verdict->kind == VERDICT_UNSCANNED && !named && has_reason && !verdict->heuristics;
+}
+
 static bool is_sound(const struct kept_verdict *kept)
 {
-	const struct verdict *verdict = &kept->verdict;
-
 	return kept->definitions != 0 && kept->generation.handle_size > 0 &&
-	       kept->generation.handle_size <= HANDLE_SIZE && verdict->kind > VERDICT_NONE &&
-	       verdict->kind < VERDICT_KINDS && verdict->reason < REASONS &&
-	       printable(verdict->signature, sizeof(verdict->signature)) &&
-	       (verdict->kind == VERDICT_INFECTED) == (verdict->signature[0] != 0) &&
+	       kept->generation.handle_size <= HANDLE_SIZE && verdict_is_sound(&kept->verdict) &&
 	       printable(kept->detail, sizeof(kept->detail)) && printable(kept->queue_id, sizeof(kept->queue_id)) &&
 	       printable(kept->message_id, sizeof(kept->message_id));
 }

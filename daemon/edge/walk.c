@@ -58,6 +58,12 @@ int walk_open_path(int folder, const char *path, int flags)
 	return open_there(folder, path, flags, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
+int walk_open_below(int folder, const char *path, int flags)
+{
+	return open_there(folder, path, flags,
+			  RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH | RESOLVE_NO_XDEV);
+}
+
 int walk_read(int proc, int found_fd)
 {
 	static const int ways[] = {O_NOATIME, 0}; /* refused to who does not own the file, on some file systems */
@@ -205,12 +211,11 @@ static bool is_on_the_way(const struct walk *walk, const struct stat *status)
 /* What is mounted there is not even looked at before it is known to be wanted. */
 static int open_below(const struct walk *walk, int folder, const char *name, int flags)
 {
-	uint64_t resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH;
-	int fd = open_there(folder, name, flags, resolve | RESOLVE_NO_XDEV);
+	int fd = walk_open_below(folder, name, flags);
 
 	if (fd == -EXDEV && walk->options.mounts &&
 	    !(walk->options.leave_mount && walk->options.leave_mount(walk->options.owner)))
-		fd = open_there(folder, name, flags, resolve);
+		fd = open_there(folder, name, flags, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH);
 	return fd;
 }
 

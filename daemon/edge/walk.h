@@ -70,7 +70,9 @@ void walk_go_on(struct walk *walk, const struct walk_key *keys, size_t count);
  * nothing is waited for. proc: the directory /proc. Descriptor or -errno. */
 int walk_read(int proc, int found_fd);
 
-/* Opens a path from a folder on, as the walk would: without any link. flags as of openat(2). Descriptor or -errno. */
+/* Opens a path from a folder on, without any link. flags as of openat(2). Descriptor or -errno. */
 int walk_open_path(int folder, const char *path, int flags);
+/* The same below that folder, and on its own mount: -EXDEV where it leads elsewhere, which is not touched then. */
+int walk_open_below(int folder, const char *path, int flags);
 
 #endif

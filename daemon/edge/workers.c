@@ -327,8 +327,10 @@ static bool hear_loader(struct workers *workers, struct workers_event *event)
 		return false;
 	}
 	if (result == 0 && frame.version == WIRE_VERSION && frame.kind == NURSERY_DEFINITIONS && fd < 0) {
-		*event = (struct workers_event){
-			.kind = WORKERS_DEFINITIONS, .definitions = frame.definitions, .signatures = frame.signatures};
+		*event = (struct workers_event){.kind = WORKERS_DEFINITIONS,
+						.definitions = frame.definitions,
+						.signatures = frame.signatures,
+						.levels = (uint8_t)(frame.levels & ((1u << LEVELS) - 1))};
 		return true;
 	}
 	if (result == 0 && frame.version == WIRE_VERSION && frame.kind == NURSERY_RETIRE && fd < 0) {

@@ -32,6 +32,7 @@ struct workers_event {
 	bool lied;
 	bool has_digest;
 	uint64_t definitions, signatures;
+	uint8_t levels; /* WORKERS_DEFINITIONS: enum judgement */
 	uint8_t digest[32];
 	struct scan_reply reply;
 };

@@ -65,6 +65,14 @@ int clamd_ask(const char *path, enum clamd_question question, int fd)
 	return result;
 }
 
+pid_t clamd_pid(int conn)
+{
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ? 0 : peer.pid;
+}
+
 static void printable(char *out, size_t room, const char *text, size_t size)
 {
 	if (size >= room)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "verdict.h"
 
@@ -21,6 +22,9 @@ enum clamd_question { CLAMD_VERSION = 0, CLAMD_SCAN, CLAMD_RELOAD, CLAMD_STATS, 
  * be scanned, for CLAMD_SCAN alone. Never waits. The connection, non-blocking, or -errno: -EAGAIN where clamd takes no
  * more connections. */
 int clamd_ask(const char *path, enum clamd_question question, int fd);
+
+/* Who listens at the other end; 0: not to be seen from here. */
+pid_t clamd_pid(int conn);
 
 enum clamd_answer {
 	CLAMD_OK = 0,   /* it says that there is nothing in it: see clamd_link.h for what that is worth */

@@ -73,6 +73,7 @@ static void question(struct clamd_link *link, enum clamd_step step, int fd)
 		return;
 	}
 	link->step = step;
+	link->asked = clamd_pid(conn);
 	link->asked_ns = now_ns();
 	link->answer_size = 0;
 	if (loop_add(link->loop, &link->handler, conn, EPOLLIN) < 0) {
@@ -87,7 +88,7 @@ static void version_came(struct clamd_link *link)
 		gone(link, "it does not say which version it is");
 		return;
 	}
-	if (link->state == CLAMD_PROVED && !strcmp(link->version, link->next_version) &&
+	if (link->state == CLAMD_PROVED && !strcmp(link->version, link->next_version) && link->asked == link->proved &&
 	    now_ns() - link->proved_ns < PROOF_NS)
 		round_end(link, CLAMD_PROVED, "");
 	else
@@ -125,6 +126,7 @@ static void deep_came(struct clamd_link *link)
 		gone(link, "it gives no answer to a file");
 	} else if (answer == CLAMD_FOUND && !strncmp(name, LIMITS, strlen(LIMITS))) {
 		link->proved_ns = now_ns();
+		link->proved = link->asked;
 		round_end(link, CLAMD_PROVED, "");
 	} else {
 		round_end(link, CLAMD_UNPROVED,
@@ -216,6 +218,8 @@ int clamd_link_ask(const struct clamd_link *link, int fd, char *why, size_t why_
 	if (link->state == CLAMD_LYING)
 		return -1;
 	conn = clamd_ask(link->path, CLAMD_SCAN, fd);
+	if (conn >= 0 && !why[0] && clamd_pid(conn) != link->proved)
+		snprintf(why, why_size, "clamd: another one has taken its place");
 	if (conn < 0)
 		snprintf(why, why_size, "clamd: %s",
 			 conn == -EAGAIN ? "it takes no more connections" : strerror(-conn));

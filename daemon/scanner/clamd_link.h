@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The loader's side of a clamd whose signatures are used. Every two seconds it is asked for its version, which names
- * the official database that is loaded; when that has changed, and every minute, it must prove that what it calls clean
+ * the official database that is loaded; when that has changed,
+ * or another process listens there, and every minute, it must prove that what it calls clean
  * has been looked at (clamd_deep_mail()). Nothing here waits.
  *
  * Nothing more is asked of it. What is encrypted, of an unknown kind, beyond our own limits or made the engine complain
@@ -43,6 +44,7 @@ struct clamd_link {
 	uint64_t reload_ns; /* since when it is at it; 0: it is not */
 	/* of the round that is going on */
 	uint64_t asked_ns, round_ns, proved_ns;
+	pid_t asked, proved; /* who listens: at the question that is going on; where the proof was made */
 	char next_version[128];
 	uint64_t next_built_ns;
 	char answer[CLAMD_ANSWER_SIZE + 1];

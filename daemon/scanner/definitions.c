@@ -16,7 +16,7 @@
 
 struct entry {
 	char name[256];
-	uint64_t size, time_ns, readable;
+	uint64_t size, time_ns, readable, regular;
 };
 
 /* libclamav 1.4.6, readdb.h: CLI_DBEXT */
@@ -47,13 +47,13 @@ static size_t entries_read(DIR *folder, struct entry *entries)
 	struct stat status;
 
 	while (count < FILES_MAX && (found = readdir(folder))) {
-		if (!is_database(found->d_name) || fstatat(dirfd(folder), found->d_name, &status, 0) < 0 ||
-		    !S_ISREG(status.st_mode))
+		if (!is_database(found->d_name) || fstatat(dirfd(folder), found->d_name, &status, 0) < 0)
 			continue;
 		struct entry *entry = &entries[count++];
 		memset(entry, 0, sizeof(*entry));
 		memcpy(entry->name, found->d_name, strnlen(found->d_name, sizeof(entry->name) - 1));
-		entry->size = (uint64_t)status.st_size;
+		entry->regular = S_ISREG(status.st_mode);
+		entry->size = entry->regular ? (uint64_t)status.st_size : 0;
 		entry->readable = faccessat(dirfd(folder), entry->name, R_OK, AT_EACCESS) == 0;
 		entry->time_ns = (uint64_t)status.st_mtim.tv_sec * 1000000000u + (uint64_t)status.st_mtim.tv_nsec;
 	}
@@ -63,8 +63,13 @@ static size_t entries_read(DIR *folder, struct entry *entries)
 uint64_t definitions_identity(const void *of, size_t size, const char *engine_version,
 			      const struct scanner_settings *settings)
 {
-	uint64_t limits[] = {settings->max_file_size, settings->max_scan_size, settings->max_files,
-			     settings->max_depth,     settings->scan_time_ms,  settings->deny_types};
+	uint64_t limits[] = {settings->max_file_size,
+			     settings->max_scan_size,
+			     settings->max_files,
+			     settings->max_depth,
+			     settings->scan_time_ms,
+			     settings->deny_types,
+			     JUDGING};
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	uint64_t identity = 0;
@@ -83,6 +88,8 @@ static void entry_note(struct definitions *out, const struct entry *entry)
 	struct definition_file *file;
 
 	out->bytes += entry->size;
+	if (!entry->regular && !out->irregular[0])
+		memcpy(out->irregular, entry->name, sizeof(out->irregular));
 	if (!entry->readable && !out->unreadable[0])
 		memcpy(out->unreadable, entry->name, sizeof(out->unreadable));
 	if (entry->time_ns > out->newest_ns)

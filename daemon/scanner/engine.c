@@ -343,6 +343,11 @@ struct engine *engine_load(const struct scanner_settings *settings, int definiti
 			 (unsigned)geteuid());
 		return NULL;
 	}
+	if (report->definitions.irregular[0]) {
+		text_printable(name, sizeof(name), report->definitions.irregular);
+		snprintf(report->text, sizeof(report->text), "%s is no regular file: take it away", name);
+		return NULL;
+	}
 	engine = engine_new(settings);
 	if (!engine) {
 		snprintf(report->text, sizeof(report->text), "the engine does not take these limits, or no memory");

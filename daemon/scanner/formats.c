@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "zips.h"
+
 #define PARAMETERS_MAX 1000 /* of an attachment in a calendar entry: more are odd enough */
 
 struct magic {
@@ -73,47 +75,6 @@ static uint32_t le16(const unsigned char *bytes)
 static bool type_is(const char *type, const char *name)
 {
 	return !strncmp(type, "CL_TYPE_", 8) && !strcmp(type + 8, name);
-}
-
-/* What libclamav's unz() can do: stored, imploded, deflated, deflate64, bzip2. 99 is AES: reported as encrypted. */
-static bool zip_method_opens(uint32_t method)
-{
-	return method == 0 || method == 6 || method == 8 || method == 9 || method == 12 || method == 99;
-}
-
-static const char *zip_method_name(uint32_t method)
-{
-	switch (method) {
-	case 1:
-		return "zip method 1 (shrunk)";
-	case 14:
-		return "zip method 14 (LZMA)";
-	case 20:
-	case 93:
-		return "zip method 93 (zstd)";
-	case 95:
-		return "zip method 95 (xz)";
-	case 98:
-		return "zip method 98 (PPMd)";
-	}
-	return "zip method";
-}
-
-/* Every local and central header, wherever it lies: libclamav looks for both, too. The version that a member needs
- * (below 10.0) and the two flag bits that are never used tell a header from four bytes that happen to be there. */
-static const char *zip_unsupported(const unsigned char *bytes, size_t size)
-{
-	const unsigned char *at = bytes, *end = bytes + size;
-
-	while ((at = memmem(at, (size_t)(end - at), "PK", 2)) && end - at >= 30) {
-		bool local = at[2] == 3 && at[3] == 4, central = at[2] == 1 && at[3] == 2;
-		const unsigned char *fields = at + (local ? 4 : 6); /* version needed, flags, method */
-		if ((local || central) && le16(fields) < 100 && !(le16(fields + 2) & 0x1000) &&
-		    !zip_method_opens(le16(fields + 4)))
-			return zip_method_name(le16(fields + 4));
-		at += 2;
-	}
-	return NULL;
 }
 
 /* delharc, in libclamav, opens lh0, lh4-lh7, lhx, lzs, lz4, lz5 and pm0; lhd is a folder. */
@@ -296,6 +257,7 @@ static bool is_text(const char *type)
 const char *format_unsupported(const char *type, const unsigned char *bytes, size_t size, bool rar)
 {
 	size_t skipped = skippable_frames(bytes, size);
+	const char *zip = NULL;
 
 	if (!rar && type_is(type, "RAR"))
 		return "RAR";
@@ -313,9 +275,10 @@ const char *format_unsupported(const char *type, const unsigned char *bytes, siz
 		return "lzma";
 	if (!rar && memmem(bytes, size, "Rar!\x1a\x07", 6))
 		return "RAR";
-	if (type_is(type, "ZIP") || type_is(type, "ZIPSFX") || !strncmp(type, "CL_TYPE_OOXML", 13) ||
-	    type_is(type, "MSEXE"))
-		return zip_unsupported(bytes, size);
+	if (format_is_zip(type) || zip_lists(bytes, size) || type_is(type, "MSEXE"))
+		zip = zip_unsupported(bytes, size, !format_is_zip(type) && !zip_lists(bytes, size));
+	if (zip || format_is_zip(type))
+		return zip;
 	if (is_text(type) && has_yenc(bytes, size))
 		return "yEnc";
 	if (type_is(type, "BZ") && has_more_bzip2(bytes, size))
@@ -402,23 +365,9 @@ bool format_is_zip(const char *type)
 	return type_is(type, "ZIP") || type_is(type, "ZIPSFX") || !strncmp(type, "CL_TYPE_OOXML", 13);
 }
 
-/* APPNOTE 4.3.16: the end of the list, which a comment may follow; the list is right before it. */
 bool format_zip_behind(const char *type, const unsigned char *bytes, size_t size)
 {
-	static const size_t end_size = 22, head_size = 46, comment_max = 65535;
-	size_t last = size < end_size ? 0 : size - end_size, first = last > comment_max ? last - comment_max : 0;
-
-	if (format_is_zip(type) || size < end_size + head_size)
-		return false;
-	for (size_t at = last + 1; at-- > first;) {
-		const unsigned char *end = bytes + at;
-		uint64_t list;
-		if (end[0] != 'P' || memcmp(end, "PK\5\6", 4) != 0 || at + end_size + le16(end + 20) != size)
-			continue;
-		list = le16(end + 12) | (uint64_t)le16(end + 14) << 16;
-		return list >= head_size && list <= at && !memcmp(end - list, "PK\1\2", 4);
-	}
-	return false;
+	return !format_is_zip(type) && zip_ends(bytes, size);
 }
 
 enum format_members format_members(const char *type)

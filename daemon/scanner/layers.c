@@ -152,6 +152,7 @@ void layers_member(struct layers *layers, const char *container, const char *nam
 	if (encrypted && !strcmp(container, "CL_TYPE_ARJ")) /* of the others the engine says so itself */
 		findings_encrypted(layers->findings, "ARJ");
 	level = &layers->levels[layers->depth - 1];
+	level->zip_behind = level->zip_behind && strcmp(container, "CL_TYPE_ZIP") != 0;
 	text_printable(level->member, sizeof(level->member), name);
 	if (level->pending)
 		unopened(layers, level);

@@ -7,7 +7,7 @@
 
 #define BOUNDARIES_MAX 64
 #define BOUNDARY_SIZE 80 /* RFC 2046 has 70 */
-#define PIECES_MAX 32    /* of one parameter, RFC 2231 */
+#define PIECES_MAX 100   /* of one parameter, RFC 2231 */
 
 struct span {
 	const char *at, *end;
@@ -177,8 +177,10 @@ static void take_value(struct span *from, struct text *out)
 			put(out, *from->at);
 		from->at++;
 	}
-	while (from->at < from->end && *from->at != ';') /* behind the quote */
-		from->at++;
+	from->at += quoted && from->at < from->end;
+	for (; from->at < from->end && *from->at != ';'; from->at++) /* behind the quote */
+		if (out && *from->at > ' ')
+			put(out, *from->at);
 	while (out && !quoted && out->size > 0 && is_blank(out->bytes[out->size - 1]))
 		out->size--;
 }
@@ -193,7 +195,7 @@ struct parameter {
 /* ";name*0*=value": false: no more. */
 static bool take_parameter(struct span *from, struct parameter *out)
 {
-	const char *star;
+	const char *star, *comma;
 
 	out->value = (struct span){from->at, from->at};
 	out->piece = -1;
@@ -211,6 +213,11 @@ static bool take_parameter(struct span *from, struct parameter *out)
 	from->at++;
 	while (out->name.end > out->name.at && is_blank(out->name.end[-1]))
 		out->name.end--;
+	comma = memrchr(out->name.at, ',', (size_t)(out->name.end - out->name.at));
+	if (comma) { /* instead of a semicolon */
+		out->name.at = comma + 1;
+		skip_blanks(&out->name);
+	}
 	star = memchr(out->name.at, '*', (size_t)(out->name.end - out->name.at));
 	if (star) {
 		out->percent = out->name.end[-1] == '*';
@@ -242,10 +249,10 @@ static void put_percent(struct text *out, struct span from, bool first)
 	if (quote)
 		from.at = quote + 1;
 	while (from.at < from.end) {
-		if (*from.at == '%' && take_hex(&from, &c))
+		if (*from.at != '%' || !take_hex(&from, &c))
+			c = *from.at++;
+		if (c) /* none of UTF-16's zero bytes */
 			put(out, c);
-		else
-			put(out, *from.at++);
 	}
 }
 
@@ -286,14 +293,15 @@ static void add_boundary(struct reader *reader, const struct text *value)
 	reader->boundary_count++;
 }
 
-/* The pieces of one parameter, in their order, wherever they stood. */
+/* The pieces of one parameter, in their order, wherever they stood, and where some are not there. */
 static void tell_pieces(struct reader *reader, const struct parameter pieces[PIECES_MAX])
 {
 	static struct text joined;
 
 	joined.size = 0;
-	for (int i = 0; i < PIECES_MAX && pieces[i].value.at; i++)
-		put_value(&joined, &pieces[i]);
+	for (int i = 0; i < PIECES_MAX; i++)
+		if (pieces[i].value.at)
+			put_value(&joined, &pieces[i]);
 	tell(reader, &joined);
 }
 
@@ -374,9 +382,7 @@ static void read_field(struct reader *reader, struct span field)
 	} else if (!field_is(&field, "Content-Disposition")) {
 		return;
 	}
-	field.at = memchr(field.at, ';', (size_t)(field.end - field.at));
-	if (field.at)
-		read_parameters(reader, field);
+	read_parameters(reader, field); /* the type itself is one without a value, where it is there at all */
 }
 
 /* A head, to the empty line behind it. */

@@ -46,6 +46,13 @@ static const struct ending {
 	{"deb", TYPE_EXECUTABLE},
 	{"rpm", TYPE_EXECUTABLE},
 	{"pkg", TYPE_EXECUTABLE},
+	{"msu", TYPE_EXECUTABLE},
+	{"diagcab", TYPE_EXECUTABLE},
+	{"xbap", TYPE_EXECUTABLE},
+	{"osd", TYPE_EXECUTABLE},
+	{"app", TYPE_EXECUTABLE},
+	{"shs", TYPE_EXECUTABLE},
+	{"shb", TYPE_EXECUTABLE},
 	{"vbs", TYPE_SCRIPT},
 	{"vbe", TYPE_SCRIPT},
 	{"vb", TYPE_SCRIPT},
@@ -89,6 +96,7 @@ static const struct ending {
 	{"pyw", TYPE_SCRIPT},
 	{"pyc", TYPE_SCRIPT},
 	{"pyz", TYPE_SCRIPT},
+	{"pl", TYPE_SCRIPT},
 	{"lnk", TYPE_SHORTCUT},
 	{"url", TYPE_SHORTCUT},
 	{"website", TYPE_SHORTCUT},
@@ -100,6 +108,11 @@ static const struct ending {
 	{"search-ms", TYPE_SHORTCUT},
 	{"searchconnector-ms", TYPE_SHORTCUT},
 	{"settingcontent-ms", TYPE_SHORTCUT},
+	{"appcontent-ms", TYPE_SHORTCUT},
+	{"printerexport", TYPE_SHORTCUT},
+	{"xnk", TYPE_SHORTCUT},
+	{"rdp", TYPE_SHORTCUT},
+	{"iqy", TYPE_SHORTCUT},
 	{"iso", TYPE_DISK_IMAGE},
 	{"img", TYPE_DISK_IMAGE},
 	{"ima", TYPE_DISK_IMAGE},
@@ -123,6 +136,12 @@ static const struct ending {
 	{"ppsm", TYPE_MACRO_DOCUMENT},
 	{"ppam", TYPE_MACRO_DOCUMENT},
 	{"sldm", TYPE_MACRO_DOCUMENT},
+	{"slk", TYPE_MACRO_DOCUMENT},
+	{"xla", TYPE_MACRO_DOCUMENT},
+	{"ppa", TYPE_MACRO_DOCUMENT},
+	{"accde", TYPE_MACRO_DOCUMENT},
+	{"mde", TYPE_MACRO_DOCUMENT},
+	{"ade", TYPE_MACRO_DOCUMENT},
 };
 
 /* What people expect to be harmless. */
@@ -177,6 +196,10 @@ static void make_plain(const char *name, size_t size, struct plain *out)
 	*out = (struct plain){.size = 0};
 	while (at < size) {
 		enum mark mark = mark_at((const unsigned char *)name + at, size - at);
+		if (name[at] == '"') { /* in no name where it counts: left out, as in a".exe" */
+			at++;
+			continue;
+		}
 		if (mark != MARK_NONE) {
 			out->direction |= mark == MARK_DIRECTION;
 			out->override |= mark == MARK_OVERRIDE;
@@ -232,7 +255,7 @@ static bool ends_as_document(const char *text, size_t size)
 	return false;
 }
 
-struct name_claim name_claims(const char *name, size_t size)
+static struct name_claim claims_of(const char *name, size_t size)
 {
 	struct name_claim claim = {0};
 	struct plain plain;
@@ -248,5 +271,20 @@ struct name_claim name_claims(const char *name, size_t size)
 			claim.types = 1u << endings[i].type;
 	claim.doubled = claim.types && ends_as_document(plain.text, at);
 	claim.hidden = plain.override || (claim.types && (plain.direction || plain.blanks >= BLANKS_THAT_HIDE));
+	return claim;
+}
+
+/* Some programs read a name up to a zero byte, some beyond it. */
+struct name_claim name_claims(const char *name, size_t size)
+{
+	struct name_claim claim = claims_of(name, size), first;
+	const char *zero = memchr(name, 0, size);
+
+	if (!zero)
+		return claim;
+	first = claims_of(name, (size_t)(zero - name));
+	claim.types |= first.types;
+	claim.doubled |= first.doubled;
+	claim.hidden |= first.hidden;
 	return claim;
 }

@@ -291,6 +291,7 @@ static bool tell(struct nest *nest, enum nursery_kind kind, int32_t id, int fd)
 	struct nursery_frame frame = {.version = WIRE_VERSION,
 				      .kind = kind,
 				      .id = id,
+				      .levels = nest->levels,
 				      .definitions = nest->definitions,
 				      .signatures = nest->signatures};
 
@@ -350,6 +351,8 @@ void nest_definitions(struct nest *nest, struct engine *engine, uint64_t definit
 	nest->engine = engine;
 	nest->definitions = definitions;
 	nest->signatures = signatures;
+	nest->levels = LEVEL_HEURISTICS | (nest->settings->deny_types ? LEVEL_CONTENT : 0) |
+		       (nest->settings->engine == ENGINE_CLAMD ? LEVEL_CLAMD : LEVEL_SIGNATURES);
 	nest->known = true;
 	nest->told = false;
 	if (nest_old(nest) > 0)

@@ -35,6 +35,7 @@ struct nest {
 	const struct scanner_settings *settings;
 	struct engine *engine; /* borrowed; NULL: no workers */
 	uint64_t definitions, signatures;
+	uint32_t levels; /* enum judgement: who is asked with these definitions */
 	uint64_t old_ns; /* when a worker of older definitions was last alive; 0: there has been none */
 	bool told;       /* the gate knows the definitions */
 	bool known;      /* they are known at all */

@@ -359,6 +359,22 @@ static bool message_follows(const struct walk *walk, struct span line)
 	return !walk->begun && (walk->message || !walk->fields) && is_header(line);
 }
 
+/* libclamav hands the body of a message over by itself where its head is too much for it: the boundary is known then by
+ * the first line. */
+static void body_alone(struct walk *walk)
+{
+	struct span rest = walk->rest, line = {rest.at, rest.at};
+
+	while (take_line(&rest, &line) && line.at == line.end)
+		;
+	if (!begins(line, "--"))
+		return;
+	while (line.end > line.at && is_blank(line.end[-1]))
+		line.end--;
+	if (line.end - line.at > 2)
+		walk->boundaries[walk->boundary_count++] = (struct boundary){.text = {line.at + 2, line.end}};
+}
+
 const char *message_left_out(const char *text, size_t size)
 {
 	static struct walk walk; /* one at a time */
@@ -370,6 +386,7 @@ const char *message_left_out(const char *text, size_t size)
 	walk.boundary_count = 0;
 	walk.last_begin = (struct span){NULL, NULL};
 	walk.found = NULL;
+	body_alone(&walk);
 	read_head(&walk);
 	while (!walk.found && take_line(&walk.rest, &line)) {
 		if (line.at == line.end) {

@@ -165,6 +165,19 @@ static bool read_name(const char *at, const char *end, char *out, size_t size)
 	return at < end && *at == '\n';
 }
 
+/* From a folder down: no way up or to somewhere else. */
+static bool leads_down(const char *path)
+{
+	for (const char *at = path; *at;) {
+		size_t length = strcspn(at, "/");
+		if (length == 0 || (length == 1 && at[0] == '.') || (length == 2 && memcmp(at, "..", 2) == 0))
+			return false;
+		at += length;
+		at += *at == '/';
+	}
+	return true;
+}
+
 static bool take_list(struct sweep_state *state, const char *word, size_t length, const char *at, const char *end)
 {
 	uint64_t ino;
@@ -183,7 +196,8 @@ static bool take_list(struct sweep_state *state, const char *word, size_t length
 		       strcmp(name->name, ".") != 0 && strcmp(name->name, "..") != 0;
 	}
 	if (length == 4 && memcmp(word, "redo", 4) == 0 && state->redo_count < SWEEP_REDO_MAX)
-		return read_name(at, end, state->redo[state->redo_count++], SWEEP_PATH_SIZE);
+		return read_name(at, end, state->redo[state->redo_count++], SWEEP_PATH_SIZE) &&
+		       leads_down(state->redo[state->redo_count - 1]);
 	return false;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/scanner/layers.c daemon/scanner/formats.c daemon/scanner/judge.c daemon/scanner/claims.c
+// objects: daemon/scanner/layers.c daemon/scanner/formats.c daemon/scanner/zips.c daemon/scanner/judge.c daemon/scanner/claims.c
 // objects: daemon/scanner/kinds.c daemon/scanner/mime.c daemon/scanner/names.c daemon/scanner/oddities.c
 /* Any bytes as a layer of each type that libclamav names: nothing beyond them is read, whatever is noted can be
  * printed, and a layer about which something was noted is not clean. */

@@ -371,6 +371,22 @@ def zips(payload):
     yield "zip, 64 bits", zip64(payload)
     yield "zip, the list twice, the first clean", two_lists(payload)
     yield "zip, cut off in its data", zip_of({"a.bin": payload + os.urandom(5000)})[:-3000]
+    for n, which in enumerate(("first", "second")):
+        names = ["0.txt", "a.bin"][::1 if n else -1]
+        two = zip_of({name: payload if name == "a.bin" else b"clean and harmless text" for name in names})
+        for what, magic, at, value in (("no size", b"PK\3\4", 18, bytes(8)), ("no packed size", b"PK\3\4", 18, bytes(4)), ("huge sizes", b"PK\3\4", 18, b"\xff" * 8),
+                                       ("a huge packed size", b"PK\3\4", 18, b"\xff\xff\xff\x7f"), ("another method", b"PK\3\4", 8, b"\0\0"),
+                                       ("encrypted", b"PK\3\4", 6, b"\1\0"), ("masked", b"PK\3\4", 6, b"\0\x20"), ("a longer name", b"PK\3\4", 26, b"\xff\0"),
+                                       ("no size in the list", b"PK\1\2", 20, bytes(8)), ("another method in the list", b"PK\1\2", 10, b"\0\0"),
+                                       ("a longer name in the list", b"PK\1\2", 28, b"\xff\0"), ("elsewhere by the list", b"PK\1\2", 42, b"\xff\xff\0\0"),
+                                       ("the other's place in the list", b"PK\1\2", 42, struct.pack("<I", 0 if n else two.index(b"PK\3\4", 10)))):
+            odd = patched(two, magic, at, value, n)
+            yield "zip, the %s of two: %s" % (which, what), odd
+            if what.startswith("no "):
+                yield "text, then a zip, the %s of two: %s" % (which, what), b"hello, this is text\n" * 50 + odd
+                yield "zip, then junk, the %s of two: %s" % (which, what), odd + bytes(1000)
+    for what, words in (("of one", "zip -q -fz out.zip a.bin"), ("of two", "zip -q -fz out.zip b.txt a.bin"), ("from a pipe", "cat a.bin | zip -q - - >out.zip")):
+        yield "zip of 64 bits, " + what, by_tool(["sh", "-c", words], {"a.bin": payload, "b.txt": b"clean and harmless text"}, "out.zip")
     yield "a PNG with a zip behind it", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(17) + b"\0\0\0\0IEND\xaeB`\x82" + plain
     yield "a GIF with a zip behind it", b"GIF89a\1\0\1\0\0\0\0;" + plain
     yield "a JPEG with a zip behind it", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xd9" + plain

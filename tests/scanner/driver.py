@@ -3,7 +3,7 @@
 import array, fcntl, os, re, select, shutil, signal, socket, struct, tempfile, time
 
 FD_LEASH, FD_DEFINITIONS, FD_OWN_DIR, FD_START_END = 3, 14, 15, 17
-LEASH = struct.Struct("<IIQIIQQIIIIIIIII108sII24I1024sQIIQQQQII64sQQQIIII112x")  # the end: struct sweep_shown
+LEASH = struct.Struct("<IIQIIQQIIIIIIIII108sII24I1024sQIIQQQQII64sQQQIIII160x")  # the end: struct sweep_shown, quarantine_shown
 LEASH_END = (0, 0, 0) + (0,) * 6 + (b"",) + (0,) * 7  # what follows the text
 NURSERY = struct.Struct("<IIiIQQ")
 REQUEST = struct.Struct("<IIQ")

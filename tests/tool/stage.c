@@ -397,6 +397,7 @@ static void do_explain(const char *line)
 	explain.judged_ns = 1788257472000000000u;
 	explain.verdict.signature[text_of(line, "signature", explain.verdict.signature, 127)] = 0;
 	explain.origin = (uint8_t)number_of(line, "origin", 0);
+	explain.levels = (uint8_t)number_of(line, "levels", LEVEL_SIGNATURES | LEVEL_HEURISTICS);
 	explain.exec_answer = (uint32_t)number_of(line, "exec_answer", 0);
 	explain.exec_policy[text_of(line, "exec_policy", explain.exec_policy, 319)] = 0;
 	explain.watch_path[text_of(line, "watch", explain.watch_path, 1023)] = 0;

@@ -75,6 +75,15 @@ static const struct {
 	{"   ", 0, false, false},
 };
 
+static void a_zero_byte_ends_a_name_for_some_and_not_for_others(void)
+{
+	CU_ASSERT_EQUAL(name_claims("a.exe\0.txt", 10).types, EXECUTABLE);
+	CU_ASSERT_EQUAL(name_claims("a.txt\0.exe", 10).types, EXECUTABLE);
+	CU_ASSERT_TRUE(name_claims("a.txt.exe\0.txt", 14).doubled);
+	CU_ASSERT_EQUAL(name_claims("a.txt\0.txt", 10).types, 0);
+	CU_ASSERT_EQUAL(name_claims("a\".exe\"", 7).types, EXECUTABLE);
+}
+
 static void a_name_claims_what_its_last_ending_says(void)
 {
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -254,8 +263,12 @@ static void names_are_decoded(void)
 	message_names(PART("Content-Disposition: attachment; filename*=a%2Eexe%"), "a.exe%");
 	message_names(PART("Content-Disposition: x; filename*1=\".e\"; filename*0=a; filename*2=xe"), "a.exe");
 	message_names(PART("Content-Disposition: x; filename*0*=utf-8''a%2E; filename*1*=e%78; filename*2=e"), "a.exe");
-	message_names(PART("Content-Disposition: x; filename*1=lost.exe"), "");
-	message_names(PART("Content-Disposition: x; filename*99=a; filename*-1=b; filename*x=c; filename*="), "b|c");
+	message_names(PART("Content-Disposition: x; filename*1=.e; filename*3=xe"), ".exe");
+	message_names(PART("Content-Disposition: filename=a.exe"), "a.exe");
+	message_names(PART("Content-Disposition: attachment, filename=a.exe"), "a.exe");
+	message_names(PART("Content-Disposition: x; filename=\"a\".exe"), "a.exe");
+	message_names(PART("Content-Disposition: x; filename*=utf-16be''a%00.%00exe"), "a.exe");
+	message_names(PART("Content-Disposition: x; filename*99=a; filename*-1=b; filename*x=c; filename*="), "b|c|a");
 }
 
 static void every_message_within_is_read(void)
@@ -377,6 +390,7 @@ int main(void)
 {
 	CU_initialize_registry();
 	CU_pSuite suite = CU_add_suite("claims", NULL, NULL);
+	CU_ADD_TEST(suite, a_zero_byte_ends_a_name_for_some_and_not_for_others);
 	CU_ADD_TEST(suite, a_name_claims_what_its_last_ending_says);
 	CU_ADD_TEST(suite, a_long_name_counts_by_its_end);
 	CU_ADD_TEST(suite, programs_are_known_by_their_bytes);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/scanner/formats.c
+// objects: daemon/scanner/formats.c daemon/scanner/zips.c
 #include <CUnit/Basic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +228,62 @@ static void a_zip_is_known_by_its_end(void)
 	CU_ASSERT_FALSE(behind(BIN, bytes, sizeof(bytes)));
 }
 
+/* Two stored members of one byte each, of the names a and b, and their list. */
+static size_t zip_make(char *out)
+{
+	static const char local[30] = "PK\3\4\24", listed[46] = "PK\1\2\24\0\24", end[22] = "PK\5\6";
+	size_t at = 0;
+
+	for (int i = 0; i < 2; i++) {
+		memcpy(out + at, local, 30);
+		out[at + 18] = out[at + 22] = out[at + 26] = 1;
+		out[at + 30] = (char)('a' + i);
+		out[at + 31] = 'x';
+		at += 32;
+	}
+	for (int i = 0; i < 2; i++) {
+		memcpy(out + at, listed, 46);
+		out[at + 20] = out[at + 24] = out[at + 28] = 1;
+		out[at + 42] = (char)(32 * i);
+		out[at + 46] = (char)('a' + i);
+		at += 47;
+	}
+	memcpy(out + at, end, 22);
+	out[at + 8] = out[at + 10] = 2;
+	out[at + 12] = 94;
+	out[at + 16] = 64;
+	return at + 22;
+}
+
+static void a_zip_says_the_same_twice(void)
+{
+	static const struct {
+		size_t at;
+		char value;
+		bool same;
+	} changes[] = {
+		{4, 10, true},           {32 + 6, 1, false},        {32 + 8, 8, false},        {32 + 18, 0, false},
+		{32 + 22, 2, false},     {32 + 26, 2, false},       {32 + 6, 8, true},         {32 + 7, 0x20, false},
+		{64 + 47, 'X', false},   {64 + 47 + 20, 2, false},  {64 + 47 + 42, 33, false}, {64 + 94 + 10, 3, false},
+		{64 + 94 + 10, 1, true}, {64 + 94 + 16, 65, false}, {64 + 94 + 12, 120, false}};
+	char bytes[256], before[300] = "text";
+	size_t size = zip_make(bytes);
+
+	CU_ASSERT_PTR_NULL(kind_of("CL_TYPE_ZIP", bytes, size, false));
+	memcpy(before + 10, bytes, size);
+	CU_ASSERT_PTR_NULL(kind_of("CL_TYPE_ZIPSFX", before, size + 10, false));
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		zip_make(bytes);
+		bytes[changes[i].at] = changes[i].value;
+		CU_ASSERT_EQUAL(kind_of("CL_TYPE_ZIP", bytes, size, false) == NULL, changes[i].same);
+	}
+	for (size_t cut = 1; cut < size; cut++) { /* nothing is read beyond its end */
+		zip_make(bytes);
+		kind_of("CL_TYPE_ZIP", bytes, size - cut, false);
+		kind_of("CL_TYPE_ZIP", bytes + cut, size - cut, false);
+	}
+}
+
 int main(void)
 {
 	CU_initialize_registry();
@@ -243,6 +299,7 @@ int main(void)
 	CU_ADD_TEST(suite, a_second_stream_of_bzip2_is_seen);
 	CU_ADD_TEST(suite, texts_that_hold_files_are_seen);
 	CU_ADD_TEST(suite, a_zip_is_known_by_its_end);
+	CU_ADD_TEST(suite, a_zip_says_the_same_twice);
 	CU_ADD_TEST(suite, members_are_expected_where_they_must_come);
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/scanner/layers.c daemon/scanner/formats.c daemon/scanner/judge.c daemon/scanner/claims.c
+// objects: daemon/scanner/layers.c daemon/scanner/formats.c daemon/scanner/zips.c daemon/scanner/judge.c daemon/scanner/claims.c
 // objects: daemon/scanner/kinds.c daemon/scanner/mime.c daemon/scanner/names.c daemon/scanner/oddities.c
 #include <CUnit/Basic.h>
 #include <string.h>

@@ -71,6 +71,8 @@ static void base64_ends_with_its_padding(void)
 	CU_ASSERT_PTR_NOT_NULL(odd(BASE64 "aGVsbG8=\naGVsbG8=\n"));
 	CU_ASSERT_PTR_NOT_NULL(odd(BASE64 "aGVsbG8=aGVsbG8=\n"));
 	CU_ASSERT_PTR_NULL(odd(HEAD "\naGVsbG8=\naGVsbG8=\n"));
+	CU_ASSERT_PTR_NULL(odd("--xx \n" BASE64 "aGVsbG8=\n--xx--\n")); /* a body alone */
+	CU_ASSERT_PTR_NOT_NULL(odd("--xx\n" BASE64 "aGVsbG8=\n--xy--\n"));
 }
 
 static void a_multipart_is_not_encoded(void)

@@ -118,6 +118,11 @@ static void a_name_that_leads_elsewhere_is_no_state(void)
 	CU_ASSERT_FALSE(help_replaced("at 78 2061\n", "at 78 6100\n"));   /* a zero */
 	CU_ASSERT_FALSE(help_replaced("at 78 2061\n", "at 78 6\n"));
 	CU_ASSERT_FALSE(help_replaced("at 78 2061\n", "at 78 zz\n"));
+	CU_ASSERT_TRUE(help_replaced("redo 0 612f012062\n", "redo 0 \n"));
+	CU_ASSERT_TRUE(help_replaced("redo 0 612f012062\n", "redo 0 2e2e612f2e2e2e\n"));    /* ..a/... */
+	CU_ASSERT_FALSE(help_replaced("redo 0 612f012062\n", "redo 0 2e2e2f61\n"));         /* ../a */
+	CU_ASSERT_FALSE(help_replaced("redo 0 612f012062\n", "redo 0 612f2e2e\n"));         /* a/.. */
+	CU_ASSERT_FALSE(help_replaced("redo 0 612f012062\n", "redo 0 2f6574632f736861\n")); /* from / on */
 	CU_ASSERT_TRUE(help_replaced("at 78 2061\n", "at 78 2062\n"));
 }
 

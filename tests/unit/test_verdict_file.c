@@ -163,6 +163,43 @@ static void a_file_with_one_wrong_byte_is_not_taken(void)
 	close(fd);
 }
 
+static struct verdict strange;
+static bool strange_given;
+
+static bool next_strange(void *owner, struct kept_verdict *kept)
+{
+	(void)owner;
+	*kept = (struct kept_verdict){
+		.generation = file(1), .verdict = strange, .definitions = 7, .judged_ns = 5, .digest = {1}};
+	strange_given = !strange_given;
+	return strange_given;
+}
+
+static uint32_t taken(struct verdict verdict)
+{
+	strange = verdict;
+	CU_ASSERT_EQUAL(verdict_file_save(directory, next_strange, alive, NULL), 1);
+	CU_ASSERT_EQUAL(load(), 1);
+	return seen;
+}
+
+/* In a whole file, of root's own: what fits no case of a policy would be answered by another one's word. */
+static void a_verdict_that_nobody_could_have_made_is_left_out(void)
+{
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_INFECTED, .signature = "A"}), 1);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_INFECTED, .signature = "A", .heuristics = 1}), 1);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_UNSCANNED, .reason = REASON_ENCRYPTED}), 1);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_CLEAN}), 1);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_INFECTED, .signature = "A", .heuristics = 0x80}), 0);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_INFECTED, .signature = "A", .reason = 1}), 0);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_INFECTED}), 0);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_UNSCANNED}), 0);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_UNSCANNED, .reason = REASONS}), 0);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_NONE}), 0);
+	CU_ASSERT_EQUAL(taken((struct verdict){.kind = VERDICT_KINDS}), 0);
+	verdict_file_remove(directory);
+}
+
 static void a_file_that_others_could_write_is_not_taken(void)
 {
 	char path[64], other[80];
@@ -224,6 +261,7 @@ int main(void)
 	CU_ADD_TEST(suite, what_passes_or_has_no_digest_is_not_kept);
 	CU_ADD_TEST(suite, a_withdrawn_worker_is_not_kept);
 	CU_ADD_TEST(suite, a_file_with_one_wrong_byte_is_not_taken);
+	CU_ADD_TEST(suite, a_verdict_that_nobody_could_have_made_is_left_out);
 	CU_ADD_TEST(suite, a_file_that_others_could_write_is_not_taken);
 	CU_ADD_TEST(suite, a_gate_that_follows_takes_whole_entries_only);
 	CU_basic_run_tests();
