@@ -353,4 +353,4 @@ def _(suite):
         suite.check("all of it is there after a restart", len(entries(host)) == 512 and host.read(path) == EICAR)
 
 
-suite.main(at_once=2)
+suite.main(at_once=3)
