@@ -296,7 +296,8 @@ def _(suite):
         suite.check("crash at the start: status names the file", "loads crash.ndb" in told["text"], told)
         suite.check("crash at the start: the tool for definitions does, too, and ends with 1",
                     host.tool("definitions")[0] == 1 and "crash.ndb" in host.tool("definitions")[1], host.tool("definitions"))
-        rows = host.read(host.put("good", CLEAN)) is None and host.blocked()
+        good = host.put("good", CLEAN)
+        rows = host.read(good) is None and host.blocked()
         suite.check("crash at the start: every verdict is unscanned(no-definitions)",
                     rows and rows[-1]["reason"] == "no-definitions", rows)
         loader, before = host.pid("loader"), restarts(host)
@@ -306,7 +307,7 @@ def _(suite):
         os.unlink(host.definitions + "/crash.ndb")
         wait_count(host, 2)
         suite.check("crash at the start: without that file it judges", eventually(
-            lambda: host.read(host.put("good", CLEAN)) == CLEAN, 10) and host.read(host.put("bad", MARKER)) is None)
+            lambda: host.read(good) == CLEAN, 10) and host.read(host.put("bad", MARKER)) is None)
         suite.check("crash at the start: in the same loader", host.pid("loader") == loader)
 
 
