@@ -306,7 +306,8 @@ def _(suite):
         os.unlink(host.definitions + "/crash.ndb")
         wait_count(host, 2)
         suite.check("crash at the start: without that file it judges", eventually(
-            lambda: host.read(host.put("good", CLEAN)) == CLEAN, 10) and host.read(host.put("bad", MARKER)) is None)
+            lambda: host.read(host.put("good-%d" % time.monotonic_ns(), CLEAN)) == CLEAN, 10) and
+            host.read(host.put("bad", MARKER)) is None)
         suite.check("crash at the start: in the same loader", host.pid("loader") == loader)
 
 
