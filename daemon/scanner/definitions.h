@@ -13,11 +13,11 @@
 #define JUDGING 2
 
 struct definitions {
-	unsigned files;     /* that libclamav takes for databases; 0: none */
-	uint64_t identity;  /* of their names, sizes and times, which of them can be read, the engine's version, the
-			       settings that change verdicts and JUDGING; never 0 where there are files */
-	uint64_t newest_ns; /* CLOCK_REALTIME of the newest file's change */
-	uint64_t bytes;     /* of all files */
+	unsigned files;       /* that libclamav takes for databases; 0: none */
+	uint64_t identity;    /* of their names, sizes and times, which of them can be read, the engine's version, the
+				 settings that change verdicts and JUDGING; never 0 where there are files */
+	uint64_t newest_ns;   /* CLOCK_REALTIME of the newest file's change */
+	uint64_t bytes;       /* of all files */
 	char unreadable[256]; /* the first one that we may not read; empty: there is none */
 	char irregular[256];  /* the first one that is no regular file: libclamav would read it without end */
 	unsigned listed;      /* of the files, those in `list`: the first ones by name; name, size and time are set */
