@@ -80,8 +80,10 @@ def _(suite):
         suite.check("by the same steward, which answers", len(items(host)) == 2 and host.pid("steward") == pid)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         os.close(fd)
-        suite.check("once it is given back the digest is made", eventually(
-            lambda: all(r["sha256"] for r in items(host)), 10), items(host))
+        host.policy(host.watch(store="maildir"))
+        ident = next(r["id"] for r in items(host) if r["path"] == path)
+        suite.check("once it is given back a release makes its sum, and gives it back", host.tool("reload")[0] == 0 and
+                    host.tool("release", ident)[0] == 0 and host.read(path) == CLEAN * 500, items(host))
 
 
 @suite.test("a file of a million gigabytes of nothing does not keep the steward at its sum for ever")
