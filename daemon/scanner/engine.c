@@ -27,6 +27,7 @@ struct engine {
 	struct cl_scan_options options;
 	unsigned char canary[CANARY_BYTES];
 	uint32_t deny_types;
+	unsigned max_parts;
 	bool shallow; /* its limits do not let it look into a mail */
 	void (*alive)(void *owner);
 	void *owner;
@@ -185,6 +186,7 @@ static struct engine *engine_new(const struct scanner_settings *settings)
 	}
 	engine->shallow = settings->max_depth < 4;
 	engine->deny_types = settings->deny_types;
+	engine->max_parts = settings->max_files;
 	engine->options = (struct cl_scan_options){
 		.general = CL_SCAN_GENERAL_ALLMATCHES | CL_SCAN_GENERAL_HEURISTICS,
 		.parse = ~0u,
@@ -447,7 +449,7 @@ void engine_scan(struct engine *engine, int fd, struct findings *findings)
 	unsigned long scanned = 0;
 	int code;
 
-	layers_open(&layers, findings, engine_opens_rar(), engine->deny_types);
+	layers_open(&layers, findings, engine_opens_rar(), engine->deny_types, engine->max_parts);
 	scanning = &layers;
 	calls_watch(on_failed_call);
 	code = (int)cl_scandesc_callback(fd, NULL, &name, &scanned, engine->clam, &options, NULL);
