@@ -252,7 +252,7 @@ void telling_record(struct gate *gate, const struct waiting *waiting, const stru
 bool telling_is_canary(const struct gate *gate, uint32_t uid, int fd);
 void telling_refused(struct gate *gate, int32_t pid, int error); /* by the kernel */
 void telling_refusals(struct gate *gate);                        /* by the kernel side, see hooks.h */
-void explaining_answer(struct gate *gate);                         /* a question from the recorder's socket */
+void explaining_answer(struct gate *gate);                       /* a question from the recorder's socket */
 
 /* allowing.c */
 void allowing_take(struct gate *gate, int fd); /* from the keeper: the list that counts from now on */

@@ -374,7 +374,9 @@ def bombs():
     yield "ratio 1:1000, gzip of 1 GB", gzip.compress(bytes(64 << 20), 9) * 16, limits
     yield "ratio 1:1000, xz", lzma.compress(bytes(128 << 20), preset=0), limits
     yield "overlapping members", overlapping(200, 1 << 20), limits
-    yield "20,000 parts of a mail", mails_head + b"--x\nContent-Type: text/plain; name=a.txt\n\nx\n" * 20000 + b"--x--\n", limits + ("clean",)
+    yield "9,000 parts of a mail", mails_head + b"--x\nContent-Type: text/plain; name=a.txt\n\nx\n" * 9000 + b"--x--\n", limits + ("clean",)
+    yield "4 million parts of a mail", mails_head + b"--x\n\nx\n" * (4 << 20), (base.TOO_LARGE,)
+    yield "the same in a zip", zip_of({"a.eml": mails_head + b"--x\n\nx\n" * (1 << 20)}), (base.TOO_LARGE,)
     yield "base64 in one line of 31 MB", mails_head + b"--x\nContent-Transfer-Encoding: base64\n\n" + b"QUJD" * (31 << 18) + b"\n--x--\n", limits + ("clean",)
     yield "a line of 31 MB", b"a" * (31 << 20), ("clean",)
     yield "1 GB of one line", Sparse(1 << 30, b"a"), (base.TOO_LARGE,)

@@ -178,6 +178,7 @@ struct engine *engine_new(const struct scanner_settings *settings)
 	}
 	engine->shallow = settings->max_depth < 4;
 	engine->deny_types = settings->deny_types;
+	engine->max_parts = settings->max_files;
 	engine->options = (struct cl_scan_options){
 		.general = CL_SCAN_GENERAL_ALLMATCHES | CL_SCAN_GENERAL_HEURISTICS,
 		.parse = ~0u,
@@ -267,7 +268,7 @@ void engine_scan(struct engine *engine, int fd, struct findings *findings)
 	unsigned long scanned = 0;
 	int code;
 
-	layers_open(&layers, findings, engine_opens_rar(), engine->deny_types);
+	layers_open(&layers, findings, engine_opens_rar(), engine->deny_types, engine->max_parts);
 	scanning = &layers;
 	calls_watch(on_failed_call);
 	code = (int)cl_scandesc_callback(fd, NULL, &name, &scanned, engine->clam, &options, NULL);

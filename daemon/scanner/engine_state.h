@@ -14,7 +14,8 @@ struct engine {
 	struct cl_scan_options options;
 	unsigned char canary[CANARY_BYTES];
 	uint32_t deny_types;
-	bool shallow; /* its limits do not let it look into a mail */
+	unsigned max_parts; /* of a message: settings.max_files */
+	bool shallow;       /* its limits do not let it look into a mail */
 	void (*alive)(void *owner);
 	void *owner;
 	unsigned calls;

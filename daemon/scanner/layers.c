@@ -8,8 +8,9 @@
 #include "oddities.h"
 #include "wire.h"
 
-void layers_open(struct layers *layers, struct findings *findings, bool rar, uint32_t deny_types)
+void layers_open(struct layers *layers, struct findings *findings, bool rar, uint32_t deny_types, unsigned max_parts)
 {
+	layers->max_parts = max_parts;
 	claims_open(&layers->claims, deny_types);
 	layers->findings = findings;
 	layers->rar = rar;
@@ -81,12 +82,13 @@ static void claims_take(struct layers *layers, const char *type, const unsigned 
 		claims_message(&layers->claims, bytes, size);
 }
 
-/* What libclamav does with a message, and does not. */
-static void message_check(struct layers *layers, const char *type, const unsigned char *bytes, size_t size)
+/* What libclamav does with a message, and does not. false: it is not to be taken apart. */
+static bool message_check(struct layers *layers, const char *type, const unsigned char *bytes, size_t size)
 {
 	const char *text = (const char *)bytes;
 	struct findings *findings = layers->findings;
 	const char *left_out = NULL;
+	unsigned parts = 0;
 	size_t start;
 
 	if (is_mail(type))
@@ -94,7 +96,7 @@ static void message_check(struct layers *layers, const char *type, const unsigne
 	if (message_has_cr_alone(text, size)) {
 		left_out = "a message with lines that end in CR alone";
 	} else if (is_mail(type)) {
-		left_out = message_left_out(text, size);
+		left_out = message_left_out(text, size, &parts);
 	} else if (message_begins(text, size, &start)) {
 		if ((layers->depth == 1 && findings->copy) || !findings->again ||
 		    !findings->again(findings->owner, bytes + start, size - start))
@@ -102,12 +104,16 @@ static void message_check(struct layers *layers, const char *type, const unsigne
 	}
 	if (left_out)
 		findings_unsupported(findings, left_out);
+	if (parts > layers->max_parts)
+		findings_name(findings, "Heuristics.Limits.Exceeded.MaxFiles");
+	return parts <= layers->max_parts;
 }
 
 bool layers_begin(struct layers *layers, const char *type, const unsigned char *bytes, size_t size, const char *name)
 {
 	const char *kind = NULL, *encrypted = NULL;
 	struct level *level;
+	bool go_on;
 
 	layers->findings->layers++;
 	if (layers->depth > 0) {
@@ -131,7 +137,7 @@ bool layers_begin(struct layers *layers, const char *type, const unsigned char *
 	encrypted = format_encrypted(type, bytes, size);
 	if (encrypted)
 		findings_encrypted(layers->findings, encrypted);
-	message_check(layers, type, bytes, size);
+	go_on = message_check(layers, type, bytes, size);
 	level->zip_behind = format_zip_behind(type, bytes, size);
 	level->members = format_members(type);
 	level->encrypted = encrypted != NULL;
@@ -139,7 +145,7 @@ bool layers_begin(struct layers *layers, const char *type, const unsigned char *
 	text_printable(level->type, sizeof(level->type), type);
 	if (layers->claims.denied)
 		claims_take(layers, type, bytes, size, name);
-	return true;
+	return go_on;
 }
 
 void layers_member(struct layers *layers, const char *container, const char *name, size_t size, bool encrypted)

@@ -33,12 +33,14 @@ struct layers {
 	struct findings *findings;
 	struct claims claims; /* the content rule's */
 	bool rar;             /* the engine has its RAR library */
+	unsigned max_parts;   /* of a message */
 	unsigned depth;       /* levels in use */
 	struct level levels[LEVELS_MAX];
 };
 
-/* findings: borrowed. deny_types: bits 1 << enum deny_type. */
-void layers_open(struct layers *layers, struct findings *findings, bool rar, uint32_t deny_types);
+/* findings: borrowed. deny_types: bits 1 << enum deny_type. max_parts: a message of more is not looked at,
+ * since libclamav minds neither its time nor its memory while it takes one apart. */
+void layers_open(struct layers *layers, struct findings *findings, bool rar, uint32_t deny_types, unsigned max_parts);
 /* A layer is going to be looked at. type: libclamav's name or NULL; bytes: all of it, or NULL: it could not be read;
  * name: what it is called in what it came from, or NULL. false: it is nested too deep to be followed, skip it (which is
  * noted). */

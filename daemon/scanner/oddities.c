@@ -36,6 +36,11 @@ struct walk {
 	const char *found;
 };
 
+static void odd(struct walk *walk, const char *what)
+{
+	walk->found = walk->found ? walk->found : what;
+}
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r';
@@ -141,11 +146,11 @@ static void add_boundaries(struct walk *walk, struct span field)
 			continue;
 		from.at += sizeof(word) - 1;
 		if (!parameter_value(from, &value) || walk->boundary_count == BOUNDARIES_MAX)
-			walk->found = "boundaries of an odd form";
+			odd(walk, "boundaries of an odd form");
 		else if (value.at < value.end)
 			walk->boundaries[walk->boundary_count++] =
 				(struct boundary){.text = value, .is_signed = is_signed};
-		if (walk->found)
+		if (walk->boundary_count == BOUNDARIES_MAX)
 			return;
 		field.at = value.at < value.end ? value.end - 1 : from.at - 1;
 	}
@@ -188,7 +193,7 @@ static void read_field(struct walk *walk, struct span field)
 		if (walk->multipart)
 			add_boundaries(walk, field);
 		if (begins(field, "multipart/parallel"))
-			walk->found = "multipart/parallel";
+			odd(walk, "multipart/parallel");
 	} else if (field_is(&field, "Content-Disposition")) {
 		walk->misnamed = !is_named_as_signature(field);
 	} else if (field_is(&field, "Content-Transfer-Encoding")) {
@@ -272,7 +277,7 @@ static void base64_line(struct walk *walk, struct span line)
 		return;
 	for (const char *at = padding; at < line.end; at++)
 		if (is_base64(*at))
-			walk->found = "base64 that goes on behind its end";
+			odd(walk, "base64 that goes on behind its end");
 	walk->ended = walk->ended || walk->begun || padding > line.at;
 }
 
@@ -284,7 +289,7 @@ static void quoted_line(struct walk *walk, struct span line)
 	while (end > line.at && is_blank(end[-1]))
 		end--;
 	if (end < line.end && end > line.at && end[-1] == '=')
-		walk->found = "quoted-printable with blanks behind a line's end";
+		odd(walk, "quoted-printable with blanks behind a line's end");
 }
 
 /* The length that stands at the beginning of a line of uuencode is that of the line. */
@@ -318,16 +323,16 @@ static bool begins_oddly(struct span line)
 static void text_line(struct walk *walk, struct span line)
 {
 	if (walk->last_begin.at && is_uu_line(line))
-		walk->found = "uuencode of an odd form";
+		odd(walk, "uuencode of an odd form");
 	if (walk->last_begin.at && begins(walk->last_begin, "begin-") && is_base64_line(line))
-		walk->found = "begin-base64";
+		odd(walk, "begin-base64");
 	walk->last_begin = begins_oddly(line) ? line : (struct span){NULL, NULL};
 }
 
 static void body_line(struct walk *walk, struct span line)
 {
 	if (walk->multipart && walk->coding == CODING_BASE64 && !walk->begun && is_base64_line(line))
-		walk->found = "a multipart in base64";
+		odd(walk, "a multipart in base64");
 	else if (walk->coding == CODING_BASE64 && !walk->multipart)
 		base64_line(walk, line);
 	else if (walk->coding == CODING_QUOTED)
@@ -350,7 +355,7 @@ static void part_begins(struct walk *walk, struct boundary *boundary, bool last)
 		return;
 	boundary->parts++;
 	if (boundary->parts > 2 || (boundary->parts == 2 && (!walk->signature || walk->misnamed)))
-		walk->found = "multipart/signed with more than a signature";
+		odd(walk, "multipart/signed with more than a signature");
 }
 
 /* Does a head stand where a body should? Of a message in a message, in a digest without a type for it. */
@@ -375,10 +380,13 @@ static void body_alone(struct walk *walk)
 		walk->boundaries[walk->boundary_count++] = (struct boundary){.text = {line.at + 2, line.end}};
 }
 
-const char *message_left_out(const char *text, size_t size)
+const char *message_left_out(const char *text, size_t size, unsigned *parts)
 {
 	static struct walk walk; /* one at a time */
+	bool several =
+		begins((struct span){text, text + size}, "From ") || begins((struct span){text, text + size}, "2 M");
 	bool empty = false, is_last;
+	unsigned count = 0;
 	struct boundary *boundary;
 	struct span line;
 
@@ -386,19 +394,23 @@ const char *message_left_out(const char *text, size_t size)
 	walk.boundary_count = 0;
 	walk.last_begin = (struct span){NULL, NULL};
 	walk.found = NULL;
+	*parts = 0;
 	body_alone(&walk);
 	read_head(&walk);
-	while (!walk.found && take_line(&walk.rest, &line)) {
+	while (take_line(&walk.rest, &line)) {
 		if (line.at == line.end) {
 			empty = true;
 			continue;
 		}
 		boundary = boundary_at(&walk, line, &is_last);
+		count += boundary || (walk.found && begins(line, "--"));
+		*parts = count > *parts ? count : *parts;
 		if (boundary) {
 			part_begins(&walk, boundary, is_last);
 		} else if ((empty && begins(line, "From ")) ||
 			   *line.at == '\1') { /* the next of an mbox, a dbox file */
 			walk.boundary_count = 0;
+			count = several ? 0 : count;
 			read_head(&walk);
 		} else if (message_follows(&walk, line)) {
 			walk.rest.at = line.at;

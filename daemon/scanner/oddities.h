@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* In a message, or a mailbox of several, that libclamav takes for one: the first of them in words, or NULL. */
-const char *message_left_out(const char *text, size_t size);
+/* In a message, or a mailbox of several, that libclamav takes for one: the first of them in words, or NULL. *parts: of
+ * the message that has most; what is no boundary, but might be one, counts where boundaries are odd. */
+const char *message_left_out(const char *text, size_t size, unsigned *parts);
 
 /* Does it begin with the head of a message in MIME? libclamav knows one by the names of its first headers, which its
  * sender may choose. *start: where the head begins. */

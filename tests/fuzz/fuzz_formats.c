@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/scanner/layers.c daemon/scanner/formats.c daemon/scanner/zips.c daemon/scanner/judge.c daemon/scanner/claims.c
-// objects: daemon/scanner/kinds.c daemon/scanner/mime.c daemon/scanner/names.c daemon/scanner/oddities.c
+// objects: daemon/scanner/layers.c daemon/scanner/formats.c daemon/scanner/zips.c daemon/scanner/judge.c
+// objects: daemon/scanner/claims.c daemon/scanner/kinds.c daemon/scanner/mime.c daemon/scanner/names.c
+// objects: daemon/scanner/oddities.c
 /* Any bytes as a layer of each type that libclamav names: nothing beyond them is read, whatever is noted can be
  * printed, and a layer about which something was noted is not clean. */
 #include <stdint.h>
@@ -34,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	bytes = malloc(size - 1); /* in its exact size */
 	memcpy(bytes, data + 1, size - 1);
-	layers_open(&layers, &findings, false, (uint32_t)data[0] >> 4);
+	layers_open(&layers, &findings, false, (uint32_t)data[0] >> 4, 100);
 	layers_begin(&layers, types[(data[0] & 15) % (sizeof(types) / sizeof(types[0]))], bytes, size - 1, NULL);
 	layers_close(&layers);
 	judge(&findings, &verdict, detail, sizeof(detail));

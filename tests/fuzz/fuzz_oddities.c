@@ -13,15 +13,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size ? size : 1); /* in its exact size */
 	const char *first, *again;
+	unsigned parts, more;
 	size_t start = 0;
 
 	memcpy(text, data, size);
-	first = message_left_out(text, size);
+	first = message_left_out(text, size, &parts);
 	if (message_begins(text, size, &start) && start >= size)
 		abort();
 	message_has_cr_alone(text, size);
-	again = message_left_out(text, size);
-	if (first != again)
+	again = message_left_out(text, size, &more);
+	if (first != again || parts != more || parts > size)
 		abort();
 	free(text);
 	return 0;

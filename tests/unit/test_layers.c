@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// objects: daemon/scanner/layers.c daemon/scanner/formats.c daemon/scanner/zips.c daemon/scanner/judge.c daemon/scanner/claims.c
-// objects: daemon/scanner/kinds.c daemon/scanner/mime.c daemon/scanner/names.c daemon/scanner/oddities.c
+// objects: daemon/scanner/layers.c daemon/scanner/formats.c daemon/scanner/zips.c daemon/scanner/judge.c
+// objects: daemon/scanner/claims.c daemon/scanner/kinds.c daemon/scanner/mime.c daemon/scanner/names.c
+// objects: daemon/scanner/oddities.c
 #include <CUnit/Basic.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static uint32_t deny_types;
 static void fresh(void)
 {
 	memset(&findings, 0, sizeof(findings));
-	layers_open(&layers, &findings, false, deny_types);
+	layers_open(&layers, &findings, false, deny_types, 10000);
 }
 
 static void begin(const char *type)

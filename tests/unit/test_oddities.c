@@ -15,6 +15,8 @@
 #define QUOTED HEAD "Content-Transfer-Encoding: quoted-printable\n\n"
 
 /* On the heap in its exact size, so that a sanitizer sees each byte read beyond it. */
+static unsigned parts;
+
 static const char *odd(const char *text)
 {
 	size_t size = strlen(text);
@@ -22,7 +24,7 @@ static const char *odd(const char *text)
 	const char *found;
 
 	memcpy(copy, text, size);
-	found = message_left_out(copy, size);
+	found = message_left_out(copy, size, &parts);
 	free(copy);
 	return found;
 }
@@ -124,6 +126,18 @@ static void more_boundaries_than_there_is_room_for_are_odd(void)
 	}
 }
 
+static void parts_are_counted(void)
+{
+	odd(SIGNED SIGNATURE "--ss--\n");
+	CU_ASSERT_EQUAL(parts, 3);
+	odd("From a@b\n" SIGNED SIGNATURE "--ss--\n\nFrom a@b\n" SIGNED "--ss--\n");
+	CU_ASSERT_EQUAL(parts, 3); /* of the one that has most */
+	odd(SIGNED SIGNATURE "--ss--\n\nFrom a@b\n" SIGNED "--ss--\n");
+	CU_ASSERT_EQUAL(parts, 5); /* it is no mailbox */
+	odd(HEAD "Content-Type: multipart/mixed; boundary*0=a\n\n--a\n--a\n");
+	CU_ASSERT_EQUAL(parts, 2);
+}
+
 static void a_message_begins_with_any_header(void)
 {
 	CU_ASSERT_TRUE(begins_at("X-Spam: no\nContent-Type: multipart/mixed; boundary=x\n\n--x\n", 0));
@@ -161,6 +175,7 @@ int main(void)
 		{"uuencode has three digits", uuencode_has_three_digits},
 		{"a boundary is written in one way", a_boundary_is_written_in_one_way},
 		{"more boundaries than there is room for are odd", more_boundaries_than_there_is_room_for_are_odd},
+		{"parts are counted", parts_are_counted},
 		{"a message begins with any header", a_message_begins_with_any_header},
 		{"a message may have no line end", a_message_may_have_no_line_end},
 		CU_TEST_INFO_NULL,
