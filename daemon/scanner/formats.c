@@ -110,7 +110,7 @@ static bool has_udf_beside(const unsigned char *bytes, size_t size)
 
 	if (size < first + 5 || memcmp(bytes + first, "CD001", 5) != 0)
 		return false;
-	for (size_t at = first; at < 64 * 2048 && at < size && size - at >= 5; at += 2048)
+	for (size_t at = first; at < (size_t)64 * 2048 && at < size && size - at >= 5; at += 2048)
 		if (!memcmp(bytes + at, "NSR0", 4))
 			return true;
 	return false;

@@ -58,11 +58,11 @@ static void ends_ill(void *owner, struct trial_page *page)
 
 static void crashes(void *owner, struct trial_page *page)
 {
-	static volatile char *volatile nowhere;
+	volatile char *closed = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	(void)owner, (void)page;
+	(void)owner;
 	page->well = true; /* what it says before counts for nothing */
-	*nowhere = 1;
+	*closed = 1;
 }
 
 __attribute__((noinline)) static int deeper(int depth)
