@@ -113,6 +113,11 @@ def _(suite):
                 deliver(program, path, data)
                 suite.check("%s: what mail software wrote is marked" % file_system, eventually(lambda: marked(path), 5),
                             os.listxattr(path))
+            many = ["%s/many-%d" % (host.watched, i) for i in range(200)]
+            for path in many:
+                deliver(program, path, CLEAN)
+            without = eventually(lambda: not [p for p in many if not marked(p)], 10) or [p for p in many if not marked(p)]
+            suite.check("%s: each of many, whose writers are gone at once" % file_system, without is True, without)
             suite.check("%s: control: what others wrote is not" % file_system, not marked(mine))
             suite.check("%s: it is judged: infected" % file_system, eventually(lambda: host.read(bad) is None, 5))
             suite.check("%s: it is judged: clean" % file_system, host.read(good) == CLEAN)

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,25 +301,33 @@ int kernel_memory_origin(const struct kernel_memory *memory, int fd, uint8_t ori
 	return bpf_map_update_elem(memory->maps[HOOK_VERDICTS], &fd, &verdict, BPF_ANY) < 0 ? -errno : 0;
 }
 
+static bool has_ended(int pidfd)
+{
+	struct pollfd process = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&process, 1, 0) == 1;
+}
+
+/* While it lives, or has not been waited for, what was noted under its number is of another. It may end, and be waited
+ * for, between our two questions: who has ended without a label has nothing under its number any more. */
 struct hook_label kernel_memory_label(const struct kernel_memory *memory, int32_t pid)
 {
-	struct hook_label label = {0};
+	static const struct hook_label none;
+	struct hook_label label;
 	uint32_t number = (uint32_t)pid;
+	bool found, ended;
 	int pidfd;
 
 	if (!memory || pid <= 0)
-		return label;
+		return none;
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0) {
-		if (memory->maps[HOOK_LEAVERS] < 0 || !look(memory, HOOK_LEAVERS, &number, &label))
-			label = (struct hook_label){0};
-		return label;
-	}
-	/* It lives, or has not been waited for: what was noted under its number is of another. */
-	if (memory->maps[HOOK_LABELS] < 0 || !look(memory, HOOK_LABELS, &pidfd, &label))
-		label = (struct hook_label){0};
-	close(pidfd);
-	return label;
+	found = pidfd >= 0 && memory->maps[HOOK_LABELS] >= 0 && look(memory, HOOK_LABELS, &pidfd, &label);
+	ended = pidfd < 0 || (!found && has_ended(pidfd));
+	if (pidfd >= 0)
+		close(pidfd);
+	if (!found && ended)
+		found = memory->maps[HOOK_LEAVERS] >= 0 && look(memory, HOOK_LEAVERS, &number, &label);
+	return found ? label : none;
 }
 
 /* ---- the policy in force ---- */
