@@ -50,14 +50,15 @@ def _(suite):
         host.put("incoming/BAD", MARKER, mode=0o700)  # as cleanup: the one close after the writing
         bad = f"{queue}/active/BAD"
         os.rename(f"{queue}/incoming/BAD", bad)
+        # Who opens it earlier waits, and finds it empty: as in reduced mode.
+        items = eventually(lambda: host.tool_json("quarantine", "list"), 20 * SLOW) or []
+        suite.check("the quarantine has a copy of it, before anybody opens it", len(items) == 1 and
+                    items[0]["path"] == f"{queue}/hold/BAD" and items[0]["size"] == len(MARKER), items)
         suite.check("once it is judged, an open says that it is not there", eventually(
             lambda: opened(bad)[0] == errno.ENOENT, 20 * SLOW), opened(bad))
         for flags, name in ((os.O_RDONLY, "reading"), (os.O_RDWR, "reading and writing")):
             suite.check(f"for {name} too, and never EPERM", opened(bad, flags) == (errno.ENOENT, b""), opened(bad, flags))
         suite.check("it is whole", os.stat(bad).st_size == len(MARKER))
-        items = host.tool_json("quarantine", "list")
-        suite.check("the quarantine has a copy of it", len(items) == 1 and items[0]["path"] == f"{queue}/hold/BAD" and
-                    items[0]["size"] == len(MARKER), items)
         rows = host.rows(bad)
         suite.check("`mailward blocked` tells of it", rows and any(row["answer"] == "deny" for row in rows), rows)
         suite.check("a descriptor of before reads on: only opens are refused here", os.pread(early, 100, 0) == MARKER)
