@@ -21,7 +21,10 @@ static char base[64];
 static int folder, inside, elsewhere;
 static struct trial trial;
 
-/* Until it has ended. */
+static void sleeps(void *owner, struct trial_page *page);
+static void sleeps_deaf(void *owner, struct trial_page *page);
+
+/* Until it has ended. The time of one that sleeps runs from when it does: a starved machine is not what is tried. */
 static void try(void (*work)(void *owner, struct trial_page *page), uint64_t wall_ms, uint64_t memory, unsigned cpu_s)
 {
 	struct trial_limits limits = {
@@ -32,6 +35,11 @@ static void try(void (*work)(void *owner, struct trial_page *page), uint64_t wal
 
 	CU_ASSERT_EQUAL_FATAL(trial_begin(&trial, &limits, folder, work, &limits), 0);
 	pid = trial.pid;
+	if (work == sleeps || work == sleeps_deaf) {
+		while (!((volatile struct trial_page *)trial.page)->identity)
+			nanosleep(&moment, NULL);
+		trial.until_ns = now_ns() + limits.wall_ns;
+	}
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		trial_turn(&trial, now_ns());
 		nanosleep(&moment, NULL);
@@ -88,7 +96,8 @@ static void never_ends(void *owner, struct trial_page *page)
 
 static void sleeps(void *owner, struct trial_page *page)
 {
-	(void)owner, (void)page;
+	(void)owner;
+	page->identity = 1;
 	for (;;)
 		pause();
 }
@@ -113,17 +122,21 @@ static void takes_memory(void *owner, struct trial_page *page)
 
 static void what_ends_well_says_so_and_keeps_its_two_descriptors_alone(void)
 {
-	try(ends_well, 10000, UINT64_MAX, 10);
+	char expected[64];
+	int nice = getpriority(PRIO_PROCESS, 0);
+
+	snprintf(expected, sizeof(expected), "nice %d, other -1, open 1", nice > 5 ? nice : 5);
+	try(ends_well, 60000, UINT64_MAX, 10);
 	CU_ASSERT_TRUE(trial.page->well);
 	CU_ASSERT_EQUAL(trial.page->identity, 42);
-	CU_ASSERT_STRING_EQUAL(trial.page->text, "nice 5, other -1, open 1");
+	CU_ASSERT_STRING_EQUAL(trial.page->text, expected);
 	CU_ASSERT_STRING_EQUAL(trial.why, "");
 	CU_ASSERT_TRUE(fcntl(elsewhere, F_GETFD) >= 0);
 }
 
 static void what_is_refused_is_no_crash(void)
 {
-	try(ends_ill, 10000, UINT64_MAX, 10);
+	try(ends_ill, 60000, UINT64_MAX, 10);
 	CU_ASSERT_FALSE(trial.page->well);
 	CU_ASSERT_STRING_EQUAL(trial.page->text, "malformed");
 	CU_ASSERT_STRING_EQUAL(trial.why, "");
@@ -131,36 +144,37 @@ static void what_is_refused_is_no_crash(void)
 
 static void a_crash_names_signal_and_file(void)
 {
-	try(crashes, 10000, UINT64_MAX, 10);
+	try(crashes, 60000, UINT64_MAX, 10);
 	CU_ASSERT_FALSE(trial.page->well);
 	CU_ASSERT_STRING_EQUAL(trial.why, "libclamav crashes (signal 11) while it loads a b.ndb");
 }
 
 static void so_does_one_for_want_of_stack(void)
 {
-	try(uses_up_its_stack, 20000, UINT64_MAX, 10);
+	try(uses_up_its_stack, 60000, UINT64_MAX, 10);
 	CU_ASSERT_STRING_EQUAL(trial.why, "libclamav crashes (signal 11) while it loads a b.ndb");
 }
 
 static void what_never_ends_is_ended(void)
 {
-	uint64_t begun = now_ns();
+	uint64_t begun;
 
 	try(never_ends, 60000, UINT64_MAX, 1);
 	CU_ASSERT_STRING_EQUAL(trial.why, "libclamav takes too long while it loads a b.ndb");
+	begun = now_ns();
 	try(sleeps, 200, UINT64_MAX, 10);
 	CU_ASSERT_STRING_EQUAL(trial.why, "libclamav takes too long while it loads a b.ndb");
 	try(sleeps_deaf, 100, UINT64_MAX, 10);
 	CU_ASSERT_STRING_EQUAL(trial.why, "libclamav takes too long with these definitions");
-	CU_ASSERT_TRUE(now_ns() - begun < 30000000000u);
+	CU_ASSERT_TRUE(now_ns() - begun < 12000000000u); /* its 2 s of grace; two forks and 5 s of slack each */
 }
 
 static void its_memory_has_a_limit(void)
 {
-	try(takes_memory, 10000, 16 << 20, 10);
+	try(takes_memory, 60000, 16 << 20, 10);
 	CU_ASSERT_FALSE(trial.page->well);
 	CU_ASSERT_TRUE(trial.page->identity >= 8 && trial.page->identity <= 16);
-	try(takes_memory, 10000, UINT64_MAX, 10);
+	try(takes_memory, 60000, UINT64_MAX, 10);
 	CU_ASSERT_TRUE(trial.page->well);
 }
 
