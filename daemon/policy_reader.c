@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -20,8 +21,9 @@
 
 #define LIFE_SECONDS 12 /* below the keeper's own limit for it */
 
-/* Half a megabyte each: not on the stack. */
-static struct policy table;
+/* Half a megabyte, from the start of this process on: static arrays are locked into the keeper's and the gate's memory,
+ * which are the same program. */
+static struct policy *table;
 static struct complaints complaints;
 static struct policy_roots roots;
 static struct policy_programs programs;
@@ -68,13 +70,13 @@ static int seal_table(void)
 	int fd = memfd_create("mailward policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	size_t done = 0;
 
-	while (fd >= 0 && done < sizeof(table)) {
-		ssize_t written = write(fd, (const char *)&table + done, sizeof(table) - done);
+	while (fd >= 0 && done < sizeof(*table)) {
+		ssize_t written = write(fd, (const char *)table + done, sizeof(*table) - done);
 		if (written <= 0)
 			break;
 		done += (size_t)written;
 	}
-	if (fd < 0 || done < sizeof(table) ||
+	if (fd < 0 || done < sizeof(*table) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0) {
 		int error = errno ? -errno : -EIO;
 		if (fd >= 0)
@@ -101,7 +103,7 @@ static bool is_marked(void *owner, int fd)
 	uint32_t device = device_of(owner, fd);
 
 	for (size_t i = 0; device && i < roots.count; i++)
-		if (table.watches[roots.list[i].watch].mode != MODE_OFF &&
+		if (table->watches[roots.list[i].watch].mode != MODE_OFF &&
 		    (roots.list[i].device == device || roots.list[i].device == 0))
 			return true;
 	return device == 0;
@@ -125,7 +127,7 @@ static int tell_programs(const struct mounts *mounts)
 {
 	int error = 0;
 
-	policy_programs_open(&table, mounts, &programs);
+	policy_programs_open(table, mounts, &programs);
 	for (size_t i = 0; !error && i < programs.count; i++)
 		error = tell_file(LEASH_PROGRAM, programs.list[i].software, programs.list[i].device,
 				  programs.list[i].fd);
@@ -138,8 +140,8 @@ static int tell_roots(struct mounts *mounts)
 	size_t next = 0;
 	int error = 0;
 
-	policy_roots_open(&table, mounts, &roots);
-	for (uint32_t i = 0; !error && i < table.watch_count; i++) {
+	policy_roots_open(table, mounts, &roots);
+	for (uint32_t i = 0; !error && i < table->watch_count; i++) {
 		while (!error && next < roots.count && roots.list[next].watch == i) {
 			const struct policy_root *root = &roots.list[next++];
 			error = tell_file(LEASH_ROOT, i, root->device, root->fd);
@@ -163,10 +165,10 @@ static int take_table(void)
 
 	if (fstat(FD_POLICY, &status) < 0)
 		return -errno;
-	got = pread(FD_POLICY, &table, sizeof(table), 0);
+	got = pread(FD_POLICY, table, sizeof(*table), 0);
 	if (got < 0)
 		return -errno;
-	return (size_t)got == sizeof(table) && status.st_size == (off_t)sizeof(table) && policy_is_sound(&table)
+	return (size_t)got == sizeof(*table) && status.st_size == (off_t)sizeof(*table) && policy_is_sound(table)
 		       ? 0
 		       : -EBADMSG;
 }
@@ -175,7 +177,7 @@ static int read_policy(const char *file, struct mounts *mounts)
 {
 	int error;
 
-	if (!policy_load(&table, file, &complaints) || !policy_settle(&table, mounts, &complaints)) {
+	if (!policy_load(table, file, &complaints) || !policy_settle(table, mounts, &complaints)) {
 		error = tell_complaints(false);
 		return error ? error : -EINVAL;
 	}
@@ -200,7 +202,7 @@ static int label_running(const struct mounts *mounts)
 	char line[160] = "";
 
 	if (!error)
-		error = policy_labels(&table, mounts, line, sizeof(line));
+		error = policy_labels(table, mounts, line, sizeof(line));
 	if (line[0])
 		tell(LEASH_LOG, 0, line, -1);
 	return error;
@@ -214,9 +216,11 @@ int policy_reader_run(int argc, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGALRM, SIG_DFL);
 	alarm(LIFE_SECONDS);
-	error = host_mounts(&mounts);
+	table = calloc(1, sizeof(*table));
+	error = table ? host_mounts(&mounts) : -ENOMEM;
 	if (error) {
-		tell(LEASH_COMPLAINT, 0, "/proc/self/mountinfo cannot be read: mount /proc", -1);
+		tell(LEASH_COMPLAINT, 0,
+		     error == -ENOMEM ? "no memory" : "/proc/self/mountinfo cannot be read: mount /proc", -1);
 		return 1;
 	}
 	if (argc < 2 && policy_labels_wanted())
@@ -225,6 +229,6 @@ int policy_reader_run(int argc, char **argv)
 		error = argc > 1 ? read_policy(argv[1], &mounts) : find_roots(&mounts);
 	mounts_free(&mounts);
 	if (!error)
-		error = tell(LEASH_POLICY_END, table.number, "", -1);
+		error = tell(LEASH_POLICY_END, table->number, "", -1);
 	return error == -EINVAL ? 2 : error ? 1 : 0;
 }

@@ -10,8 +10,8 @@
 
 #include "quarantine_state.h"
 
-#define PIECE (256u << 10)
-#define PIECES_A_TURN 16
+#define PIECE (64u << 10)
+#define PIECES_A_TURN 64
 
 static uint8_t bytes[PIECE];
 

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -51,8 +52,8 @@ struct selftest {
 	bool scanners_hang; /* an answer did not come: nobody waits that long for the next one */
 };
 
-/* Half a megabyte each: not on the stack. */
-static struct policy table;
+static struct policy
+	*table; /* half a megabyte: static arrays are locked into the keeper's memory, the same program's */
 static struct policy_roots roots;
 static volatile sig_atomic_t signalled;
 
@@ -129,11 +130,14 @@ static int take_orders(struct selftest *selftest)
 
 static int take_table(void)
 {
-	ssize_t got = pread(FD_POLICY, &table, sizeof(table), 0);
+	ssize_t got;
+
+	table = calloc(1, sizeof(*table));
+	got = table ? pread(FD_POLICY, table, sizeof(*table), 0) : -1;
 
 	if (got < 0)
 		return -errno;
-	return (size_t)got == sizeof(table) && policy_is_sound(&table) && table.scanner.worker_uid ? 0 : -EBADMSG;
+	return (size_t)got == sizeof(*table) && policy_is_sound(table) && table->scanner.worker_uid ? 0 : -EBADMSG;
 }
 
 /* ---- the unprivileged child ---- */
@@ -146,8 +150,8 @@ static _Noreturn void child_main(int file, enum way way, int go)
 	int fd;
 
 	if (setgroups(0, NULL) < 0 ||
-	    setresgid(table.scanner.worker_gid, table.scanner.worker_gid, table.scanner.worker_gid) < 0 ||
-	    setresuid(table.scanner.worker_uid, table.scanner.worker_uid, table.scanner.worker_uid) < 0)
+	    setresgid(table->scanner.worker_gid, table->scanner.worker_gid, table->scanner.worker_gid) < 0 ||
+	    setresuid(table->scanner.worker_uid, table->scanner.worker_uid, table->scanner.worker_uid) < 0)
 		_exit(ENOSYS);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (read(go, &byte, 1) != 1)
@@ -418,7 +422,7 @@ static void test_folder(struct selftest *selftest, const struct policy_watch *wa
 
 static void test_watch(struct selftest *selftest, uint32_t index, struct finding *finding)
 {
-	const struct policy_watch *watch = &table.watches[index];
+	const struct policy_watch *watch = &table->watches[index];
 	const char *why = not_applicable(watch);
 	int folder = folder_of(index);
 	bool exec = folder >= 0 && bait_may_run(folder);
@@ -474,9 +478,9 @@ int selftest_run(void)
 	umask(077);
 	if (take_orders(&selftest) < 0 || take_table() < 0 || host_mounts(&mounts) < 0)
 		return 1;
-	policy_roots_open(&table, &mounts, &roots);
+	policy_roots_open(table, &mounts, &roots);
 	mounts_free(&mounts);
-	for (uint32_t i = 0; i < table.watch_count && !selftest.ended && !signalled; i++) {
+	for (uint32_t i = 0; i < table->watch_count && !selftest.ended && !signalled; i++) {
 		test_watch(&selftest, i, &finding);
 		if (!selftest.ended && !signalled)
 			tell(LEASH_TESTED, worst(&finding), i, &finding);

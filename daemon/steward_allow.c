@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,18 +21,19 @@
 #define LIST_ASIDE "allowed.refused"
 #define PATIENCE_NS (3 * STEWARD_SECOND) /* for the gate to have it */
 
-static struct allowed_list list, staged;
-static struct allowed_table table; /* as it was handed out last */
-static char text[ALLOWED_TEXT_MAX];
-static bool refused; /* what lies there is no list */
-static bool handed;  /* the keeper has the table */
+/* Large, and so no statics: keeper and gate, which are the same program, lock those. */
+static struct allowed_list *list, *staged;
+static struct allowed_table *table; /* as it was handed out last */
+static char *text;                  /* ALLOWED_TEXT_MAX */
+static bool refused;                /* what lies there is no list */
+static bool handed;                 /* the keeper has the table */
 
 /* ---- the file ---- */
 
 static void refuse_list(const char *why)
 {
 	refused = true;
-	list = (struct allowed_list){.next = 1};
+	*list = (struct allowed_list){.next = 1};
 	steward_log("the allow list (steward/" LIST_FILE ") is refused, nothing is allowed by it: %s", why);
 	steward_issue(ISSUE_ALLOWED, "the allow list (steward/" LIST_FILE ") is refused, nothing is allowed by it: %s",
 		      why);
@@ -43,9 +45,9 @@ static void load(void)
 	const char *why;
 	size_t size;
 
-	list.next = 1;
-	why = steward_file_read(LIST_FILE, text, sizeof(text), &size);
-	if (!why && size && !allowed_parse(text, size, &list, wrong, sizeof(wrong)))
+	list->next = 1;
+	why = steward_file_read(LIST_FILE, text, ALLOWED_TEXT_MAX, &size);
+	if (!why && size && !allowed_parse(text, size, list, wrong, sizeof(wrong)))
 		why = wrong;
 	if (why)
 		refuse_list(why);
@@ -54,7 +56,7 @@ static void load(void)
 /* `staged` becomes the list, on the disk first. 0 or -errno: nothing changed. */
 static int save(void)
 {
-	size_t size = allowed_print(&staged, text, sizeof(text));
+	size_t size = allowed_print(staged, text, ALLOWED_TEXT_MAX);
 	int error;
 
 	if (size == 0)
@@ -67,7 +69,7 @@ static int save(void)
 		steward_issue(ISSUE_ALLOWED, "%s", "");
 	}
 	refused = false;
-	list = staged;
+	*list = *staged;
 	return 0;
 }
 
@@ -78,16 +80,16 @@ static void hand_out(void)
 	uint64_t number = wall_ns();
 	int fd;
 
-	number = number > table.number ? number : table.number + 1;
-	memset(&table, 0, sizeof(table));
-	table.magic = ALLOWED_MAGIC;
-	table.size = sizeof(table);
-	table.number = number;
-	table.count = list.count;
-	for (uint32_t i = 0; i < list.count; i++)
-		table.entries[i] = list.records[i].entry;
+	number = number > table->number ? number : table->number + 1;
+	memset(table, 0, sizeof(*table));
+	table->magic = ALLOWED_MAGIC;
+	table->size = sizeof(*table);
+	table->number = number;
+	table->count = list->count;
+	for (uint32_t i = 0; i < list->count; i++)
+		table->entries[i] = list->records[i].entry;
 	handed = false;
-	fd = pages_sealed_copy("mailward allow list", &table, sizeof(table));
+	fd = pages_sealed_copy("mailward allow list", table, sizeof(*table));
 	if (fd < 0) {
 		steward_log("the allow list cannot be handed out: %s", strerror(-fd));
 		return;
@@ -98,12 +100,18 @@ static void hand_out(void)
 
 bool allow_in_force(const struct steward *steward)
 {
-	return handed && __atomic_load_n(&steward->page->gate.allowed_number, __ATOMIC_ACQUIRE) == table.number;
+	return handed && __atomic_load_n(&steward->page->gate.allowed_number, __ATOMIC_ACQUIRE) == table->number;
 }
 
 int allow_open(struct steward *steward)
 {
 	(void)steward;
+	list = calloc(1, sizeof(*list));
+	staged = calloc(1, sizeof(*staged));
+	table = calloc(1, sizeof(*table));
+	text = calloc(1, ALLOWED_TEXT_MAX);
+	if (!list || !staged || !table || !text)
+		return -ENOMEM;
 	load();
 	hand_out();
 	return 0;
@@ -113,9 +121,9 @@ int allow_open(struct steward *steward)
 
 static void take_out(uint32_t at)
 {
-	staged.count--;
-	memmove(&staged.records[at], &staged.records[at + 1], (staged.count - at) * sizeof(staged.records[0]));
-	memset(&staged.records[staged.count], 0, sizeof(staged.records[0]));
+	staged->count--;
+	memmove(&staged->records[at], &staged->records[at + 1], (staged->count - at) * sizeof(staged->records[0]));
+	memset(&staged->records[staged->count], 0, sizeof(staged->records[0]));
 }
 
 static const char *what(const struct allowed_entry *entry, char *room, size_t size)
@@ -137,30 +145,30 @@ void allow_turn(struct steward *steward)
 	(void)steward;
 	if (!handed)
 		hand_out();
-	for (uint32_t i = 0; i < list.count && !ended; i++)
-		ended = list.records[i].entry.until_ns && list.records[i].entry.until_ns <= now;
+	for (uint32_t i = 0; i < list->count && !ended; i++)
+		ended = list->records[i].entry.until_ns && list->records[i].entry.until_ns <= now;
 	if (!ended)
 		return;
-	staged = list;
-	for (uint32_t i = staged.count; i-- > 0;) {
-		const struct allowed_entry *entry = &staged.records[i].entry;
+	*staged = *list;
+	for (uint32_t i = staged->count; i-- > 0;) {
+		const struct allowed_entry *entry = &staged->records[i].entry;
 		if (!entry->until_ns || entry->until_ns > now)
 			continue;
 		steward_log("allow list: entry %u (%s) has ended", entry->id, what(entry, room, sizeof(room)));
 		take_out(i);
 	}
 	if (save() < 0)
-		list = staged; /* at the next start it is found to have ended again */
+		*list = *staged; /* at the next start it is found to have ended again */
 	hand_out();
 }
 
 static const struct allowed_record *same_entry(const struct allowed_entry *entry)
 {
-	for (uint32_t i = 0; i < list.count; i++) {
-		const struct allowed_entry *each = &list.records[i].entry;
+	for (uint32_t i = 0; i < list->count; i++) {
+		const struct allowed_entry *each = &list->records[i].entry;
 		if (each->kind == entry->kind && !strcmp(each->name, entry->name) &&
 		    !memcmp(each->digest, entry->digest, sizeof(each->digest)))
-			return &list.records[i];
+			return &list->records[i];
 	}
 	return NULL;
 }
@@ -190,7 +198,7 @@ static int refuse_entry(const struct allowed_record *record, char why[256])
 		snprintf(why, 256, "a reason is missing: one line that tells the next reader why");
 		return -EINVAL;
 	}
-	if (list.count == ALLOWED_MAX) {
+	if (list->count == ALLOWED_MAX) {
 		snprintf(why, 256, "the allow list is full (%d entries): remove some first", ALLOWED_MAX);
 		return -ENOSPC;
 	}
@@ -213,10 +221,10 @@ static int add(struct allowed_record *record, uint32_t *id_out, char why[256])
 	if (error)
 		return error;
 	record->added_ns = wall_ns();
-	record->entry.id = list.next;
-	staged = list;
-	staged.next++;
-	staged.records[staged.count++] = *record;
+	record->entry.id = list->next;
+	*staged = *list;
+	staged->next++;
+	staged->records[staged->count++] = *record;
 	error = save();
 	if (error) {
 		snprintf(why, 256, "the allow list cannot be written: %s", strerror(-error));
@@ -288,14 +296,14 @@ enum steward_next allow_remove(struct steward *steward, struct steward_client *c
 
 	if (client->position == 1)
 		return when_in_force(steward, client, row, "removed");
-	while (at < list.count && list.records[at].entry.id != client->ask.number)
+	while (at < list->count && list->records[at].entry.id != client->ask.number)
 		at++;
-	if (at == list.count)
+	if (at == list->count)
 		return steward_end(row, -ENOENT, "there is no entry %" PRIu64 " in the allow list", client->ask.number);
-	staged = list;
+	*staged = *list;
 	take_out(at);
-	steward_log("allow list: uid %u removes entry %u (%s)", client->uid, list.records[at].entry.id,
-		    what(&list.records[at].entry, room, sizeof(room)));
+	steward_log("allow list: uid %u removes entry %u (%s)", client->uid, list->records[at].entry.id,
+		    what(&list->records[at].entry, room, sizeof(room)));
 	error = save();
 	if (error)
 		return steward_end(row, error, "the allow list cannot be written: %s", strerror(-error));
@@ -309,8 +317,8 @@ enum steward_next allow_list(struct steward *steward, struct steward_client *cli
 	uint64_t now = wall_ns();
 
 	(void)steward;
-	while (client->position < list.count) {
-		const struct allowed_record *record = &list.records[client->position++];
+	while (client->position < list->count) {
+		const struct allowed_record *record = &list->records[client->position++];
 		if (record->entry.until_ns && record->entry.until_ns <= now)
 			continue;
 		row->kind = STEWARD_ROW_ALLOWED;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ static const struct verb {
 	[STEWARD_KEEP] = {stores_keep, true, false},
 };
 
-static struct steward_client clients[CLIENTS];
+static struct steward_client *clients; /* CLIENTS; no static array: keeper and gate lock those */
 static struct loop_handler listener;
 
 enum steward_next steward_end(struct steward_row *row, int result, const char *format, ...)
@@ -142,6 +143,9 @@ static void listener_ready(void *owner, uint32_t events)
 
 int steward_clients_open(struct steward *steward, int fd)
 {
+	clients = calloc(CLIENTS, sizeof(*clients));
+	if (!clients)
+		return -ENOMEM;
 	listener = (struct loop_handler){.ready = listener_ready, .owner = steward, .fd = -1};
 	return loop_add(&steward->loop, &listener, fd, EPOLLIN);
 }

@@ -19,8 +19,6 @@
 #define TRY_NS (5 * STEWARD_SECOND)
 #define FULL_NS (60 * STEWARD_SECOND) /* so long status says at least that something was not taken */
 
-static struct quarantine quarantine_room; /* large, one per process */
-
 void quarantine_say(char *told, size_t size, enum steward_issue issue, const char *text)
 {
 	struct leash_frame frame = {.version = WIRE_VERSION, .kind = LEASH_ISSUE, .value = issue};
@@ -48,9 +46,11 @@ void quarantine_issue(struct steward *steward, const char *format, ...)
 
 int quarantine_open(struct steward *steward)
 {
-	steward->quarantine = &quarantine_room;
+	steward->quarantine = calloc(1, sizeof(*steward->quarantine));
+	if (!steward->quarantine)
+		return -ENOMEM;
 	for (int i = 0; i < PARKED_MAX; i++)
-		quarantine_room.parked[i].fd = -1;
+		steward->quarantine->parked[i].fd = -1;
 	return back_read();
 }
 

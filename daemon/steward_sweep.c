@@ -31,7 +31,7 @@ struct flight {
 	char path[SWEEP_PATH_SIZE];
 };
 
-static struct sweep sweeps[SWEEP_KINDS];
+static struct sweep *sweeps; /* SWEEP_KINDS; no static array: keeper and gate lock those */
 static struct flight flights[SWEEP_IN_FLIGHT];
 static uint64_t next_id;
 
@@ -395,6 +395,9 @@ bool sweeps_turn(struct steward *steward, uint64_t now)
 
 int sweeps_open(struct steward *steward)
 {
+	sweeps = calloc(SWEEP_KINDS, sizeof(*sweeps));
+	if (!sweeps)
+		return -ENOMEM;
 	for (int i = 0; i < SWEEP_KINDS; i++) {
 		sweeps[i].steward = steward;
 		sweeps[i].state = calloc(1, sizeof(*sweeps[i].state));
@@ -405,9 +408,8 @@ int sweeps_open(struct steward *steward)
 			sweeps[i].roots[j].fd = -1;
 	}
 	next_id = wall_ns() & ~STEWARD_RECHECK_ID;
-	asked_open(steward);
 	schedule_open(steward);
-	return 0;
+	return asked_open(steward);
 }
 
 void sweeps_end(struct steward *steward)

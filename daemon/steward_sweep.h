@@ -96,7 +96,7 @@ void keeping_write(struct sweep *sweep);
 void keeping_show(const struct sweep_state *state, uint64_t next_ns);
 
 /* ---- sweep_asked.c ---- */
-void asked_open(struct steward *steward);
+int asked_open(struct steward *steward);
 bool asked_turn(struct steward *steward, struct sweep *sweep, uint64_t now); /* false: nobody takes its rows any more */
 void asked_forget_rows(struct sweep *sweep, enum sweep_state_kind state);    /* nobody takes them any more */
 bool asked_has_room(const struct sweep *sweep);

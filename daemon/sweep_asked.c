@@ -17,68 +17,73 @@
 #define STAGED_MAX 64
 #define STAGED_NS (30 * STEWARD_SECOND)
 
-/* Paths of a sweep that is still to be asked for. */
-static struct {
+/* Paths of a sweep that is still to be asked for. Large, and so no static: keeper and gate, which are the same program,
+ * lock those. */
+static struct staged {
 	char id[32];
 	uint64_t since_ns;
 	uint32_t count;
 	struct sweep_root_open open[STAGED_MAX];
 	struct sweep_root named[STAGED_MAX];
-} staged;
+} * staged;
 
 static void staged_clear(void)
 {
-	while (staged.count > 0)
-		close(staged.open[--staged.count].fd);
-	staged.id[0] = 0;
+	while (staged->count > 0)
+		close(staged->open[--staged->count].fd);
+	staged->id[0] = 0;
 }
 
-void asked_open(struct steward *steward)
+int asked_open(struct steward *steward)
 {
 	struct sweep *sweep = sweeps_of(steward, SWEEP_ASKED);
 
+	staged = calloc(1, sizeof(*staged));
+	if (!staged)
+		return -ENOMEM;
 	if (keeping_read(SWEEP_ASKED, sweep->state) < 0) {
 		memset(sweep->state, 0, sizeof(*sweep->state));
-		return;
+		return 0;
 	}
 	if (sweep->state->state == SWEEP_RUNNING) /* and we were killed */
 		sweep->state->state = SWEEP_INTERRUPTED;
 	keeping_show(sweep->state, 0);
+	return 0;
 }
 
 enum steward_next sweeps_path(struct steward *steward, struct steward_client *client, struct steward_row *row)
 {
-	struct sweep_root_open *open = &staged.open[staged.count];
+	struct sweep_root_open *open = &staged->open[staged->count];
 	const struct steward_ask *ask = &client->ask;
 	uint64_t now = now_ns();
 	struct stat status;
 	char type[64];
 
 	(void)steward;
-	if (strcmp(staged.id, ask->id) != 0 || now - staged.since_ns > STAGED_NS) {
+	if (strcmp(staged->id, ask->id) != 0 || now - staged->since_ns > STAGED_NS) {
 		staged_clear();
-		snprintf(staged.id, sizeof(staged.id), "%s", ask->id);
-		open = &staged.open[0];
+		snprintf(staged->id, sizeof(staged->id), "%s", ask->id);
+		open = &staged->open[0];
 	}
-	staged.since_ns = now;
+	staged->since_ns = now;
 	if (client->fd < 0 || !ask->id[0] || ask->path_size == 0 || ask->path[0] != '/' ||
 	    memchr(ask->path, 0, ask->path_size) || ask->path_size >= SWEEP_PATH_SIZE)
 		return steward_end(row, -EINVAL, "a path from / on and its file are needed");
-	if (staged.count == STAGED_MAX)
+	if (staged->count == STAGED_MAX)
 		return steward_end(row, -E2BIG, "more than %d paths at once", STAGED_MAX);
 	if (far_descriptor(client->fd, type, sizeof(type)))
 		return steward_end(row, -EINVAL, "not scanned: calls on its file system (%s) may never end", type);
 	if (fstat(client->fd, &status) < 0 || (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)))
 		return steward_end(row, -EINVAL, "neither a file nor a folder");
-	for (uint32_t i = 0; i < staged.count; i++)
-		if (staged.open[i].status.st_dev == status.st_dev && staged.open[i].status.st_ino == status.st_ino)
+	for (uint32_t i = 0; i < staged->count; i++)
+		if (staged->open[i].status.st_dev == status.st_dev && staged->open[i].status.st_ino == status.st_ino)
 			return steward_end(row, 0, NULL); /* it is there already */
 	*open = (struct sweep_root_open){.fd = client->fd, .status = status};
 	client->fd = -1; /* ours */
-	memset(&staged.named[staged.count], 0, sizeof(staged.named[0]));
-	memcpy(staged.named[staged.count].path, ask->path, ask->path_size);
-	staged.named[staged.count].ino = status.st_ino;
-	staged.count++;
+	memset(&staged->named[staged->count], 0, sizeof(staged->named[0]));
+	memcpy(staged->named[staged->count].path, ask->path, ask->path_size);
+	staged->named[staged->count].ino = status.st_ino;
+	staged->count++;
 	return steward_end(row, 0, NULL);
 }
 
@@ -92,11 +97,11 @@ static void begin_staged(struct sweep *sweep, uint32_t flags)
 	state->kind = SWEEP_ASKED;
 	state->flags = flags & SWEEP_FLAGS;
 	state->begun_ns = wall_ns();
-	state->root_count = staged.count;
-	memcpy(sweep->roots, staged.open, staged.count * sizeof(staged.open[0]));
-	memcpy(state->roots, staged.named, staged.count * sizeof(staged.named[0]));
-	staged.count = 0;
-	staged.id[0] = 0;
+	state->root_count = staged->count;
+	memcpy(sweep->roots, staged->open, staged->count * sizeof(staged->open[0]));
+	memcpy(state->roots, staged->named, staged->count * sizeof(staged->named[0]));
+	staged->count = 0;
+	staged->id[0] = 0;
 }
 
 /* Its folders by their paths again; one that is another by now counts as gone. */
@@ -137,7 +142,7 @@ static enum steward_next begin(struct steward *steward, struct sweep *sweep, str
 			return steward_end(row, -ENOENT, "there is no scan that was interrupted");
 		reopen(sweep);
 	} else {
-		if (staged.count == 0 || strcmp(staged.id, ask->id) != 0)
+		if (staged->count == 0 || strcmp(staged->id, ask->id) != 0)
 			return steward_end(row, -EINVAL, "no paths were named");
 		begin_staged(sweep, ask->flags);
 	}
