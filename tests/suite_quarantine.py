@@ -85,7 +85,7 @@ def _(suite):
         with open(temporary, "wb") as f:
             f.write(EICAR)
         host.wait("it is judged", lambda: host.counter("scans") >= 1)
-        time.sleep(0.3)
+        time.sleep(2.5)  # fresh mail elsewhere is taken a second after its latest link
         suite.check("in tmp/ it stays: the agent will rename it", os.path.exists(temporary))
         os.rename(temporary, os.path.join(folder, "new", "1.M1P1.host"))
         suite.check("in new/ it is moved away by itself", eventually(lambda: not os.listdir(folder + "/new"), 10))
