@@ -215,7 +215,7 @@ def _(suite):
             if "asan" not in os.environ.get("BUILD", ""):
                 suite.check("%s: its memory is locked" % name, int(field(pid, "VmLck")[0]) > 1000, field(pid, "VmLck"))
                 size = static_kb(pid)
-                suite.check("%s: it does not lock what the other processes of the program have" % name, 2000 < size < 10000,
+                suite.check("%s: it does not lock what the other processes of the program have" % name, 500 < size < 3000,
                             "%d KB of static memory" % size)
             with open("/proc/%d/limits" % pid) as f:
                 core = next(line.split()[4:6] for line in f if line.startswith("Max core"))
