@@ -90,7 +90,7 @@ static void uses_up_its_stack(void *owner, struct trial_page *page)
 static void never_ends(void *owner, struct trial_page *page)
 {
 	(void)owner, (void)page;
-	for (volatile int i = 0;; i = i + 1)
+	for (volatile unsigned i = 0;; i = i + 1) /* an int ends: UBSan */
 		;
 }
 
