@@ -16,6 +16,14 @@ static void part_says(struct part *part, const char *text)
 		log_line("%s: %s", part->name, text);
 }
 
+void part_next_second(struct part *part)
+{
+	if (part->lines > LINES_A_SECOND)
+		log_line("%s: %" PRIu32 " more lines within a second are left out", part->name,
+			 part->lines - LINES_A_SECOND);
+	part->lines = 0;
+}
+
 static bool gate_frame(struct part *part, const struct leash_frame *frame)
 {
 	switch ((enum leash_kind)frame->kind) {

@@ -482,7 +482,7 @@ void parts_tick(struct keeper *keeper, uint64_t now)
 	if (now - keeper->second_ns >= SECOND_NS) {
 		keeper->second_ns = now;
 		for (int i = 0; i < PARTS; i++)
-			keeper->parts[i].lines = 0;
+			part_next_second(&keeper->parts[i]);
 	}
 }
 

@@ -39,7 +39,7 @@ struct part {
 	struct restart restart;
 	uint64_t killed_ns; /* when it was sent SIGKILL, later by what it is forgiven; 0: it was not */
 	uint32_t deaths;
-	uint32_t lines; /* logged for it within this second */
+	uint32_t lines; /* for the log, within this second */
 	bool linked;    /* loader, recorder, steward: its socket to the gate has been handed out */
 	bool ready;     /* recorder, steward: it serves; gate: its program is loaded */
 	bool stopping;  /* it was told to end */
@@ -172,6 +172,7 @@ void part_show(struct part *part, enum process_state state);
 /* Takes a frame. false: this part must not send it. fd (-1: none) becomes the reader's room's, else stays the caller's.
  */
 bool part_frame(struct part *part, struct leash_frame *frame, int fd);
+void part_next_second(struct part *part); /* its lines for the log count anew */
 
 /* ---- keeper_policy.c ---- */
 void policies_init(struct keeper *keeper);

@@ -279,6 +279,8 @@ static void gate_in_force(struct gate_fake *gate, const struct leash_frame *fram
 		_exit(5);
 	if (has_word(words, "liar"))
 		tell(LEASH_ROOT, 0, "", -1);
+	for (int i = 0; has_word(words, "talk") && i < 50; i++)
+		tell(LEASH_LOG, 0, "and another line", -1);
 	gate->beats = !has_word(words, "silent");
 	gate->reads = has_word(words, "read");
 	if (has_word(words, "hold"))
