@@ -87,9 +87,6 @@ void knowing_tell_kernel(struct gate *gate, int fd, uint32_t index, const struct
 	allowing_decide(gate, index, finding, &decision);
 	/* From a queue nobody is denied; what it is to give up is not there for the next who opens it. */
 	verdict.answer = decision.would && !decision.empty ? ANSWER_ALLOW : (uint8_t)decision.answer;
-	/* The kernel side asks about everything that older definitions said. */
-	if (watch->recheck == RECHECK_NEVER && finding->verdict.kind == VERDICT_CLEAN && finding->definitions)
-		verdict.definitions = gate->definitions;
 	lasts = basis.keep && basis.judged && basis.judged->counted && finding->definitions != 0 &&
 		memory_lasts(&finding->verdict) && !allowing_is_stale(gate, finding);
 	/* Where it has still to be moved away, its next open must reach us. */
