@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kill_at PID N: SIGKILL to that process just before the N-th system call (from 1) by which it changes something on a
- * disk, from now on. So every step of a change can be met, not only those that a random moment meets. fsync(2) is none
- * of them: after a kill nothing shows whether it was called.
+ * kill_at PID N [WORD...]: SIGKILL to that process just before the N-th system call (from 1) by which it changes
+ * something on a disk, from now on. So every step of a change can be met, not only those that a random moment meets.
+ * fsync(2) is none of them: after a kill nothing shows whether it was called. Nor is what it does to a file with one of
+ * the words in its name: what the process writes of its own accord, in between, would make the count another one.
  *
  * Says `ready` when it counts; then `killed NAME ARGUMENT`; or, when its input ends before, `passed COUNT`, and the
  * process goes on untouched. Needs the right to trace it.
@@ -25,15 +26,15 @@
 static const struct call {
 	long number;
 	const char *name;
-	int path;  /* which argument is the one to be shown; -1: none */
+	int path;  /* which argument is the path; -1: none, the first one is the open file */
 	int flags; /* which argument must have O_CREAT or a temporary file's flag in it; -1: it always counts */
 } calls[] = {
-	{SYS_mkdirat, "mkdirat", 1, -1},     {SYS_openat, "openat", 1, 2},   {SYS_renameat, "renameat", 3, -1},
-	{SYS_renameat2, "renameat2", 3, -1}, {SYS_linkat, "linkat", 3, -1},  {SYS_unlinkat, "unlinkat", 1, -1},
-	{SYS_fchown, "fchown", -1, -1},      {SYS_fchmod, "fchmod", -1, -1}, {SYS_utimensat, "utimensat", -1, -1},
-	{SYS_fsetxattr, "fsetxattr", 1, -1}, {SYS_write, "write", -1, -1},
+	{SYS_mkdirat, "mkdirat", 1, -1},      {SYS_openat, "openat", 1, 2},   {SYS_renameat, "renameat", 3, -1},
+	{SYS_renameat2, "renameat2", 3, -1},  {SYS_linkat, "linkat", 3, -1},  {SYS_unlinkat, "unlinkat", 1, -1},
+	{SYS_fchown, "fchown", -1, -1},       {SYS_fchmod, "fchmod", -1, -1}, {SYS_utimensat, "utimensat", -1, -1},
+	{SYS_fsetxattr, "fsetxattr", -1, -1}, {SYS_write, "write", -1, -1},
 #ifdef SYS_rename
-	{SYS_rename, "rename", 1, -1},       {SYS_unlink, "unlink", 0, -1},
+	{SYS_rename, "rename", 1, -1},        {SYS_unlink, "unlink", 0, -1},
 #endif
 };
 
@@ -43,6 +44,31 @@ static void text_of(pid_t pid, unsigned long address, char *out, size_t size)
 	ssize_t got = process_vm_readv(pid, &here, 1, &there, 1, 0);
 
 	out[got > 0 ? got : 0] = 0;
+}
+
+/* The name of what it changes. */
+static void name_of(pid_t pid, const struct call *call, const struct ptrace_syscall_info *info, char *out, size_t size)
+{
+	char link[64], path[4096];
+	const char *slash;
+	ssize_t got;
+
+	if (call->path >= 0) {
+		text_of(pid, (unsigned long)info->entry.args[call->path], out, size);
+		return;
+	}
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)pid, (int)info->entry.args[0]);
+	got = readlink(link, path, sizeof(path) - 1);
+	path[got > 0 ? got : 0] = 0;
+	slash = strrchr(path, '/');
+	snprintf(out, size, "%s", slash ? slash + 1 : path);
+}
+
+static int is_other(const char *name, char *const *words)
+{
+	while (*words && !strstr(name, *words))
+		words++;
+	return *words != NULL;
 }
 
 /* A name that is not there is not taken away, and that changes nothing. */
@@ -75,14 +101,10 @@ static int let_go(pid_t pid, long count)
 	return 0;
 }
 
-static int killed(pid_t pid, const struct call *call, const struct ptrace_syscall_info *info)
+static int killed(pid_t pid, const struct call *call, const char *name)
 {
-	char text[200] = "";
-
-	if (call->path >= 0)
-		text_of(pid, (unsigned long)info->entry.args[call->path], text, sizeof(text));
 	kill(pid, SIGKILL);
-	printf("killed %s %s\n", call->name, text);
+	printf("killed %s %s\n", call->name, name);
 	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
 		;
 	return 0;
@@ -92,8 +114,9 @@ int main(int argc, char **argv)
 {
 	struct ptrace_syscall_info info;
 	struct pollfd end = {.fd = 0, .events = POLLIN};
-	pid_t pid = argc == 3 ? atoi(argv[1]) : 0;
-	long left = argc == 3 ? atol(argv[2]) : 0, count = 0;
+	pid_t pid = argc >= 3 ? atoi(argv[1]) : 0;
+	long left = argc >= 3 ? atol(argv[2]) : 0, count = 0;
+	char name[4096];
 	int status;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -119,9 +142,10 @@ int main(int argc, char **argv)
 		    info.op != PTRACE_SYSCALL_INFO_ENTRY)
 			continue;
 		const struct call *call = change(&info);
-		if (call && call->number == SYS_unlinkat && !is_there(pid, &info))
+		if (!call || (call->number == SYS_unlinkat && !is_there(pid, &info)))
 			continue;
-		if (call && ++count == left)
-			return killed(pid, call, &info);
+		name_of(pid, call, &info, name, sizeof(name));
+		if (!is_other(name, argv + 3) && ++count == left)
+			return killed(pid, call, name);
 	}
 }
