@@ -21,6 +21,7 @@ case                                   maildir                  sdbox           
 invariants: no-byte-before-verdict, nothing-lost, mail-keeps-flowing
 """
 import email
+import glob
 import os
 import signal
 import subprocess
@@ -58,7 +59,7 @@ class Mail:
         self.mail.start()
         suite.track(self.mail.dovecot.pid)
         suite.track(self.mail.master_pid())
-        self.guarded = False
+        self.guarded, self.heard = False, {}
 
     def __enter__(self):
         return self
@@ -91,7 +92,9 @@ class Mail:
 
     def bodies(self, user):
         """All that a client gets, one session for each."""
-        return [body for body in (self.mail.fetch(user, uid)[0] for uid in self.mail.uids(user)) if body]
+        replies = [(uid, *self.mail.fetch(user, uid)) for uid in self.mail.uids(user)]
+        self.heard[user] = [(uid, words) for uid, _, words in replies]
+        return [body for _, body, _ in replies if body]
 
     def has(self, user, message):
         """Does a client get this message whole?"""
@@ -119,16 +122,26 @@ class Mail:
         seconds = time.monotonic() - started
         missing = [user for user in users if not self.has(user, message)]
         suite.check(self.name(f"{after}: the next clean message is delivered within 5 s and fetched, {', '.join(kinds)}"),
-                    not missing and seconds < 5 + SLACK, (missing, seconds))
+                    not missing and seconds < 5 + SLACK, (seconds, [self.why(user) for user in missing]))
         left = self.mail.complaints()
         suite.check(self.name(f"{after}: nothing bounced, was deferred or fell over"), not left, left[-3:])
 
+    def why(self, user):
+        """For a failure: what a client of this user was told, what the daemon blocked last, what Dovecot said of the user."""
+        return (user, self.heard[user], [row["detail"] for row in self.host.blocked()[-3:]] if self.guarded else None,
+                [line for line in self.mail.dovecot_lines() if user in line][-12:])
+
+    def doveadm(self, *words):
+        subprocess.run(["/usr/bin/doveadm", "-c", self.mail.base + "/dovecot/dovecot.conf", *words], check=True)
+
     def empty(self):
-        """Takes all mail away, as a client would."""
-        for users in OWNERS.values():
+        """Takes all mail away, as a client would; from an mdbox also the files, which purge leaves where somebody has one."""
+        for kind, users in OWNERS.items():
             for user in users:
-                for words in (("expunge", "-u", user, "mailbox", "INBOX", "all"), ("purge", "-u", user)):
-                    subprocess.run(["/usr/bin/doveadm", "-c", self.mail.base + "/dovecot/dovecot.conf", *words], check=True)
+                self.doveadm("expunge", "-u", user, "mailbox", "INBOX", "all")
+                if kind == "mdbox":
+                    mail_host.wait_for(f"purge of {user}", lambda: self.doveadm("purge", "-u", user) or not glob.glob(
+                        f"{self.store}/mdbox/{user}/storage/m.*"), 20)
 
 
 def absent():
@@ -166,7 +179,7 @@ def check_two_recipients(mail):
             where = lambda: {row["path"].split("/vmail/")[1].split("/")[1] for row in mail.found(message)[1]  # noqa: E731
                              if row["answer"] == "would-deny"}
             suite.check(mail.name(f"{what}: both mailboxes are reported, with the message"),
-                        eventually(lambda: where() == set(users), 10), mail.found(message)[1])
+                        eventually(lambda: where() == set(users), 10), (mail.found(message)[1], mail.host.blocked()[-3:]))
             suite.check(mail.name(f"{what}: and served, since nothing else of them could be"),
                         all(len(mail.infected_at(user)) == 1 for user in users))
     if mail.guarded:

@@ -24,6 +24,7 @@ Where mail for each domain goes:
 
 import imaplib
 import os
+import random
 import re
 import shutil
 import signal
@@ -52,13 +53,16 @@ def missing_packages():
 
 
 def free_ports(count):
-    """Ports on which nobody listened a moment ago."""
-    sockets = []
-    for _ in range(count):
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
+    """Ports on which nobody listened a moment ago, below those that a client's socket gets by itself (from 32768 on)."""
+    sockets, ports = [], []
+    while len(ports) < count:
+        one, port = socket.socket(), random.randrange(20000, 32000)
         sockets.append(one)
-    ports = [one.getsockname()[1] for one in sockets]
+        try:
+            one.bind(("127.0.0.1", port))
+            ports.append(port)
+        except OSError:  # taken
+            pass
     for one in sockets:
         one.close()
     return ports
@@ -428,26 +432,35 @@ class MailHost:
             raise RuntimeError(f"SELECT: {answer} {data}")
         return session
 
+    def asked(self, user, *command):
+        """Dovecot's reply to a UID command in a session of its own; (None, its words) where it ended the session. While another
+        session rebuilds the index of an sdbox it says `please relogin`, and a client does."""
+        for _ in range(3):
+            session = self.imap(user)
+            try:
+                return session.uid(*command)
+            except (imaplib.IMAP4.abort, imaplib.IMAP4.error, OSError) as error:
+                words = str(error)
+            finally:
+                close(session)
+            if "please relogin" not in words:
+                break
+        return None, words
+
     def uids(self, user):
         """UIDs of the INBOX, oldest first."""
-        session = self.imap(user)
-        try:
-            return [int(uid) for uid in session.uid("SEARCH", "ALL")[1][0].split()]
-        finally:
-            close(session)
+        answer, data = self.asked(user, "SEARCH", "ALL")
+        if answer != "OK":
+            raise RuntimeError(f"SEARCH: {answer} {data}")
+        return [int(uid) for uid in data[0].split()]
 
     def fetch(self, user, uid):
         """(bytes or None, Dovecot's reply in words): BODY[] of one message, in a session of its own."""
-        session = self.imap(user)
-        try:
-            answer, data = session.uid("FETCH", str(uid), "(BODY.PEEK[])")
-            body = next((part[1] for part in data if isinstance(part, tuple)), None)
-            words = answer if body else f"{answer} {data}"
-            return body, words
-        except (imaplib.IMAP4.abort, imaplib.IMAP4.error, OSError) as error:
-            return None, str(error)
-        finally:
-            close(session)
+        answer, data = self.asked(user, "FETCH", str(uid), "(BODY.PEEK[])")
+        if answer is None:
+            return None, data
+        body = next((part[1] for part in data if isinstance(part, tuple)), None)
+        return body, answer if body else f"{answer} {data}"
 
     def append(self, user, message):
         """IMAP APPEND into INBOX. Dovecot's reply."""
