@@ -260,14 +260,15 @@ def _(suite):
     keeper.until("steward: has the policy in force", 2)
     suite.check("the new gate gets the policy in force", True)
     time.sleep(1.2)  # of more than 20 lines within a second the keeper drops the rest; a gate's life has six
-    pids = []
+    pids, seconds = [], []
     for i in range(10):
         pids.append(keeper.child("gate"))
         os.kill(pids[-1], signal.SIGKILL)
-        seconds = keeper.successor("gate", pids[-1])
+        seconds.append(keeper.successor("gate", pids[-1]))
         keeper.until("took policy 1", 3 + i)
         time.sleep(0.45)
-    suite.check("ten kills: the delay is still the first one, because each gate gave a sign of life", seconds < 1, seconds)
+    suite.check("ten kills: the delay is still the first one, because each gate gave a sign of life",
+                min(seconds[-3:]) < 1, seconds)  # the seventh would wait 5 s
 
 
 @suite.test("a part that talks too much is cut short, and the log says so")

@@ -4,7 +4,7 @@
 """The real mailward-scanner, played by tests/scanner/driver.py: never clean where it was not looked at. Each test has its
 positive control: the same content without the condition is found. Needs root (workers' uids, namespaces).
 Usage: suite_scanner.py [--build DIR] [word of a test's name...]"""
-import base64, bz2, contextlib, ctypes, glob, gzip, hashlib, io, lzma, os, random, resource, shutil, signal, socket, struct, subprocess
+import base64, bz2, contextlib, ctypes, glob, gzip, hashlib, io, lzma, os, random, resource, select, shutil, signal, socket, struct, subprocess
 import sys, tempfile, time, traceback, zipfile, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -901,6 +901,21 @@ def new_definitions_are_taken_up_without_losing_a_case():
         equal(s.scan(other).verdict, "infected(Mailward.Test.More.UNOFFICIAL)", "after")
         for worker in old:
             worker.close()
+    # one that hears of the end between two cases: the next one is its last, whatever else waits
+    with scanner(definitions=definitions, workers=1, time_ms=30000) as s:
+        worker, first = s.worker(), s.definitions
+        worker.ask(memory(mail(zipped(random.Random(3).randbytes(16 << 20)))), case=1)
+        time.sleep(0.1)
+        os.kill(worker.pid, signal.SIGSTOP)
+        check(not select.select([worker.sock], [], [], 0)[0], "control: it is in the middle of its first case")
+        worker.ask(memory(TEXT), case=1)
+        put(definitions, "third.ndb", ndb("Mailward.Test.Third", b"the third one, for nobody"))
+        s.workers = []
+        s.until(lambda: s.workers, 15, "a worker with the new definitions")
+        os.kill(worker.pid, signal.SIGCONT)
+        replies = worker.answer(), worker.answer()
+        equal([(r.verdict, r.last) for r in replies], [("clean", 0), ("clean", 1)], "between two cases")
+        worker.close()
     # an old worker that hangs is ended after the time for one scan
     with scanner(definitions=definitions, workers=1, time_ms=500) as s:
         hung = s.worker()

@@ -65,38 +65,42 @@ static bool answer_receive(struct child_report *report, int *fd)
 
 /* A scan leaves its tables in the heap (libclamav's grow with the logical signatures: 20 MB with 30,000). The next one
  * takes them at once if it comes at once; who has had nothing to do for a moment gives them back. */
-static int rest(struct pollfd *wait, nfds_t count, bool *rested)
+static void rest(struct pollfd *wait, nfds_t count, bool *rested)
 {
-	int ready = 0;
-
-	if (!*rested)
-		ready = poll(wait, count, REST_MS);
-	if (ready != 0)
-		return ready;
+	if (!*rested && poll(wait, count, REST_MS) != 0)
+		return;
 	if (!*rested)
 		malloc_trim(0);
 	*rested = true;
-	return poll(wait, count, -1);
+	poll(wait, count, -1);
+}
+
+/* Before each case: does the loader want no more? An answer of its clamd comes too late. */
+static void loader_hear(void)
+{
+	struct child_report report;
+	int unwanted = -1;
+
+	while (!last && answer_receive(&report, &unwanted))
+		if (unwanted >= 0)
+			close(unwanted);
 }
 
 bool child_receive(void *frame, size_t size, int *fd)
 {
 	bool rested = false;
 	struct pollfd wait[] = {{.fd = CHILD_GATE, .events = POLLIN}, {.fd = CHILD_LOADER, .events = POLLIN}};
-	struct child_report report;
-	int unwanted = -1;
 
 	for (;;) {
 		int result = frame_receive(CHILD_GATE, frame, size, fd);
-		if (result == 0)
-			return last;
 		if (result == -EPIPE)
 			_exit(CHILD_ENDED);
-		if (result != -EAGAIN)
+		if (result != 0 && result != -EAGAIN)
 			_exit(CHILD_BAD_FRAME);
-		if (rest(wait, last ? 1 : 2, &rested) > 0 && wait[1].revents && !last &&
-		    answer_receive(&report, &unwanted) && unwanted >= 0) /* too late */
-			close(unwanted);
+		loader_hear();
+		if (result == 0)
+			return last;
+		rest(wait, last ? 1 : 2, &rested);
 	}
 }
 
