@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from harness import BUILD, ROOT, TESTS, Host, Suite, eventually, processes
+from harness import BUILD, ROOT, SLACK, TESTS, Host, Suite, eventually, processes
 
 suite = Suite("demo", limit=150)
 DEMO = os.path.join(TESTS, "demo")
@@ -58,7 +58,7 @@ class Running:
             mounts = [line for line in file if "mailward-demo" in line]
         suite.check(f"{name}: no mount is left", not mounts, mounts)
         mine = lambda: [entry for entry in self.processes_of_demo()]
-        suite.check(f"{name}: no process is left", eventually(lambda: not mine(), 3), mine())
+        suite.check(f"{name}: no process is left", eventually(lambda: not mine(), 3 + SLACK), mine())
 
     def processes_of_demo(self):
         """Those in its session, and those whose command line or mounts name its folder."""
@@ -155,7 +155,7 @@ def _(_suite):
                     ready and demo.process.poll() is None, demo.text[-500:] + status().err)
         code = demo.end(signal.SIGINT)
         suite.check("and ends at Ctrl-C", code == 0, f"{code} {demo.text[-300:]}")
-        suite.check("without leaving a process", eventually(lambda: not demo.processes_of_demo(), 3))
+        suite.check("without leaving a process", eventually(lambda: not demo.processes_of_demo(), 3 + SLACK))
 
 
 suite.main()

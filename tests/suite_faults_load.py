@@ -33,7 +33,7 @@ def _(suite):
             suite.check("the answer at the deadline is that of on-timeout = %s" % action,
                         all(a.error == wanted for a in attempts), [a.error for a in attempts])
             if action == "deny":
-                rows = eventually(lambda: host.blocked("--reason", "timeout"), 3)
+                rows = eventually(lambda: host.blocked("--reason", "timeout"), 3 + SLACK)
                 suite.check("it is recorded as unscanned(timeout)", rows and
                             {r["path"] for r in rows} == {good, bad} and all(
                                 r["verdict"] == "unscanned" and r["wait_ms"] >= 900 for r in rows), rows)

@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "levels"))
 import mails
-from harness import CLEAN, MARKER, Host, Suite, eventually
+from harness import CLEAN, MARKER, SLACK, Host, Suite, eventually
 
 suite = Suite("heuristics")
 
@@ -18,7 +18,7 @@ TYPES = "attachments { deny-types = { executable, script, shortcut, disk-image, 
 
 
 def rows_of(host, path):
-    return eventually(lambda: host.blocked("--path", path), 3) or []
+    return eventually(lambda: host.blocked("--path", path), 3 + SLACK) or []
 
 
 def explain(host, path):

@@ -6,6 +6,7 @@ callers. The parts do what the words of the policy and of their `behave` files s
 import mmap
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -471,10 +472,11 @@ def _(suite):
     sock.connect(keeper.runtime + "/keeper.sock")
     sock.send(struct.pack("<II", VERSION, RELOAD))
     begin = time.monotonic()
-    suite.check("status is answered meanwhile", keeper.call(STATUS)[0] == [(0, "")] and time.monotonic() - begin < 1)
+    hangs = lambda: not select.select([sock], [], [], 0)[0]  # noqa: E731
+    suite.check("status is answered meanwhile", keeper.call(STATUS)[0] == [(0, "")] and hangs())
     gate = keeper.child("gate")
     os.kill(gate, signal.SIGKILL)
-    suite.check("a gate is replaced meanwhile", keeper.successor("gate", gate) < 1)
+    suite.check("a gate is replaced meanwhile", keeper.successor("gate", gate) < 0.1 + SLACK and hangs())
     sock.settimeout(15 + SLACK)
     result = REPLY.unpack(sock.recv(REPLY.size))[2]
     seconds = time.monotonic() - begin
@@ -571,7 +573,7 @@ def _(suite):
     suite.check("1,000 callers: 64 at a time", 0 < most <= 64, most)
     gate = keeper.child("gate")
     os.kill(gate, signal.SIGKILL)
-    suite.check("1,000 callers: a gate is replaced as fast as ever", keeper.successor("gate", gate) < 1)
+    suite.check("1,000 callers: a gate is replaced as ever", keeper.successor("gate", gate) < 0.1 + SLACK)
     with open("/proc/%d/stat" % keeper.process.pid) as f:
         used = sum(int(v) for v in f.read().rsplit(")", 1)[1].split()[11:13])
     time.sleep(1)
@@ -677,7 +679,7 @@ def _(suite):
     seconds = keeper.end()
     suite.check("SIGTERM ends everything within 2 s all the same", seconds < 2 + SLACK, seconds)
     suite.say("ended after %.2f s" % seconds)
-    suite.check("nobody is left", eventually(lambda: not any(alive(p) for p in children), 1))
+    suite.check("nobody is left", eventually(lambda: not any(alive(p) for p in children), 1 + SLACK))
 
 
 @suite.test("a keeper that was stopped blames nobody")
@@ -717,7 +719,7 @@ def _(suite):
     time.sleep(3)
     gate = keeper.child("gate")
     os.kill(gate, signal.SIGKILL)
-    suite.check("a manager that reads nothing holds up nobody", keeper.successor("gate", gate) < 1)
+    suite.check("a manager that reads nothing holds up nobody", keeper.successor("gate", gate) < 0.1 + SLACK)
 
 
 @suite.test("folders that are somebody else's")

@@ -39,7 +39,7 @@ def _(suite):
             suite.check("the lie %s spoils no other case" % lie, len(rest) == 10 and not wrong, wrong)
             suite.check("the lie %s holds nobody up" % lie, all(a.waited <= 3.1 + SLACK for a in attempts),
                         distribution([a.waited for a in attempts]))
-            rows = eventually(lambda: host.blocked("--path", lied[0].path), 3) if lied else None
+            rows = eventually(lambda: host.blocked("--path", lied[0].path), 3 + SLACK) if lied else None
             expected = "infected" if lie in ("hostile-text", "endless-signature") else "unscanned"
             suite.check("the lie %s is on record as what it is" % lie, rows and
                         rows[0]["verdict"] in (expected, "unscanned"), rows)

@@ -7,7 +7,7 @@ import signal
 import time
 import zipfile
 
-from harness import CLEAN, EICAR, MARKER, Host, Suite, eventually
+from harness import CLEAN, EICAR, MARKER, SLACK, Host, Suite, eventually
 
 suite = Suite("modes")
 
@@ -25,7 +25,7 @@ def encrypted_zip():
 
 
 def rows_of(host, path):
-    return eventually(lambda: host.blocked("--path", path), 3) or []
+    return eventually(lambda: host.blocked("--path", path), 3 + SLACK) or []
 
 
 @suite.test("observe")
@@ -188,7 +188,7 @@ def _(suite):
             os.kill(host.daemon.pid, signal.SIGHUP)
             time.sleep(0.2)
             suite.check("the old policy stays after %s" % name, host.read(bad) is None and host.read(elsewhere) == MARKER)
-        suite.check("status tells that the last reload failed", eventually(lambda: host.status()["issues"], 3),
+        suite.check("status tells that the last reload failed", eventually(lambda: host.status()["issues"], 3 + SLACK),
                     host.status()["issues"])
         host.policy(host.watch(), host.watch(other))
         rc, out = host.tool("reload")

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 
-from harness import CLEAN, EICAR, MARKER, Failure, Host, Suite, drop_caches, eventually, helper
+from harness import CLEAN, EICAR, MARKER, SLACK, Failure, Host, Suite, drop_caches, eventually, helper
 
 suite = Suite("places")
 NOBODY = 65534
@@ -174,7 +174,7 @@ def _(suite):
         suite.check("it is taken up when it appears", eventually(
             lambda: covered() == "yes", 20),
             host.status()["watches"])
-        suite.check("and then guarded", eventually(lambda: host.read(bad) is None, 3))
+        suite.check("and then guarded", eventually(lambda: host.read(bad) is None, 3 + SLACK))
         os.rename(late, host.fs + "/gone")
         os.mkdir(late)
         fresh = host.put("bad-too", MARKER, late)

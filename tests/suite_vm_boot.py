@@ -4,7 +4,7 @@ import ctypes
 import os
 import re
 
-from harness import CLEAN, EICAR, MARKER, Host, Suite, eventually, in_machine
+from harness import CLEAN, EICAR, MARKER, SLACK, Host, Suite, eventually, in_machine
 
 suite = Suite("vm_boot")
 
@@ -92,7 +92,7 @@ def guarded(suite, host, where, outside, name):
     suite.check("a clean file on %s is allowed" % name, result.rc == 0 and result.bytes == len(CLEAN), result)
     result = host.probe("open", free)
     suite.check("a file out of scope on %s is allowed" % name, result.rc == 0 and result.bytes == len(MARKER), result)
-    suite.check("what was denied on %s is in the list" % name, eventually(lambda: host.blocked("--path", bad), 3))
+    suite.check("what was denied on %s is in the list" % name, eventually(lambda: host.blocked("--path", bad), 3 + SLACK))
     # In full mode an overlay (the guest's /) is covered partly, and status says why.
     seen = host.status()
     issues = [issue["id"] for issue in seen["issues"]]
