@@ -179,11 +179,26 @@ def descendants(root, table=None):
     return out
 
 
+def born(pid):
+    """When this process or thread was started, in clock ticks since boot; None: there is none of that number."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as f:
+            return int(f.read().rsplit(b")", 1)[1].split()[19])
+    except OSError:
+        return None
+
+
+BORN = {}  # of what the watchdog was told; where tens of thousands of threads come and go their numbers are soon somebody else's
+
+
 def kill_tree(pid):
     """SIGKILL to a process, what it started, and its session if it leads one. Only pids that a suite started."""
     table = processes()
-    victims = set([pid] + descendants(pid, table))
-    victims |= {p for p, entry in table.items() if entry[1] == pid}
+    victims = {p for p, entry in table.items() if entry[1] == pid}
+    if pid in table:
+        if BORN.get(pid, born(pid)) != born(pid):
+            return
+        victims |= set([pid] + descendants(pid, table))
     victims -= {0, 1, os.getpid()}
     for victim in victims:
         try:
@@ -235,19 +250,22 @@ class Watchdog:
                     kill_tree(pid)
                 return
             buffer += data
-            while len(buffer) >= 8:
-                kind, pid = struct.unpack("ii", buffer[:8])
-                buffer = buffer[8:]
+            while len(buffer) >= 16:
+                kind, pid, start = struct.unpack("iiq", buffer[:16])
+                buffer = buffer[16:]
                 if kind:
                     pids.append(pid)
+                    BORN[pid] = start
                 elif pid in pids:
                     pids.remove(pid)
 
     def add(self, pid):
-        os.write(self.pipe, struct.pack("ii", 1, pid))
+        BORN[pid] = born(pid) or 0
+        os.write(self.pipe, struct.pack("iiq", 1, pid, BORN[pid]))
 
     def forget(self, pid):
-        os.write(self.pipe, struct.pack("ii", 0, pid))
+        BORN.pop(pid, None)
+        os.write(self.pipe, struct.pack("iiq", 0, pid, 0))
 
 
 def enter_namespace():
@@ -790,6 +808,9 @@ class Openers:
             raise Failure("openers still wait after %d s" % timeout)
         self.out.seek(0)
         lines = self.out.read().decode().splitlines()
+        ended = [line for line in lines if line.startswith("ended:")]
+        if ended:  # what it did not come to is nothing that anybody was refused or got
+            raise Failure("openers: %s" % "; ".join(ended))
         return [Attempt(line, self.paths) for line in lines if line[:1].isdigit()]
 
 

@@ -490,7 +490,7 @@ static int by_lease(char **a)
 
 /* ---- openers N PROCESSES PATH...: each opens one of the paths and reads it ---- */
 struct attempt {
-	double start, end; /* CLOCK_MONOTONIC, s; end 0: still waiting */
+	double start, end; /* CLOCK_MONOTONIC, s; end 0: its process ended before */
 	int error;
 	unsigned bytes;
 };
@@ -547,6 +547,7 @@ static void run_threads(long first, long last)
 static int by_openers(char **a)
 {
 	long count = atol(a[0]), processes = atol(a[1]);
+	int status;
 
 	paths = a + 2;
 	for (path_count = 0; paths[path_count]; path_count++)
@@ -569,8 +570,10 @@ static int by_openers(char **a)
 	}
 	printf("started\n");
 	fflush(stdout);
-	while (wait(NULL) > 0 || errno == EINTR)
-		;
+	for (pid_t child; (child = waitpid(-1, &status, 0)) > 0 || errno == EINTR;)
+		if (child > 0 && status != 0)
+			printf("ended: process %ld of %ld, wait status 0x%x\n", (long)child, processes,
+			       (unsigned)status);
 	bool all = true;
 	for (long i = 0; i < count; i++) {
 		got += attempts[i].bytes;
