@@ -336,5 +336,6 @@ int steward_run(void)
 	}
 	sweeps_end(steward);
 	verdicts_end(now_ns());
+	notify_end(steward, now_ns());
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #define TOLD_MAX 4096
 #define OWNERS_MAX 64
 #define SAVE_AGAIN_NS (5 * STEWARD_SECOND)
+#define END_WAIT_NS (STEWARD_SECOND * 6 / 10) /* a stop may take two seconds, and the gate goes first */
 
 struct record {
 	struct notice notice;
@@ -449,6 +451,7 @@ static void hear_mailer(struct steward *steward, uint64_t now)
 	if (error < 0) { /* it cannot be forked again without the rights that we gave up */
 		steward_log("the process that mails notices has ended; the steward starts again");
 		steward->stopping = true;
+		busy = false;
 		return;
 	}
 	if (!busy || result.id != job)
@@ -490,8 +493,21 @@ void notify_turn(struct steward *steward, uint64_t now)
 
 	if (!queue || mailer < 0)
 		return;
-	save(now);
 	hear_mailer(steward, now);
+	save(now);
 	if (notify && notify->on && !busy && who_is_due(notify->every_s * STEWARD_SECOND, now, &uid))
 		send_to(notify, uid);
+}
+
+void notify_end(struct steward *steward, uint64_t now)
+{
+	struct pollfd wait = {.fd = mailer, .events = POLLIN};
+
+	if (!queue || mailer < 0)
+		return;
+	for (uint64_t end = now + END_WAIT_NS; busy && now < end; now = now_ns()) {
+		poll(&wait, 1, (int)((end - now) / 1000000u) + 1);
+		hear_mailer(steward, now_ns());
+	}
+	save(now);
 }

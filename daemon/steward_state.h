@@ -177,6 +177,8 @@ enum steward_next allow_remove(struct steward *steward, struct steward_client *c
 void notify_start(void);
 void notify_open(struct steward *steward);
 void notify_turn(struct steward *steward, uint64_t now);
+/* Waits 600 ms at most for a sendmail that runs: what it takes is not mailed again by the next steward. */
+void notify_end(struct steward *steward, uint64_t now);
 /* A STEWARD_FOUND; fd is borrowed. */
 void notify_found(struct steward *steward, const struct steward_request *request, int fd);
 /* This file was moved to the quarantine as id; path: the name it had. */

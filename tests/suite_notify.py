@@ -20,8 +20,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "mai
 suite = Suite("notify", limit=400)
 
 SENDMAIL = """#!/bin/sh
-# Keeps the mail, and how it was called; FOLDER/fail: fails, FOLDER/hang: stands still; FOLDER/refuse: does not
-# take mail for whom it names.
+# Keeps the mail, and how it was called; FOLDER/fail: fails, FOLDER/hang: stands still; FOLDER/slow: takes the
+# mail and a moment more; FOLDER/refuse: does not take mail for whom it names.
 cd %(folder)s || exit 1
 [ -e hang ] && { : > hanging; exec sleep 1000; }
 name=$(date +%%s%%N).$$
@@ -32,6 +32,8 @@ grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status >> "$name.args"
 [ -e fail ] && { echo "mailbox is on fire"; mv "$name.args" "$name.failed"; exit 75; }
 cat > "$name.part"
 mv "$name.part" "$name.mail"
+[ -e slow ] && sleep 0.3
+exit 0
 """
 
 
@@ -262,6 +264,26 @@ def _(suite):
         host.start()
         suite.check("after a restart it is told", eventually(lambda: post.mails(), 15) and path in text_of(post.mails()))
         suite.check("once", told(host, post, path) == 1, text_of(post.mails()))
+
+
+@suite.test("what is being mailed when the daemon ends is told once")
+def _(suite):
+    with Host(suite) as host:
+        post = Post(host)
+        policy(host, post)
+        post.say("slow")
+        path = host.put("a", EICAR)
+        for word in ("control: without a stop", "stopped while sendmail runs"):
+            host.start()
+            host.read(path)
+            host.wait("it is mailed", lambda: path in text_of(post.mails()))
+            if word.startswith("control"):
+                time.sleep(1)
+            host.stop()
+            host.start()
+            suite.check("%s: once" % word, told(host, post, path) == 1, text_of(post.mails()))
+            host.stop()
+            path = host.put("b", EICAR + b"2")
 
 
 @suite.test("a sendmail that stands still holds up nothing")
