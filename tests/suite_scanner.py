@@ -4,8 +4,8 @@
 """The real mailward-scanner, played by tests/scanner/driver.py: never clean where it was not looked at. Each test has its
 positive control: the same content without the condition is found. Needs root (workers' uids, namespaces).
 Usage: suite_scanner.py [--build DIR] [word of a test's name...]"""
-import base64, bz2, contextlib, ctypes, glob, gzip, hashlib, io, lzma, os, random, resource, select, shutil, signal, socket, struct, subprocess
-import sys, tempfile, time, traceback, zipfile, zlib
+import base64, bz2, contextlib, ctypes, fcntl, glob, gzip, hashlib, io, lzma, os, random, resource, select, shutil, signal, socket, struct, subprocess
+import sys, tempfile, termios, time, traceback, zipfile, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -903,18 +903,27 @@ def new_definitions_are_taken_up_without_losing_a_case():
             worker.close()
     # one that hears of the end between two cases: the next one is its last, whatever else waits
     with scanner(definitions=definitions, workers=1, time_ms=30000) as s:
-        worker, first = s.worker(), s.definitions
-        worker.ask(memory(mail(zipped(random.Random(3).randbytes(8 << 20)))), case=1)
-        time.sleep(0.1)
-        os.kill(worker.pid, signal.SIGSTOP)
-        check(not select.select([worker.sock], [], [], 0)[0], "control: it is in the middle of its first case")
+        worker, large = s.worker(), memory(mail(zipped(random.Random(3).randbytes(16 << 20))))
+        for _ in range(9):  # stopped in the middle of its first case
+            worker.ask(large, case=1)
+            while struct.unpack("i", fcntl.ioctl(worker.sock, termios.TIOCOUTQ, bytes(4)))[0]:  # not taken yet
+                time.sleep(0.002)
+            time.sleep(0.02)
+            os.kill(worker.pid, signal.SIGSTOP)
+            if not select.select([worker.sock], [], [], 0)[0]:
+                break
+            os.kill(worker.pid, signal.SIGCONT)
+            worker.answer()
+        else:
+            check(False, "control: it could not be stopped in the middle of a case")
         worker.ask(memory(TEXT), case=1)
         put(definitions, "third.ndb", ndb("Mailward.Test.Third", b"the third one, for nobody"))
         s.workers = []
         s.until(lambda: s.workers, 15, "a worker with the new definitions")
         os.kill(worker.pid, signal.SIGCONT)
         replies = worker.answer(), worker.answer()
-        equal([getattr(r, "last", r) for r in replies], [0, 1], "between two cases")
+        check("crashed" not in replies and "timeout" not in replies, "between two cases: %s, %s" % replies)
+        equal((replies[0].last, replies[1].verdict, replies[1].last), (0, "clean", 1), "between two cases")
         worker.close()
     # an old worker that hangs is ended after the time for one scan
     with scanner(definitions=definitions, workers=1, time_ms=500) as s:
