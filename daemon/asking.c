@@ -65,6 +65,15 @@ bool asking_wanted(const struct gate *gate, uint32_t watch, const struct finding
 	return decision.empty || (decision.quarantine && !decision.would && decision.answer == ANSWER_DENY);
 }
 
+bool asking_has_room(const struct gate *gate)
+{
+	uint32_t asked = 0;
+
+	for (uint32_t i = 0; i < PARTINGS_MAX; i++)
+		asked += gate->partings[i].case_id != 0;
+	return asked < PARTINGS_ASIDE;
+}
+
 /* Out of a queue: a copy is kept in any case. Who waits has been let in as far as the kernel side is concerned, and
  * must find it empty; where nobody does, and the kernel side says from now on that it is not there, it stays whole. */
 static enum steward_request_kind kind_of(const struct gate *gate, const struct file_case *file_case,

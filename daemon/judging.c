@@ -142,15 +142,28 @@ static void finish_unscanned(struct gate *gate, struct file_case *file_case, enu
 	finish(gate, file_case, &finding, keep, PHASE_SCAN);
 }
 
-/* Begins anew with what the file is now. A fresh file for which nobody waits is left alone: the writer's next close
- * brings it back. So is one that a sweep found, and that changes again and again. */
+/* Nobody waits for it. Is there another case for what the file is now, or does it change again and again, and come back
+ * by its writer's next close, or by the next sweep? That a writer has closed it is not enough: news of the very close
+ * that this case began with may come after it. */
+static bool may_be_given_up(struct gate *gate, const struct file_case *file_case, const struct sight *sight)
+{
+	struct file_case *other = cases_find(gate->cases, &sight->generation);
+
+	if (other && other != file_case) {
+		cases_raise(gate->cases, other, cases_rank(file_case));
+		return true;
+	}
+	return file_case->rounds >= ROUNDS_BEHIND &&
+	       (file_case->touched || rank_is_background((enum rank)file_case->rank));
+}
+
+/* Begins anew with what the file is now. */
 static void again(struct gate *gate, struct file_case *file_case, const struct sight *sight)
 {
 	uint64_t now = now_ns(), ripe = now + memory_unsettled_ns(sight);
 
 	give_back_pending(gate, file_case);
-	if (file_case->first == NO_SLOT && (file_case->touched || (rank_is_background((enum rank)file_case->rank) &&
-								   file_case->rounds >= ROUNDS_BEHIND))) {
+	if (file_case->first == NO_SLOT && may_be_given_up(gate, file_case, sight)) {
 		end(gate, file_case);
 		return;
 	}
@@ -253,12 +266,20 @@ static bool hasher_has_room(const struct gate *gate, bool background)
 	return background ? !workers_hasher_busy(gate->workers) : !workers_hasher_full(gate->workers);
 }
 
+/* What nobody waits for stays in line while the steward has enough to move away. */
+static struct file_case *next_of(struct gate *gate, uint64_t now, bool hashed, bool background)
+{
+	struct file_case *next = cases_turn(gate->cases, now, hashed, background);
+
+	return next && cases_rank(next) != RANK_READER && !asking_has_room(gate) ? NULL : next;
+}
+
 /* Cases whose turn it is, as many as hasher and workers take. */
 static void turn(struct gate *gate, uint64_t now, bool background)
 {
 	struct file_case *next;
 
-	while ((next = cases_turn(gate->cases, now, false, background)) && hasher_has_room(gate, background)) {
+	while ((next = next_of(gate, now, false, background)) && hasher_has_room(gate, background)) {
 		if (gate->no_definitions)
 			finish_unscanned(gate, next, REASON_NO_DEFINITIONS, false);
 		else if (prepare(gate, next))
@@ -266,7 +287,7 @@ static void turn(struct gate *gate, uint64_t now, bool background)
 		else
 			now = now_ns();
 	}
-	while ((next = cases_turn(gate->cases, now, true, background)) &&
+	while ((next = next_of(gate, now, true, background)) &&
 	       (gate->no_definitions || workers_idle(gate->workers, background))) {
 		if (gate->no_definitions)
 			finish_unscanned(gate, next, REASON_NO_DEFINITIONS, false);
@@ -296,7 +317,7 @@ void judging_turn(struct gate *gate)
 
 	expire(gate, now);
 	turn(gate, now, false);
-	somebody_waits = cases_turn(gate->cases, now, false, false) || cases_turn(gate->cases, now, true, false);
+	somebody_waits = next_of(gate, now, false, false) || next_of(gate, now, true, false);
 	hurry(gate, somebody_waits);
 	/* What nobody waits for: one digest at a time, and no worker as long as somebody could use it. */
 	if (!somebody_waits)

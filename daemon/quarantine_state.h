@@ -61,7 +61,7 @@
 #include "steward_state.h"
 
 #define PLACES_MAX 32
-#define PARKED_MAX 256
+#define PARKED_MAX 512
 #define WANTED_MAX 1024 /* inodes of one search; more are looked for by the next */
 #define ABOUT "about"
 #define ABOUT_NEW "about.new"

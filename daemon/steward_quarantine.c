@@ -239,16 +239,17 @@ void quarantine_take(struct steward *steward, const struct steward_request *requ
 	struct quarantine_entry *entry = NULL;
 	int error = take(steward, request, fd, 0, &entry);
 
-	if (error == -ERESTART) {
-		struct parked *parked = park(steward, request, fd, false);
-		if (parked && request->delivery == DELIVERY_PERHAPS && !parked->owes_reply &&
+	if (error == -ERESTART || error == -EINPROGRESS || error == -ENOENT) {
+		struct parked *parked = park(steward, request, fd, error == -ENOENT);
+		if (parked && error == -ERESTART && request->delivery == DELIVERY_PERHAPS && !parked->owes_reply &&
 		    parked->request.case_id == request->case_id) {
 			parked->owes_reply = true;
 			return;
 		}
-		error = -EINPROGRESS;
-	} else if (error == -EINPROGRESS || error == -ENOENT) {
-		park(steward, request, fd, error == -ENOENT);
+		if (!parked && error != -ENOENT)
+			error = -EBUSY;
+		else if (error == -ERESTART)
+			error = -EINPROGRESS;
 	}
 	reply(steward, request, error, error ? NULL : entry);
 }

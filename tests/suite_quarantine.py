@@ -7,6 +7,7 @@ invariants: nothing-lost, mail-keeps-flowing
 import errno
 import os
 import random
+import shutil
 import signal
 import stat
 import subprocess
@@ -99,6 +100,88 @@ def _(suite):
         suite.check("linked to new/ and unlinked in tmp/: moved away", eventually(lambda: not os.listdir(folder + "/new"), 10))
         rows = item(host, 2)
         suite.check("1 of 1 names each", eventually(lambda: all(r["links"] == r["moved"] == 1 for r in items(host)), 5), rows)
+
+
+@suite.test("renamed while it is judged, and news of its close come late: it is moved away all the same")
+def _(suite):
+    def hold_gate(host):
+        """Before it silences the bell for files that were closed: it has read the news by then, and looks for more files.
+        It must not be asked for anything meanwhile."""
+        empty = open(host.watched + "/empty", "wb")
+        tracer = suite.popen([helper("hold_at"), str(host.pid("gate")), "[eventfd]"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if tracer.stdout.readline() != b"ready\n":
+            raise Failure("the gate cannot be traced")
+        empty.close()
+        if tracer.stdout.readline() != b"held\n":
+            raise Failure("the gate cannot be held")
+        return tracer
+
+    def attempt(number, late):
+        """-> was it there for as long as its judgement took, and moved away then? None: the gate was held too long."""
+        name = "%d.M1P1.host" % number
+        temporary, path = os.path.join(folder, "tmp", name), os.path.join(folder, "new", name)
+        scans, gate = host.counter("scans"), host.pid("gate")
+        host.behave("hold-late")
+        f = open(temporary, "wb")
+        f.write(EICAR + b"%d" % number)
+        tracer = hold_gate(host) if late else None
+        f.close()
+        if tracer:
+            time.sleep(0.1)  # the gate's other thread takes it up
+            tracer.stdin.close()
+            tracer.wait(10)
+        host.wait("it is being judged", lambda: host.counter("cases") >= 1)
+        time.sleep(0.3)
+        os.rename(temporary, path)
+        there = os.path.exists(path) and host.counter("scans") == scans
+        host.behave()
+        gone_then = eventually(lambda: not os.path.exists(path), 10)
+        return (there and gone_then) if host.pid("gate") == gate else None
+
+    with Host(suite, "ext4") as host:
+        policy(host)
+        folder = maildir(host)
+        host.stand_in()
+        host.start()
+        suite.check("control: no news are late", attempt(1, False))
+        done = [attempt(number, True) for number in (2, 3, 4)]
+        suite.check("three times: late news", any(done) and False not in done, done)
+
+
+def names_of(folder, kind):
+    return [name for name in os.listdir(folder + "/new") if name.endswith(kind)]
+
+
+@suite.test("more is found at once than the steward can take: the rest waits, and is moved away, though nobody opens it")
+def _(suite):
+    def deliver_all(letter):
+        for i in range(450):
+            deliver(folder, "%d.M%sP%d.%s" % (i, letter, i, "bad" if i % 3 else "clean"),
+                    b"%s %s %d" % (MARKER if i % 3 else CLEAN, letter.encode(), i), "new")
+
+    for file_system in ("tmpfs", "ext4"):
+        with Host(suite, file_system) as host:
+            policy(host)
+            folder = maildir(host)
+            deliver_all("a")
+            suite.check("control on %s: without the daemon all stay" % file_system, len(names_of(folder, "")) == 450)
+            shutil.rmtree(folder + "/new")
+            os.mkdir(folder + "/new")
+            host.start()
+            steward = host.pid("steward")
+            os.kill(steward, signal.SIGSTOP)
+            deliver_all("b")
+            time.sleep(2)  # it takes no longer to judge them
+            lie = len(names_of(folder, "bad"))
+            suite.check("the steward stands: 300 infected ones lie there", lie == 300, lie)
+            suite.check("who opens a clean one waits for nothing", host.read(folder + "/new/0.MbP0.clean") is not None)
+            os.kill(steward, signal.SIGCONT)
+            eventually(lambda: not names_of(folder, "bad"), 30)
+            suite.check("on %s all 300 are moved away" % file_system, not names_of(folder, "bad"),
+                        (len(names_of(folder, "bad")), host.counter("not_fetched_ahead"), host.log()[-300:]))
+            suite.check("and are in the quarantine", eventually(lambda: len(items(host)) == 300, 15, 0.5), len(items(host)))
+            suite.check("on %s the 150 clean ones stay" % file_system, len(names_of(folder, "clean")) == 150)
+            suite.check("and nobody was denied", host.counter("denied") == 0, host.counter("denied"))
 
 
 @suite.test("observe, deny and report move nothing; an unscanned message is moved where the policy says so")
@@ -488,6 +571,7 @@ class Steps:
         """-> the step that it was killed before; None: there are fewer."""
         pid = self.steward()
         tracer = self.suite.popen([helper("kill_at"), str(pid), str(step)] + OTHERS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        t0 = time.time()
         if tracer.stdout.readline() != b"ready\n":
             raise Failure("the steward can't be traced")
         change()

@@ -11,6 +11,7 @@
 
 #define PLACES 64u /* a power of two */
 #define BATCH 16u
+#define FULL_MS 2 /* until the next look whether some were taken; the others wait in the kernel, not as descriptors */
 
 struct fresh_file {
 	int fd;
@@ -41,11 +42,6 @@ static void hand_on(struct fresh *fresh, const struct fanotify_event_metadata *e
 		count_missed(fresh);
 		return;
 	}
-	if (fresh->put - __atomic_load_n(&fresh->taken, __ATOMIC_ACQUIRE) >= fresh->held) {
-		count_missed(fresh);
-		close(event->fd);
-		return;
-	}
 	fresh->files[fresh->put % PLACES] = (struct fresh_file){.fd = event->fd, .pid = event->pid};
 	__atomic_store_n(&fresh->put, fresh->put + 1, __ATOMIC_RELEASE);
 	if (write(fresh->bell, &one, sizeof(one)) < 0)
@@ -59,8 +55,13 @@ static void *read_all(void *argument)
 	struct pollfd group = {.fd = fresh->group_fd, .events = POLLIN};
 
 	for (;;) {
-		size_t want = fresh->held < BATCH ? fresh->held : BATCH;
-		ssize_t size = read(fresh->group_fd, events, want * sizeof(events[0]));
+		size_t room = fresh->held - (size_t)(fresh->put - __atomic_load_n(&fresh->taken, __ATOMIC_ACQUIRE));
+		ssize_t size;
+		if (room == 0) {
+			poll(NULL, 0, FULL_MS);
+			continue;
+		}
+		size = read(fresh->group_fd, events, (room < BATCH ? room : BATCH) * sizeof(events[0]));
 		if (size < 0 && errno != EAGAIN && errno != EINTR) {
 			/* No descriptor for it, or a file under a lease: the event is gone. */
 			count_missed(fresh);

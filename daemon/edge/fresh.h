@@ -15,7 +15,7 @@ struct fresh;
 int fresh_open(struct fresh **fresh_out, int group_fd, uint32_t held, int *bell_out);
 /* The next file: a descriptor, the caller's now; -1: none. pid_out: who closed it. */
 int fresh_next(struct fresh *fresh, int32_t *pid_out);
-/* Closes that were not followed up because the queue was full, here or in the kernel. */
+/* Closes that were not followed up: the queue in the kernel was full, or there was no descriptor. */
 uint64_t fresh_missed(const struct fresh *fresh);
 /* Marks or unmarks the file system of fd. 0 or -errno. */
 int fresh_watch(struct fresh *fresh, int fd);
