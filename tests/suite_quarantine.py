@@ -735,6 +735,27 @@ def _(suite):
                                                                  i["id"] == "quarantine"], 10), host.status()["issues"])
 
 
+@suite.test("a store that cannot be written: denied where it lies, read as ever, moved once it can be written again")
+def _(suite):
+    with Host(suite, file_system="ext4") as host:
+        policy(host)
+        folder = maildir(host)
+        bad, good = os.path.join(folder, "cur", "1:2,S"), os.path.join(folder, "cur", "2:2,S")
+        for path, content in ((bad, EICAR), (good, CLEAN)):
+            with open(path, "wb") as f:
+                f.write(content)
+        host.start()
+        host.mount("-o", "remount,ro", host.fs)
+        suite.check("denied", host.read(bad) is None)
+        suite.check("a clean one beside it is read", host.read(good) == CLEAN)
+        suite.check("it lies where it was", os.path.exists(bad) and items(host) == [])
+        row = eventually(lambda: [one for one in host.blocked() if one["path"] == bad], 5)
+        suite.check("blocked says why it was not moved", row and "Read-only file system" in row[0]["detail"], row)
+        host.mount("-o", "remount,rw", host.fs)
+        suite.check("once it can be written it is moved at the next open", host.read(bad) is None and gone(bad))
+        suite.check("and listed", len(items(host)) == 1)
+
+
 def power_cut(path):
     """EXT4_IOC_SHUTDOWN without a flush of the journal: what was not written to the device is gone."""
     import fcntl
