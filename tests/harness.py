@@ -127,7 +127,7 @@ def helper(name):
     folder = os.path.join(BUILD, "tests")
     program = os.path.join(folder, name)
     base = os.path.join(ROOT, "daemon", "base")
-    used = [source]
+    used = [source] + [os.path.join(TESTS, f) for f in os.listdir(TESTS) if f.endswith(".h")]
     if os.path.dirname(source).endswith("fake"):
         used += [os.path.join(base, f) for f in ("frame.c", "loop.c", "log.c")]
         used += [os.path.join(ROOT, "include", f) for f in os.listdir(os.path.join(ROOT, "include"))]

@@ -7,71 +7,45 @@
  * and it says `over`. Needs the right to trace it.
  */
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/ptrace.h>
+#include "traced.h"
 
-static int is_it(pid_t pid, const struct ptrace_syscall_info *info, const char *word)
+static int is_it(pid_t pid, const struct ptrace_syscall_info *call, const char *word)
 {
 	char link[64], name[4096];
 	ssize_t size;
 
-	if (info->op != PTRACE_SYSCALL_INFO_ENTRY || info->entry.nr != SYS_read)
+	if (call->entry.nr != SYS_read)
 		return 0;
-	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)pid, (int)info->entry.args[0]);
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)pid, (int)call->entry.args[0]);
 	size = readlink(link, name, sizeof(name) - 1);
 	name[size > 0 ? size : 0] = 0;
 	return strstr(name, word) != NULL;
 }
 
-static int let_go(pid_t pid)
-{
-	ptrace(PTRACE_DETACH, pid, 0, 0);
-	printf("over\n");
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	struct pollfd input = {.fd = 0, .events = POLLIN};
-	struct ptrace_syscall_info info;
+	struct ptrace_syscall_info call;
 	pid_t pid = argc == 3 ? atoi(argv[1]) : 0;
-	int status, signal;
+	int status, going;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (pid <= 0)
+	if (pid <= 0 || !traced_begin(pid, &status))
 		return 2;
-	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0) {
-		perror("ptrace");
-		return 2;
+	do
+		going = traced_call(pid, &status, &call);
+	while (going == 1 && !is_it(pid, &call, argv[2]));
+	if (going < 0)
+		return 1;
+	if (going == 1) {
+		printf("held\n");
+		poll(&input, 1, -1);
 	}
-	waitpid(pid, &status, __WALL);
-	printf("ready\n");
-	for (;;) {
-		signal = WSTOPSIG(status) & 0x80 || status >> 16 ? 0 : WSTOPSIG(status);
-		if (ptrace(PTRACE_SYSCALL, pid, 0, signal == SIGTRAP ? 0 : signal) < 0)
-			return 1;
-		while (waitpid(pid, &status, __WALL | WNOHANG) == 0) {
-			if (poll(&input, 1, 1) == 0)
-				continue;
-			ptrace(PTRACE_INTERRUPT, pid, 0, 0);
-			waitpid(pid, &status, __WALL);
-			return let_go(pid);
-		}
-		if (WIFEXITED(status) || WIFSIGNALED(status))
-			return 1;
-		if (WSTOPSIG(status) == (SIGTRAP | 0x80) &&
-		    ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 && is_it(pid, &info, argv[2]))
-			break;
-	}
-	printf("held\n");
-	poll(&input, 1, -1);
-	return let_go(pid);
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+	printf("over\n");
+	return 0;
 }

@@ -10,18 +10,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/ptrace.h>
+#include "traced.h"
 
 static const struct call {
 	long number;
@@ -92,15 +87,6 @@ static const struct call *change(const struct ptrace_syscall_info *info)
 	return NULL;
 }
 
-static int let_go(pid_t pid, long count)
-{
-	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
-	waitpid(pid, NULL, __WALL);
-	ptrace(PTRACE_DETACH, pid, 0, 0);
-	printf("passed %ld\n", count);
-	return 0;
-}
-
 static int killed(pid_t pid, const struct call *call, const char *name)
 {
 	kill(pid, SIGKILL);
@@ -113,34 +99,14 @@ static int killed(pid_t pid, const struct call *call, const char *name)
 int main(int argc, char **argv)
 {
 	struct ptrace_syscall_info info;
-	struct pollfd end = {.fd = 0, .events = POLLIN};
 	pid_t pid = argc >= 3 ? atoi(argv[1]) : 0;
 	long left = argc >= 3 ? atol(argv[2]) : 0, count = 0;
+	int status, going;
 	char name[4096];
-	int status;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (pid <= 0 || left <= 0)
+	if (pid <= 0 || left <= 0 || !traced_begin(pid, &status))
 		return 2;
-	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0) {
-		perror("ptrace");
-		return 2;
-	}
-	waitpid(pid, &status, __WALL);
-	printf("ready\n");
-	for (;;) {
-		int signal = WSTOPSIG(status) & 0x80 || status >> 16 ? 0 : WSTOPSIG(status);
-		if (ptrace(PTRACE_SYSCALL, pid, 0, signal == SIGTRAP ? 0 : signal) < 0)
-			return 1;
-		while (waitpid(pid, &status, __WALL | WNOHANG) == 0)
-			if (poll(&end, 1, 1) > 0)
-				return let_go(pid, count);
-		if (WIFEXITED(status) || WIFSIGNALED(status))
-			return 1;
-		if (WSTOPSIG(status) != (SIGTRAP | 0x80) ||
-		    ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) <= 0 ||
-		    info.op != PTRACE_SYSCALL_INFO_ENTRY)
-			continue;
+	while ((going = traced_call(pid, &status, &info)) == 1) {
 		const struct call *call = change(&info);
 		if (!call || (call->number == SYS_unlinkat && !is_there(pid, &info)))
 			continue;
@@ -148,4 +114,9 @@ int main(int argc, char **argv)
 		if (!is_other(name, argv + 3) && ++count == left)
 			return killed(pid, call, name);
 	}
+	if (going < 0)
+		return 1;
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+	printf("passed %ld\n", count);
+	return 0;
 }
