@@ -111,9 +111,10 @@ static enum steward_delivery delivery_of(const struct gate *gate, const struct f
 }
 
 /* asking: who will wait, and does not yet. */
-static bool send_request(struct gate *gate, const struct file_case *file_case, const struct finding *finding, bool keep,
+static bool send_request(struct gate *gate, const struct file_case *file_case, const struct parting *parting,
 			 const struct access *asking)
 {
+	const struct finding *finding = &parting->finding;
 	struct steward_request request = {.version = WIRE_VERSION,
 					  .kind = STEWARD_QUARANTINE,
 					  .case_id = file_case->id,
@@ -126,9 +127,12 @@ static bool send_request(struct gate *gate, const struct file_case *file_case, c
 	struct policy_decision decision;
 
 	allowing_decide(gate, file_case->watch, finding, &decision);
-	request.kind = kind_of(gate, file_case, &decision, keep);
+	request.kind = kind_of(gate, file_case, &decision, parting->keep);
 	if (request.kind == STEWARD_QUARANTINE)
 		request.delivery = delivery_of(gate, file_case, asking);
+	else
+		request.queued = parting->path_size &&
+				 store_is_queued(gate->policy->watches[file_case->watch].path, parting->path);
 	request.which = decision.which;
 	policy_place_text(gate->policy, decision.place, request.policy, sizeof(request.policy));
 	memcpy(request.digest, file_case->digest, sizeof(request.digest));
@@ -149,11 +153,12 @@ static bool begin(struct gate *gate, struct file_case *file_case, const struct f
 	parting->moved = parting->final = false;
 	parting->keep = keep;
 	/* Its name is another one as soon as it is moved. */
-	parting->path_size = telling_name(gate, file_case->fd, parting->path, sizeof(parting->path));
+	parting->path_size = telling_name(gate, file_case->fd, parting->path, sizeof(parting->path) - 1);
+	parting->path[parting->path_size] = 0;
 	/* The kernel side first: its other names are refused by the verdict from now on. */
 	knowing_tell_kernel(gate, file_case->fd, file_case->watch, finding,
 			    (struct basis){.judged = &file_case->generation, .keep = keep});
-	if (!send_request(gate, file_case, finding, keep, asking))
+	if (!send_request(gate, file_case, parting, asking))
 		return false;
 	parting->case_id = file_case->id;
 	cases_start(gate->cases, file_case, CASE_PARTING, now_ns());

@@ -14,28 +14,17 @@
 #include "policy.h"
 #include "quarantine_state.h"
 
+#define NAME_TRIES 4 /* qmgr may rename it from one folder to the next while we look */
+
 /* ---- a Postfix queue ---- */
 
-/* The folders of messages that Postfix goes on with. What follows the queue's own folder; false: none of them. */
-static bool is_queued(const char *inner)
+/* As it is recorded: in hold/, so that nothing happens to a message that is restored before postsuper(1) is told. Where
+ * the kernel side says already that it is not there, Postfix may have put it in corrupt/ before we come. */
+static bool held_path(const struct steward_request *request, const struct policy_watch *watch, const char *path,
+		      char *out, size_t size)
 {
-	static const char *const folders[] = {"incoming/", "active/", "deferred/", "hold/"};
-
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-		if (strncmp(inner, folders[i], strlen(folders[i])) == 0)
-			return true;
-	return false;
-}
-
-/* As it is recorded: in hold/, so that nothing happens to a message that is restored before postsuper(1) is told. */
-static bool held_path(const struct policy_watch *watch, const char *path, char *out, size_t size)
-{
-	size_t length = strlen(watch->path);
-	const char *base = strrchr(path, '/');
-
-	if (strncmp(path, watch->path, length) != 0 || path[length] != '/' || !is_queued(path + length + 1))
-		return false;
-	return snprintf(out, size, "%s/hold%s", watch->path, base) < (int)size;
+	return (request->queued || store_is_queued(watch->path, path)) &&
+	       snprintf(out, size, "%s/hold%s", watch->path, strrchr(path, '/')) < (int)size;
 }
 
 /* By its descriptor: no open, so no question of our own, and no other file. */
@@ -70,7 +59,7 @@ static int empty(struct steward *steward, const struct steward_request *request,
 	static char held[NAME_SIZE];
 	const struct policy_watch *watch;
 	struct stat file;
-	int error;
+	int error = -ENOENT;
 
 	if (!steward->policy || request->watch >= steward->policy->watch_count)
 		return -EAGAIN;
@@ -83,10 +72,11 @@ static int empty(struct steward *steward, const struct steward_request *request,
 		return -ENOENT; /* Postfix is through with it */
 	if (back_is(steward, fd, &file))
 		return -EALREADY;
-	error = names_of(steward, fd, &file, &name);
+	for (int tries = 0; tries < NAME_TRIES && error == -ENOENT; tries++)
+		error = names_of(steward, fd, &file, &name);
 	if (error)
 		return error;
-	error = held_path(watch, name.path, held, sizeof(held))
+	error = held_path(request, watch, name.path, held, sizeof(held))
 			? quarantine_keep(steward, request, fd, &file, name.folder, held, entry)
 			: -EPERM;
 	close(name.folder);

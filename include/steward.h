@@ -47,6 +47,7 @@ struct steward_request {
 	uint32_t action;   /* STEWARD_FINDING: enum sweep_action */
 	uint32_t allowed;  /* the entry of the allow list that lets it go, infected or not; 0: none */
 	uint32_t delivery; /* STEWARD_QUARANTINE: enum steward_delivery */
+	uint32_t queued;   /* STEWARD_EMPTY, STEWARD_COPY: Postfix was going on with it when the verdict came */
 };
 
 /* Its delivery may still be going on: the agent reads it back, or gives it to its next recipient as another link. Taken

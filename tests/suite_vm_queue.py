@@ -7,6 +7,7 @@ invariants: mail-keeps-flowing, nothing-lost
 """
 import errno
 import os
+import signal
 import sys
 
 from full_mode import FullHost, check_nothing_left
@@ -67,6 +68,16 @@ def _(suite):
         suite.check("renamed, as qmgr does, it is still not there", opened(corrupt)[0] == errno.ENOENT, opened(corrupt))
         good = host.put("active/GOOD", CLEAN, mode=0o700)
         suite.check("a clean one is read", eventually(lambda: opened(good) == (0, CLEAN), 10 * SLOW), opened(good))
+        os.kill(host.pid("steward"), signal.SIGSTOP)
+        late = host.put("incoming/LATE", MARKER + b"late", mode=0o700)
+        gone = eventually(lambda: opened(late)[0] == errno.ENOENT, 20 * SLOW)
+        os.rename(late, f"{queue}/corrupt/LATE")
+        os.kill(host.pid("steward"), signal.SIGCONT)
+        items = eventually(lambda: [item for item in host.tool_json("quarantine", "list") if item["path"] == f"{queue}/hold/LATE"],
+                           20 * SLOW)
+        suite.check("put into corrupt/ before its copy is made: there is one all the same", gone and items,
+                    host.log().splitlines()[-3:])
+        suite.check("and it is whole there", os.stat(f"{queue}/corrupt/LATE").st_size == len(MARKER + b"late"))
         drop = host.put("maildrop/BAD", MARKER + b"drop", mode=0o700)
         suite.check("what pickup reads is left alone: cleanup's file of it will be judged", opened(drop) == (0, MARKER + b"drop"))
         host.kill()
@@ -118,7 +129,8 @@ def _(suite):
             fatal = [line for line in mail.complaints() if "qmgr[" in line and "fatal" in line or "throttling" in line]
             suite.check("qmgr never fell over, nothing is throttled", not fatal, fatal)
             kept = {item["path"].rsplit("/", 1)[1] for item in host.tool_json("quarantine", "list")}
-            suite.check("each is in the quarantine", len(kept) == 4, kept)
+            said = [line for line in host.log().splitlines() if "queue" in line]
+            suite.check("each is in the quarantine", len(kept) == 4, (kept, said))
         finally:
             mail.stop()
         host.release()

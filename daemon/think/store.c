@@ -30,6 +30,19 @@ bool store_may_empty(enum store store)
 	return store == STORE_POSTFIX_QUEUE;
 }
 
+bool store_is_queued(const char *queue, const char *path)
+{
+	static const char *const folders[] = {"/incoming/", "/active/", "/deferred/", "/hold/"};
+	size_t length = strlen(queue);
+
+	if (strncmp(path, queue, length) != 0)
+		return false;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (strncmp(path + length, folders[i], strlen(folders[i])) == 0)
+			return true;
+	return false;
+}
+
 static bool is_one_of(const char *const programs[], const char *exe, size_t size)
 {
 	for (size_t i = 0; programs[i]; i++) {

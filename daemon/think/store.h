@@ -23,6 +23,10 @@ bool store_may_hold(enum store store);
  * itself what it finds gone (ENOENT) or cut short. */
 bool store_may_empty(enum store store);
 
+/* Does this path lie in one of the folders of messages that Postfix goes on with? Not in corrupt/, where it puts what
+ * it finds gone or cut short. queue: the watch's folder. Both absolute. */
+bool store_is_queued(const char *queue, const char *path);
+
 /* Whoever hands a message of such a queue on, and so may wait for its verdict, though never be denied: Postfix's
  * delivery agents, of which there are many. Not qmgr, which is one process for all mail of the host, nor showq, which
  * looks at thousands of messages one after the other. exe: its program's path, not terminated; size 0: not known. */

@@ -37,6 +37,22 @@ static void a_queue_gives_messages_up_and_no_other_store_does(void)
 			CU_ASSERT_FALSE(store_may_empty((enum store)store));
 }
 
+static void postfix_goes_on_with_messages_in_four_folders(void)
+{
+	const char *queue = "/var/spool/postfix";
+
+	CU_ASSERT_TRUE(store_is_queued(queue, "/var/spool/postfix/incoming/9464A2746"));
+	CU_ASSERT_TRUE(store_is_queued(queue, "/var/spool/postfix/active/9464A2746"));
+	CU_ASSERT_TRUE(store_is_queued(queue, "/var/spool/postfix/deferred/9/9464A2746"));
+	CU_ASSERT_TRUE(store_is_queued(queue, "/var/spool/postfix/hold/9464A2746"));
+	CU_ASSERT_FALSE(store_is_queued(queue, "/var/spool/postfix/corrupt/9464A2746"));
+	CU_ASSERT_FALSE(store_is_queued(queue, "/var/spool/postfix/maildrop/9464A2746"));
+	CU_ASSERT_FALSE(store_is_queued(queue, "/var/spool/postfix/defer/9/9464A2746"));
+	CU_ASSERT_FALSE(store_is_queued(queue, "/var/spool/postfix-2/active/9464A2746"));
+	CU_ASSERT_FALSE(store_is_queued(queue, "/active/9464A2746"));
+	CU_ASSERT_FALSE(store_is_queued(queue, ""));
+}
+
 static bool may_wait(enum store store, const char *exe)
 {
 	return store_may_wait(store, exe, strlen(exe));
@@ -217,6 +233,7 @@ int main(void)
 	CU_ADD_TEST(suite, only_stores_of_one_file_per_message_may_hold);
 	CU_ADD_TEST(suite, stores_whose_writers_do_not_block_forbid_a_lease);
 	CU_ADD_TEST(suite, a_queue_gives_messages_up_and_no_other_store_does);
+	CU_ADD_TEST(suite, postfix_goes_on_with_messages_in_four_folders);
 	CU_ADD_TEST(suite, delivery_agents_may_wait_and_qmgr_and_others_never_do);
 	CU_ADD_TEST(suite, maildir_control_files_lie_beside_the_messages);
 	CU_ADD_TEST(suite, control_files_of_courier_and_cyrus_lie_beside_the_messages_too);
