@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+import time
 
 from full_mode import FullHost, check_nothing_left
 from harness import CLEAN, MARKER, Suite, eventually
@@ -69,8 +70,11 @@ def _(suite):
         good = host.put("active/GOOD", CLEAN, mode=0o700)
         suite.check("a clean one is read", eventually(lambda: opened(good) == (0, CLEAN), 10 * SLOW), opened(good))
         os.kill(host.pid("steward"), signal.SIGSTOP)
+        scans = host.counter("scans")
         late = host.put("incoming/LATE", MARKER + b"late", mode=0o700)
-        gone = eventually(lambda: opened(late)[0] == errno.ENOENT, 20 * SLOW)
+        host.wait("it is judged", lambda: host.counter("scans") > scans, 20 * SLOW)
+        time.sleep(1)  # who opens it earlier finds it empty
+        gone = opened(late)[0] == errno.ENOENT
         os.rename(late, f"{queue}/corrupt/LATE")
         os.kill(host.pid("steward"), signal.SIGCONT)
         items = eventually(lambda: [item for item in host.tool_json("quarantine", "list") if item["path"] == f"{queue}/hold/LATE"],
