@@ -22,7 +22,7 @@
 #define GATE_LOAD_TIME (SECOND_NS)
 #define SILENCE_LOOK (SECOND_NS / 2) /* two beats of the loader: from then on it is looked at in each turn */
 #define FRAMES_A_TURN 16
-#define GATE_SENDS (1 << 20) /* bytes that wait for recorder or steward, while these wait for a disk */
+#define LINK_HOLDS (1 << 20) /* bytes that wait for the other side, which may wait for a disk */
 #define DEATHS_BEFORE_READY 4
 
 static const char *const names[PARTS] = {"gate", "loader", "recorder", "steward", "policy reader", "selftest"};
@@ -355,11 +355,12 @@ static void leash_ready(void *owner, uint32_t events)
 static void link_to_gate(struct keeper *keeper, struct part *part, enum leash_peer peer)
 {
 	struct part *gate = &keeper->parts[PART_GATE];
-	int ends[2], size = GATE_SENDS;
+	int ends[2], size = LINK_HOLDS;
 
 	if (part->linked || !part_runs(part) || !part_runs(gate) || frame_pair(ends) < 0)
 		return;
-	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* more than net.core.wmem_max it can't be */
+	for (int i = 0; i < 2; i++) /* more than net.core.wmem_max it can't be */
+		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	/* Where the second can't be sent now, the first one's end closes, and it gets another one later. */
 	if (part_tell(part, LEASH_PEER, PEER_GATE, ends[1]) == 0 && part_tell(gate, LEASH_PEER, peer, ends[0]) == 0)
 		part->linked = true;
