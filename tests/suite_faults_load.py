@@ -263,9 +263,11 @@ def _(suite):
         suite.check("clean files are refused as busy or at the deadline only", wrong <= host.counter("busy") +
                     host.counter("deadlines_passed"), (wrong, host.counter("busy"), host.counter("deadlines_passed")))
         suite.check("the gate is the same, nothing has ended it", host.pid("gate") == gate)
-        wrong = [path for path in files[:100] if (host.read(path) is None) != ("/bad" in path)]
+        # A thread of its own closes descriptors: on a busy machine it may be some of them behind, and the next reader refused.
+        wrong = [path for path in files[:100] if (host.read(path) is not None if "/bad" in path else
+                                                  not eventually(lambda: host.read(path) is not None, SLACK))]  # noqa: B023
         suite.check("afterwards, one after another, all goes on", not wrong,
-                    ([os.path.basename(path) for path in wrong], host.blocked()[-12:]))
+                    ([os.path.basename(path) for path in wrong], [row for row in host.blocked() if "/good" in row["path"]][-3:]))
 
 
 def group_nice(pid, nice):
