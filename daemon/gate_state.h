@@ -279,8 +279,8 @@ void asking_hear(struct gate *gate);         /* what the steward says */
 void asking_peer(struct gate *gate, int fd); /* a new one: its socket, ours from now on */
 /* Is a file with this finding, in this watch, to be moved away, and is there somebody who does it? */
 bool asking_wanted(const struct gate *gate, uint32_t watch, const struct finding *finding);
-/* Could more files that nobody waits for be moved away now? Until then their turn does not come: who finds no room is
- * denied where it lies until somebody opens it. */
+/* Could more files that nobody waits for be moved away now? Until then their turn does not come: what finds no room
+ * lies there, denied, until somebody opens it. */
 bool asking_has_room(const struct gate *gate);
 /* Asks for the file of this case, which has come to its end. true: it goes on as CASE_PARTING, with those who wait. */
 bool asking_begin(struct gate *gate, struct file_case *file_case, const struct finding *finding, bool keep);

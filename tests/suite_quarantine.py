@@ -571,7 +571,6 @@ class Steps:
         """-> the step that it was killed before; None: there are fewer."""
         pid = self.steward()
         tracer = self.suite.popen([helper("kill_at"), str(pid), str(step)] + OTHERS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        t0 = time.time()
         if tracer.stdout.readline() != b"ready\n":
             raise Failure("the steward can't be traced")
         change()
@@ -744,6 +743,7 @@ def _(suite):
         for path, content in ((bad, EICAR), (good, CLEAN)):
             with open(path, "wb") as f:
                 f.write(content)
+        suite.check("control: without the daemon the infected one is read", host.read(bad) == EICAR)
         host.start()
         host.mount("-o", "remount,ro", host.fs)
         suite.check("denied", host.read(bad) is None)
