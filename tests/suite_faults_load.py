@@ -263,11 +263,14 @@ def _(suite):
         suite.check("clean files are refused as busy or at the deadline only", wrong <= host.counter("busy") +
                     host.counter("deadlines_passed"), (wrong, host.counter("busy"), host.counter("deadlines_passed")))
         suite.check("the gate is the same, nothing has ended it", host.pid("gate") == gate)
-        # A thread of its own closes descriptors: on a busy machine it may be some of them behind, and the next reader refused.
-        wrong = [path for path in files[:100] if (host.read(path) is not None if "/bad" in path else
-                                                  not eventually(lambda: host.read(path) is not None, SLACK))]  # noqa: B023
-        suite.check("afterwards, one after another, all goes on", not wrong,
-                    ([os.path.basename(path) for path in wrong], [row for row in host.blocked() if "/good" in row["path"]][-3:]))
+        # A thread of its own closes descriptors. On a busy machine it may be more behind than the gate has patience for.
+        before = host.counter("busy")
+        refused = [path for path in files[:100] if host.read(path) is None]
+        good = [path for path in refused if "/good" in path]
+        suite.check("afterwards, one after another, each infected one is refused", len(refused) - len(good) == 50, len(refused))
+        suite.check("clean ones only where we said that we are busy", len(good) <= host.counter("busy") - before, good)
+        late = [path for path in good if not eventually(lambda: host.read(path) is not None, SLACK)]  # noqa: B023
+        suite.check("and in a moment all goes on", not late, (late, [row for row in host.blocked() if "/good" in row["path"]][-3:]))
 
 
 def group_nice(pid, nice):
